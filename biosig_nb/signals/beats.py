@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['REASONS', 'qrs_blocks', 'settle_peaks', 'detect_r_peaks', 'rr_features', 'WindowRanges', 'window_ranges',
-           'scale_windows', 'median_rr', 'drop_reason', 'Beats', 'extract_beats', 'cut_rows']
+           'scale_windows', 'median_rr', 'spans', 'drop_reason', 'Beats', 'extract_beats', 'cut_rows']
 
 # %% ../../nbs/signals/20_beats.ipynb #03-20-beats
 from typing import NamedTuple
@@ -126,13 +126,23 @@ def median_rr(
     return pd.Series(window).map(within).fillna(np.median(rr)).to_numpy(np.float64)
 
 # %% ../../nbs/signals/20_beats.ipynb #32-20-beats
-REASONS = ("first beat of the record", "last beat of the record", "window leaves the record", "flat window", "missing samples")
+REASONS = ("first beat of the record", "last beat of the record", "window leaves the record", "flat signal", "missing samples")
 
 # %% ../../nbs/signals/20_beats.ipynb #33-20-beats
+def spans(
+    x: np.ndarray,          # signal [time]
+    start: np.ndarray,      # first sample of each stretch [stretch]
+    real: np.ndarray,       # samples in each [stretch]
+) -> np.ndarray:            # highest minus lowest value [stretch]
+    "Range of the signal over many stretches at once; what lies outside the signal counts as its end value."
+    at = start[:, None] + np.minimum(np.arange(real.max(initial=1)), real[:, None]-1)
+    return np.ptp(x[np.clip(at, 0, len(x)-1)], axis=1)
+
+# %% ../../nbs/signals/20_beats.ipynb #35-20-beats
 def drop_reason(
     start: np.ndarray,      # first sample of each beat's window [peak]
     stop: np.ndarray,       # one past its last real sample [peak]
-    flat: np.ndarray,       # True where the beat's 10-s window is flat [peak]
+    flat: np.ndarray,       # True where the beat or its 10-s window is flat [peak]
     bad: np.ndarray,        # True where a sample is missing [time]
 ) -> np.ndarray:            # number in `REASONS` [peak], -1 = keep
     "Why each beat cannot be cut, the first reason that holds."
@@ -141,7 +151,7 @@ def drop_reason(
     tests = (at == 0, at == len(start)-1, (start < 0) | (stop > n), flat, touched)
     return np.select(tests, range(len(REASONS)), -1)
 
-# %% ../../nbs/signals/20_beats.ipynb #34-20-beats
+# %% ../../nbs/signals/20_beats.ipynb #36-20-beats
 class Beats(NamedTuple):
     "Beats cut from one lead."
     signals: np.ndarray     # [beat, sample] float32 in [0, 1], 0 where padded
@@ -151,7 +161,7 @@ class Beats(NamedTuple):
     cut: int                # beats that were longer than the row and lost their end
     clipped: int            # beats that reach past their 10-s window and beyond its range there
 
-# %% ../../nbs/signals/20_beats.ipynb #36-20-beats
+# %% ../../nbs/signals/20_beats.ipynb #38-20-beats
 def extract_beats(
     x: np.ndarray,              # one lead [time] (mV) at `fs`
     fs: float,                  # sampling rate (Hz)
@@ -160,20 +170,22 @@ def extract_beats(
     share: float = 1.2,         # length of a beat in median RR intervals of its 10-s window (Kachuee 2018)
     before: float = 0.,         # seconds before the R peak at which the window starts; 0 = as published
     bad: np.ndarray = None,     # True where a sample is missing [time]
+    flat_below: float = .02,    # a beat or a window that spans less is flat (mV)
 ) -> Beats:
     "Cut one scaled, zero-padded row per beat and say which beats were left out and why."
     x, peaks = np.asarray(x, np.float64), np.asarray(peaks, np.int64)
     if (np.diff(peaks) < 0).any(): raise DataError("R peaks must be in order of time")
-    ranges = window_ranges(x, fs); window = ranges.of(peaks)
+    ranges = window_ranges(x, fs, flat_below=flat_below); window = ranges.of(peaks)
     width = np.nan_to_num(np.round(share*median_rr(peaks, window)), nan=length).astype(np.int64)
     start, real = peaks - int(round(before*fs)), np.clip(width, 1, length)
-    why = drop_reason(start, start+real, ranges.flat[window], np.zeros(len(x), bool) if bad is None else bad)
+    flat = ranges.flat[window] | (spans(x, start, real) < flat_below)
+    why = drop_reason(start, start+real, flat, np.zeros(len(x), bool) if bad is None else bad)
     kept = np.flatnonzero(why < 0); gone = np.flatnonzero(why >= 0)
     signals, mask, clipped = cut_rows(x, start[kept], real[kept], ranges.low[window[kept]], ranges.high[window[kept]], length)
     dropped = pd.DataFrame({"peak": gone, "why": [REASONS[i] for i in why[gone]]})
     return Beats(signals, mask, kept, dropped, int((width[kept] > length).sum()), clipped)
 
-# %% ../../nbs/signals/20_beats.ipynb #37-20-beats
+# %% ../../nbs/signals/20_beats.ipynb #39-20-beats
 def cut_rows(
     x: np.ndarray,          # signal [time]
     start: np.ndarray,      # first sample of each row [row]

@@ -1,0 +1,30 @@
+"What must hold for any R peaks and any signal."
+import numpy as np
+from hypothesis import given, settings, strategies as st
+from biosig_nb.signals.beats import REASONS, extract_beats
+from biosig_nb.signals.beat_features import FEATURES, beat_features
+from biosig_nb.signals.filters import resample, to_index
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10_000), st.integers(300, 6000), st.integers(0, 60), st.booleans(), st.sampled_from([0., .2]))
+def test_every_peak_is_kept_or_named(seed, n, n_peaks, with_flat, before):
+    rng = np.random.default_rng(seed); x = rng.normal(size=n).cumsum()*.05
+    if with_flat: x[n//3:] = 1.
+    peaks = np.sort(rng.integers(0, n, n_peaks)); bad = rng.random(n) < .002
+    b = extract_beats(x, 125, peaks, before=before, bad=bad)
+    assert sorted([*b.kept, *b.dropped.peak]) == list(range(n_peaks)) and set(b.dropped.why) <= set(REASONS)
+    assert b.signals.shape == b.mask.shape == (len(b.kept), 187) and b.signals.dtype == np.float32
+    assert np.isfinite(b.signals).all() and (b.signals >= 0).all() and (b.signals <= 1).all() and (b.signals[~b.mask] == 0).all()
+    assert (b.mask.sum(1) >= 1).all() and (np.diff(b.mask.astype(int), axis=1) <= 0).all()        # recorded first, padding after
+    f = beat_features(b.signals, b.mask)
+    assert f.shape == (len(b.kept), len(FEATURES)-3) and np.isfinite(f.to_numpy()).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from([100., 128., 250., 257., 360., 500., 1000.]), st.integers(400, 3000), st.floats(-3, 3))
+def test_resampling_keeps_length_level_and_time(fs, n, level):
+    y = resample(np.full(n, level), fs)
+    assert len(y) == -(-n*125//int(fs)) and np.allclose(y, level, atol=2e-3*max(abs(level), 1))
+    at = n//2; pulse = np.exp(-((np.arange(n)-at)/(.03*fs))**2)
+    assert abs(int(np.argmax(resample(pulse, fs))) - to_index([at], fs)[0]) <= 1
