@@ -17,7 +17,7 @@ FEATURES = {                                       # name: (unit, definition)
     "r_max_time": ("ms", "time of the highest value in the first 120 ms (0 unless R is cut late)"),
     "s_depth": ("1", "baseline minus the lowest value in the first 120 ms"),
     "s_time": ("ms", "time of that lowest value"),
-    "qrs_half_fall": ("ms", "time until the signal has fallen half-way from R to baseline: a proxy of QRS width"),
+    "qrs_width": ("ms", "time in the first 160 ms for which the deviation from baseline, up or down, exceeds half of its largest there: a proxy of QRS width"),
     "qrs_slope": ("1/s", "steepest fall in the first 120 ms"),
     "qrs_area": ("ms", "area between signal and baseline in the first 120 ms, both signs counted positive"),
     "j_level": ("1", "mean of 40-60 ms minus baseline (J at 50 ms after R)"),
@@ -77,9 +77,9 @@ def qrs_features(
 ) -> dict:
     "The falling half of the QRS complex: height, depth, speed and width."
     z, ms = y[:, stretch(fs, 0, 120, y.shape[1])], 1000/fs
-    fallen = z <= np.maximum(z[:, :1], 0)/2
-    half = np.where(fallen.any(1), fallen.argmax(1), z.shape[1])
-    return {"r_height": z[:, 0], "r_max_time": z.argmax(1)*ms, "s_depth": 0.-z.min(1), "s_time": z.argmin(1)*ms, "qrs_half_fall": half*ms,
+    size = np.abs(y[:, stretch(fs, 0, 160, y.shape[1])])
+    wide = (size > size.max(1, keepdims=True)/2).sum(1)
+    return {"r_height": z[:, 0], "r_max_time": z.argmax(1)*ms, "s_depth": 0.-z.min(1), "s_time": z.argmin(1)*ms, "qrs_width": wide*ms,
             "qrs_slope": -np.diff(z, axis=1).min(1)*fs, "qrs_area": np.abs(z).sum(1)*ms}
 
 # %% ../../nbs/signals/30_beat_features.ipynb #20-30-beat-features
