@@ -15,8 +15,9 @@ import numpy as np
 import pandas as pd
 
 from ..errors import ConfigError, DataError, nearest
-from .metrics import Metric, Weights, decide, get_metric, is_exclusive
+from .metrics import Metric, decide, get_metric, is_exclusive
 from .predictions import aggregate, label_names, probabilities, truth
+from .weighted import Weights
 
 # %% ../../nbs/evaluate/30_bootstrap.ipynb #05-30-bootstrap
 def resample_counts(
@@ -26,8 +27,9 @@ def resample_counts(
 ) -> np.ndarray:          # how often each group is drawn [resample, group]; groups in sorted order
     "Draw groups with replacement, as many as there are, `n_resamples` times."
     g = len(np.unique(np.asarray(groups, dtype=str)))
+    if n_resamples < 1: raise ConfigError(f"n_resamples={n_resamples}: at least one resample")
     if not g: raise DataError("bootstrap: no group to resample; are there test rows?")
-    counts = np.empty((n_resamples, g), np.float32)
+    counts = np.empty((n_resamples, g), np.int16)
     rng, step = np.random.default_rng(seed), max(1, 4_000_000 // g)
     for i in range(0, n_resamples, step):
         b = min(step, n_resamples - i)
@@ -48,8 +50,9 @@ class Piece:
     def rows(self, metric: Metric, counts: np.ndarray, threshold: float = .5) -> np.ndarray:
         "The metric of each resample [resample, label or 1]; NaN where a class is missing."
         used, codes = np.unique(self.codes, return_inverse=True)
-        D = decide(self.P, is_exclusive(self.Y, self.P), threshold)
-        return metric.rows(self.Y, self.P, D, Weights(counts[:, used].astype(float), codes, self.base))
+        D, step = decide(self.P, is_exclusive(self.Y, self.P), threshold), max(1, 4_000_000 // len(used))
+        part = lambda i: metric.rows(self.Y, self.P, D, Weights(counts[i:i + step][:, used].astype(float), codes, self.base))
+        return np.concatenate([part(i) for i in range(0, len(counts), step)])
 
 # %% ../../nbs/evaluate/30_bootstrap.ipynb #10-30-bootstrap
 def arm_pieces(
@@ -113,7 +116,8 @@ def _support(groups: np.ndarray, positive: np.ndarray) -> tuple:
     return len(groups), int(positive.sum()), len(sizes), len(np.unique(groups[~positive])), float(sizes.max() / sizes.sum()) if len(sizes) else 0.
 
 # %% ../../nbs/evaluate/30_bootstrap.ipynb #18-30-bootstrap
-METRIC_COLUMNS = ("target", "protocol", "model", "arm", "role", "metric", "label", "unit", "estimate", "lo", "hi", "conf", "n", "n_pos", "n_groups", "n_pos_groups")
+METRIC_COLUMNS = ("target", "protocol", "model", "arm", "role", "metric", "label", "unit",
+                  "estimate", "lo", "hi", "conf", "n", "n_pos", "n_groups", "n_pos_groups")     # as in metrics.csv
 
 # %% ../../nbs/evaluate/30_bootstrap.ipynb #19-30-bootstrap
 @dataclass(frozen=True)
@@ -153,24 +157,22 @@ def interval(
     lo, hi = np.percentile(values, [50 * (1 - conf), 50 * (1 + conf)])
     return float(lo), float(hi)
 
-# %% ../../nbs/evaluate/30_bootstrap.ipynb #22-30-bootstrap
-def _rows_of(metric: Metric, est: np.ndarray, res: np.ndarray, s: Setting, labels: list, conf: float, min_groups: int) -> list[tuple]:
-    "(label, estimate, lo, hi, n_pos, n_pos_groups, rejected) of one arm and metric."
-    def row(name, e, values, ok, pos=math.nan, pos_groups=math.nan):
-        ok = ok and len(s.groups) >= min_groups
-        return (name, float(e), *(interval(values, conf) if ok else (math.nan, math.nan)), pos, pos_groups, int(np.isnan(values).sum()) if ok else 0)
-    if not metric.per_label: return [row("all", est[0], res[:, 0], True)]
-    names = list(s.support.index)
-    out = [row(l, est[names.index(l)], res[:, names.index(l)], s.support.qualified[l], int(s.support.n_pos[l]), int(s.support.n_pos_groups[l])) for l in labels]
-    if len(names) > 1:
-        good = [names.index(l) for l in labels if s.support.qualified[l]]
-        every = [names.index(l) for l in labels]
-        out.append(row("macro", est[good].mean() if good else math.nan, res[:, good].mean(1) if good else res[:, 0], bool(good)))
-        there = est[every][~np.isnan(est[every])]
-        out.append(row("macro_all", there.mean() if len(there) else math.nan, res[:, every].mean(1), len(good) == len(every)))
-    return out
-
 # %% ../../nbs/evaluate/30_bootstrap.ipynb #23-30-bootstrap
+def _rows_of(metric: Metric, scores: np.ndarray, s: Setting, labels: list, conf: float, min_groups: int) -> list[tuple]:
+    "(label, estimate, lo, hi, n_pos, n_pos_groups, rejected) of one arm and metric; the first row of the scores is the estimate."
+    def row(name, x, ok, pos=math.nan, pos_groups=math.nan):
+        ok = ok and len(s.groups) >= min_groups
+        return (name, float(x[0]), *(interval(x[1:], conf) if ok else (math.nan, math.nan)), pos, pos_groups, int(np.isnan(x[1:]).sum()) if ok else 0)
+    if not metric.per_label: return [row("all", scores[:, 0], True)]
+    of, t = {l: scores[:, i] for i, l in enumerate(s.support.index)}, s.support
+    out = [row(l, of[l], t.qualified[l], int(t.n_pos[l]), int(t.n_pos_groups[l])) for l in labels]
+    if len(t) == 1: return out
+    good, there = [l for l in labels if t.qualified[l]], [l for l in labels if not np.isnan(of[l][0])]
+    nothing = np.full(len(scores), np.nan)
+    mean = lambda names: np.mean([of[l] for l in names], axis=0) if names else nothing
+    return [*out, row("macro", mean(good), bool(good)), row("macro_all", mean(there), good == there == labels)]
+
+# %% ../../nbs/evaluate/30_bootstrap.ipynb #24-30-bootstrap
 def metric_table(
     predictions: pd.DataFrame,                          # of one study; all arms
     metrics=("auroc", "auprc", "prevalence", "f1", "sensitivity", "ppv", "accuracy", "macro_f1"),    # names in METRICS
@@ -197,15 +199,15 @@ def metric_table(
     for l in labels:
         if l not in known: raise ConfigError(f"label {l!r}: {nearest(l, known)}")
     for (target, protocol), s in settings(predictions, unit, **rules):
-        counts = resample_counts(s.groups, n_resamples, seed)
+        counts = np.concatenate([np.ones((1, len(s.groups)), np.int16), resample_counts(s.groups, n_resamples, seed)])     # first row: the estimate
         notes += _notes(target, protocol, unit, s, labels, min_groups)
         for (model, arm, role), df in s.arms():
             pieces = arm_pieces(df, s.groups, equal_groups)
             for name in metrics:
-                metric = get_metric(name)
-                est = averaged(pieces, metric, np.ones((1, len(s.groups))), threshold)[0]
-                for label, e, lo, hi, pos, pos_groups, lost in _rows_of(metric, est, averaged(pieces, metric, counts, threshold), s, labels, conf, min_groups):
-                    rows.append((target, protocol, model, arm, role, name, label, unit, e, lo, hi, conf, int(s.support.n.iloc[0]), pos, len(s.groups), pos_groups, lost))
+                scores = averaged(pieces, get_metric(name), counts, threshold)
+                for label, e, lo, hi, pos, pos_groups, lost in _rows_of(get_metric(name), scores, s, labels, conf, min_groups):
+                    n = int(s.support.n.iloc[0])
+                    rows.append((target, protocol, model, arm, role, name, label, unit, e, lo, hi, conf, n, pos, len(s.groups), pos_groups, lost))
     out = pd.DataFrame(rows, columns=[*METRIC_COLUMNS, "rejected"]).astype({"n_pos": "Int64", "n_pos_groups": "Int64"})
     rejected = int(out.rejected.max())
     if rejected: notes.append(f"up to {rejected} of {n_resamples} resamples of a row held no usable fold and were rejected")
@@ -213,16 +215,17 @@ def metric_table(
     out.attrs.update(notes=notes, rejected=rejected, n_resamples=n_resamples, seed=seed)
     return out
 
-# %% ../../nbs/evaluate/30_bootstrap.ipynb #24-30-bootstrap
+# %% ../../nbs/evaluate/30_bootstrap.ipynb #25-30-bootstrap
 def _notes(target: str, protocol: str, unit: str, s: Setting, labels: list, min_groups: int) -> list[str]:
     "Sentences on what is missing from the table and why."
     where = f"{target}, {protocol}, by {unit}: "
-    out = [where + f"{l} has no interval and is left out of the macro average: {s.support.reason[l]}" for l in labels if not s.support.qualified[l]]
+    left_out = " and is left out of the macro average" if len(s.support) > 1 else ""
+    out = [where + f"{l} has no interval{left_out}: {s.support.reason[l]}" for l in labels if not s.support.qualified[l]]
     if not any(s.support.qualified[l] for l in labels): out.append(where + "no label has enough support, so there is no headline number")
     if len(s.groups) < min_groups: out.append(where + f"no interval at all: {len(s.groups)} groups (fewer than {min_groups})")
     return out
 
-# %% ../../nbs/evaluate/30_bootstrap.ipynb #40-30-bootstrap
+# %% ../../nbs/evaluate/30_bootstrap.ipynb #42-30-bootstrap
 def expected_coverage(
     n_groups: int,     # groups that were resampled
 ) -> float:            # share of 95 % intervals that hold the truth
@@ -231,7 +234,7 @@ def expected_coverage(
     b = math.log(.07 / .02) / math.log(5)
     return max(.5, .95 - .07 * (10 / n_groups) ** b)
 
-# %% ../../nbs/evaluate/30_bootstrap.ipynb #41-30-bootstrap
+# %% ../../nbs/evaluate/30_bootstrap.ipynb #43-30-bootstrap
 def coverage_note(
     n_groups: int,         # groups that were resampled
     warn: float = .93,     # below this the sentence is a warning

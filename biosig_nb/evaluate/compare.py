@@ -7,7 +7,6 @@ __all__ = ['COMPARISON_COLUMNS', 'MIN_RESAMPLES', 'ARM_TITLES', 'holm', 'bootstr
 
 # %% ../../nbs/evaluate/40_compare.ipynb #03-40-compare
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +14,8 @@ import pandas as pd
 
 from ..errors import ConfigError, DataError, nearest
 from .bootstrap import Setting, arm_pieces, averaged, interval, resample_counts, settings
-from .metrics import METRICS, get_metric
-from .predictions import label_names
+from .metrics import METRICS, Metric, get_metric
+from .predictions import GROUP_NOUN, label_names
 
 # %% ../../nbs/evaluate/40_compare.ipynb #05-40-compare
 def holm(
@@ -39,11 +38,12 @@ def bootstrap_p(
     return float(min(1, 2 * min((d <= 0).sum() + 1, (d >= 0).sum() + 1) / (len(d) + 1)))
 
 # %% ../../nbs/evaluate/40_compare.ipynb #12-40-compare
-COMPARISON_COLUMNS = ("target", "protocol", "model", "arm", "baseline", "metric", "label", "unit", "difference", "lo", "hi", "conf", "p", "p_adjusted", "n_groups")
+COMPARISON_COLUMNS = ("target", "protocol", "model", "arm", "baseline", "metric", "label", "unit",
+                      "difference", "lo", "hi", "conf", "p", "p_adjusted", "n_groups")     # as in comparisons.csv
 MIN_RESAMPLES = 10_000     # fewer give no p-value worth printing after a correction
 
 # %% ../../nbs/evaluate/40_compare.ipynb #13-40-compare
-def _reduce(rows: np.ndarray, metric, label, s: Setting) -> np.ndarray:
+def _reduce(rows: np.ndarray, metric: Metric, label: str | None, s: Setting) -> np.ndarray:
     "One number a resample: that of the label, of all labels together, or the macro average over the qualified labels."
     if not metric.per_label: return rows[:, 0]
     names = list(s.support.index)
@@ -52,77 +52,82 @@ def _reduce(rows: np.ndarray, metric, label, s: Setting) -> np.ndarray:
     return rows[:, columns].mean(1) if columns else np.full(len(rows), np.nan)
 
 # %% ../../nbs/evaluate/40_compare.ipynb #14-40-compare
-def _select(s: Setting, baseline: str, arms) -> tuple[dict, Iterator]:
-    "Rows of the baseline by model, and ((model, arm, role), rows) of each arm to compare."
-    every = list(s.arms())
-    names = list(dict.fromkeys(arm for (_, arm, _), _ in every))
-    for a in (baseline, *(arms or ())):
-        if a not in names: raise ConfigError(f"arm {a!r} has no test rows: {nearest(a, names)}")
-    base = {model: df for (model, arm, _), df in every if arm == baseline}
-    wanted = [(k, df) for k, df in every if k[1] != baseline and (k[1] in arms if arms else k[2] == "arm")]
-    for model, arm, _ in (k for k, _ in wanted):
-        if model not in base and len(base) > 1: raise ConfigError(f"arm {arm} ({model}): baseline {baseline!r} exists for several other models ({', '.join(base)}); compare them one at a time")
-    return base, wanted
-
-# %% ../../nbs/evaluate/40_compare.ipynb #15-40-compare
-def compare_arms(
-    predictions: pd.DataFrame,      # of one study, baseline included
-    metric: str = "auroc",          # name in METRICS
-    label: str | None = None,       # None: macro average over the qualified labels (of a binary task: its label)
-    unit: str = "patient",          # patient, scan: mean probability over the group; beat, record, frame: as they are
-    baseline: str = "scratch",      # what the arms are compared with
-    arms=None,                      # names; default every other arm of role "arm"
-    n_resamples: int = MIN_RESAMPLES,    # at least 10,000
-    seed: int = 0,                  # of the resamples
-    conf: float = .95,              # confidence of the intervals (not adjusted for the number of arms)
-    equal_groups: bool = False,     # each group weighs the same, however many examples it has
-    threshold: float = .5,          # for decisions where classes do not exclude each other
-    **rules,                        # of `support_table`: min_positives, min_groups, max_share
-) -> pd.DataFrame:                  # columns COMPARISON_COLUMNS, one row an arm
-    """Arm minus baseline in each resample of the groups: estimate, percentile interval, p, and p after Holm over the arms of a protocol.
-
-    Each number is computed within a fold and averaged over folds, repeats and seeds. An arm of another model (an opponent) is compared with the only
-    model that has the baseline. Positive differences favour the arm, also for metrics where lower is better (their sign is turned).
-    A label without enough support gets a difference but neither interval nor p; `attrs["notes"]` says why, `attrs["rejected"]` counts the rejected resamples.
-    Raises `ConfigError` for fewer than 10,000 resamples or unknown names."""
-    m, known, out, notes, lost = get_metric(metric), label_names(predictions), [], [], 0
-    if n_resamples < MIN_RESAMPLES: raise ConfigError(f"n_resamples={n_resamples}: a p-value needs at least {MIN_RESAMPLES}")
-    if label is not None and label not in known: raise ConfigError(f"label {label!r}: {nearest(label, known)}")
-    if label is None and m.per_label and len(known) == 1: label = known[0]
-    shown = (label or "macro") if m.per_label else "all"
-    for (target, protocol), s in settings(predictions, unit, **rules):
-        base, wanted = _select(s, baseline, arms)
-        why = _unsupported(s, m.per_label, label, rules.get("min_groups", 5))
-        if why: notes.append(f"{target}, {protocol}, by {unit}: no interval for {shown}: {why}")
-        counts = np.concatenate([np.ones((1, len(s.groups)), np.float32), resample_counts(s.groups, n_resamples, seed)])     # first row: the estimate
-        score = lambda df: _reduce(averaged(arm_pieces(df, s.groups, equal_groups), m, counts, threshold), m, label, s)
-        base_scores = {model: score(df) for model, df in base.items()}
-        block = []
-        for (model, arm, _), df in wanted:
-            d = (1 if m.higher else -1) * (score(df) - base_scores.get(model, next(iter(base_scores.values()))))
-            lo, hi = (math.nan, math.nan) if why else interval(d[1:], conf)
-            lost = max(lost, 0 if why else int(np.isnan(d[1:]).sum()))
-            block.append((target, protocol, model, arm, baseline, metric, shown, unit, d[0], lo, hi, conf, math.nan if why else bootstrap_p(d[1:]), math.nan, len(s.groups)))
-        block = pd.DataFrame(block, columns=COMPARISON_COLUMNS)
-        out.append(block.assign(p_adjusted=holm(block.p)))
-    out = pd.concat(out, ignore_index=True)
-    if lost: notes.append(f"up to {lost} of {n_resamples} resamples held no usable fold and were rejected")
-    out.attrs.update(notes=notes, rejected=lost, n_resamples=n_resamples, seed=seed)
-    return out
-
-# %% ../../nbs/evaluate/40_compare.ipynb #16-40-compare
-def _unsupported(s: Setting, per_label: bool, label, min_groups: int) -> str:
+def _unsupported(s: Setting, per_label: bool, label: str | None, min_groups: int) -> str:
     "Why there can be no interval; empty where there can."
     if len(s.groups) < min_groups: return f"{len(s.groups)} groups (fewer than {min_groups})"
     if not per_label: return ""
     if label is not None: return s.support.reason[label]
     return "" if s.qualified else "no label has enough support"
 
-# %% ../../nbs/evaluate/40_compare.ipynb #24-40-compare
+# %% ../../nbs/evaluate/40_compare.ipynb #15-40-compare
+def _pairs(s: Setting, baseline: str, arms) -> list[tuple]:
+    "(model, arm, its rows, the baseline's rows) of each arm to compare; an arm of another model meets the only model that has the baseline."
+    base = {model: df for (model, arm, _), df in s.arms() if arm == baseline}
+    out = []
+    for (model, arm, role), df in s.arms():
+        if arm == baseline or not (arm in arms if arms else role == "arm"): continue
+        if model not in base and len(base) > 1:
+            raise ConfigError(f"arm {arm} ({model}): several models have a baseline {baseline!r} ({', '.join(base)}); compare them one at a time")
+        if base: out.append((model, arm, df, base.get(model, next(iter(base.values())))))
+    return out
+
+# %% ../../nbs/evaluate/40_compare.ipynb #16-40-compare
+def _checked(predictions: pd.DataFrame, metric: Metric, label: str | None, baseline: str, arms, n_resamples: int) -> str | None:
+    "The label to compare on (of a binary task the only one); a `ConfigError` for names that do not exist or too few resamples."
+    known, names = label_names(predictions), list(dict.fromkeys(predictions.arm[predictions.part == "test"]))
+    if n_resamples < MIN_RESAMPLES: raise ConfigError(f"n_resamples={n_resamples}: a p-value needs at least {MIN_RESAMPLES}")
+    if label is not None and label not in known: raise ConfigError(f"label {label!r}: {nearest(label, known)}")
+    for a in (baseline, *(arms or ())):
+        if a not in names: raise ConfigError(f"arm {a!r} has no test rows: {nearest(a, names)}")
+    return known[0] if label is None and metric.per_label and len(known) == 1 else label
+
+# %% ../../nbs/evaluate/40_compare.ipynb #17-40-compare
+def compare_arms(
+    predictions: pd.DataFrame,           # of one study, baseline included
+    metric: str = "auroc",               # name in METRICS
+    label: str | None = None,            # None: macro average over the qualified labels (of a binary task: its label)
+    unit: str = "patient",               # patient, scan: mean probability over the group; beat, record, frame: as they are
+    baseline: str = "scratch",           # what the arms are compared with
+    arms=None,                           # names; default every other arm of role "arm"
+    n_resamples: int = MIN_RESAMPLES,    # at least 10,000
+    seed: int = 0,                       # of the resamples
+    conf: float = .95,                   # confidence of the intervals (not adjusted for the number of arms)
+    equal_groups: bool = False,          # each group weighs the same, however many examples it has
+    threshold: float = .5,               # for decisions where classes do not exclude each other
+    **rules,                             # of `support_table`: min_positives, min_groups, max_share
+) -> pd.DataFrame:                       # columns COMPARISON_COLUMNS, one row an arm
+    """Arm minus baseline in each resample of the groups: estimate, percentile interval, p, and p after Holm over the arms of a target and protocol.
+
+    Each number is computed within a fold and averaged over folds, repeats and seeds; in a resample a fold that lacks a class is left out, and a
+    resample without a usable fold is rejected (`attrs["rejected"]` counts them). Positive differences favour the arm.
+    Without enough support (`support_table`) a difference is given but neither interval nor p; `attrs["notes"]` says why.
+    Raises `ConfigError` for fewer than 10,000 resamples or unknown names."""
+    m, out, notes, lost = get_metric(metric), [], [], 0
+    label = _checked(predictions, m, label, baseline, arms, n_resamples)
+    shown = (label or "macro") if m.per_label else "all"
+    for (target, protocol), s in settings(predictions, unit, **rules):
+        why, block = _unsupported(s, m.per_label, label, rules.get("min_groups", 5)), []
+        if why: notes.append(f"{target}, {protocol}, by {unit}: no interval for {shown}: {why}")
+        counts = np.concatenate([np.ones((1, len(s.groups)), np.int16), resample_counts(s.groups, n_resamples, seed)])     # first row: the estimate
+        score = lambda df, s=s, counts=counts: _reduce(averaged(arm_pieces(df, s.groups, equal_groups), m, counts, threshold), m, label, s)
+        scores = {}
+        for model, arm, df, base in _pairs(s, baseline, arms):
+            if id(base) not in scores: scores[id(base)] = score(base)
+            d = (1 if m.higher else -1) * (score(df) - scores[id(base)])
+            lo, hi, p = (math.nan,) * 3 if why else (*interval(d[1:], conf), bootstrap_p(d[1:]))
+            lost = max(lost, 0 if why else int(np.isnan(d[1:]).sum()))
+            block.append((target, protocol, model, arm, baseline, metric, shown, unit, float(d[0]), lo, hi, conf, p, math.nan, len(s.groups)))
+        out += [row[:-2] + (adjusted, row[-1]) for row, adjusted in zip(block, holm([row[-3] for row in block]))]
+    out = pd.DataFrame(out, columns=COMPARISON_COLUMNS)
+    if lost: notes.append(f"up to {lost} of {n_resamples} resamples held no usable fold and were rejected")
+    out.attrs.update(notes=notes, rejected=lost, n_resamples=n_resamples, seed=seed)
+    return out
+
+# %% ../../nbs/evaluate/40_compare.ipynb #27-40-compare
 ARM_TITLES = {"scratch": "training from scratch", "frozen": "the frozen network", "full": "full fine-tuning", "lora": "LoRA fine-tuning",
               "norm": "fine-tuning the norm layers", "gradual": "gradual unfreezing"}
 
-# %% ../../nbs/evaluate/40_compare.ipynb #25-40-compare
+# %% ../../nbs/evaluate/40_compare.ipynb #28-40-compare
 @dataclass(frozen=True)
 class Verdict:
     "What a comparison allows to be said."
@@ -132,10 +137,10 @@ class Verdict:
 
     def __str__(self) -> str: return ("budget-limited " if self.budget_limited else "") + self.word
 
-# %% ../../nbs/evaluate/40_compare.ipynb #26-40-compare
+# %% ../../nbs/evaluate/40_compare.ipynb #29-40-compare
 def _number(x: float, digits: int = 3) -> str:
     "A number as journals print it: .031, -.004, 1.000."
-    if x is None or math.isnan(x): return "unknown"
+    if pd.isna(x): return "unknown"
     s = f"{x:.{digits}f}"
     if float(s) == 0: s = s.lstrip("-")
     return s.replace("0.", ".", 1) if abs(float(s)) < 1 else s
@@ -143,10 +148,10 @@ def _number(x: float, digits: int = 3) -> str:
 
 def _p_value(p: float) -> str:
     "'p = .003', 'p < .001'; 'p unknown' where there is none."
-    if p is None or math.isnan(p): return "p unknown"
+    if pd.isna(p): return "p unknown"
     return "p < .001" if p < .001 else f"p = {_number(p, 3 if p < .1 else 2)}"
 
-# %% ../../nbs/evaluate/40_compare.ipynb #27-40-compare
+# %% ../../nbs/evaluate/40_compare.ipynb #30-40-compare
 def _one_row(table, arm) -> tuple[pd.Series, int]:
     "The row to judge and the number of arms that Holm's correction ran over."
     if isinstance(table, (pd.Series, dict)): return pd.Series(table), 0
@@ -158,23 +163,31 @@ def _one_row(table, arm) -> tuple[pd.Series, int]:
     best = rows.assign(_p=rows.p_adjusted.fillna(2), _d=-rows.difference.abs().fillna(0)).sort_values(["_p", "_d"], kind="stable").iloc[0]
     return best, int(table.p.notna().sum())
 
-# %% ../../nbs/evaluate/40_compare.ipynb #28-40-compare
+# %% ../../nbs/evaluate/40_compare.ipynb #31-40-compare
 def _word(row: pd.Series, smallest_gain: float) -> str:
     "benefit, harm, equivalent or inconclusive."
     if not pd.isna(row.p_adjusted) and row.p_adjusted < .05 and row.difference != 0: return "benefit" if row.difference > 0 else "harm"
     if not pd.isna(row.lo) and smallest_gain and -smallest_gain <= row.lo and row.hi <= smallest_gain: return "equivalent"
     return "inconclusive"
 
-# %% ../../nbs/evaluate/40_compare.ipynb #29-40-compare
+# %% ../../nbs/evaluate/40_compare.ipynb #32-40-compare
 def _evidence(row: pd.Series, n_arms: int) -> str:
     "The bracket with interval, p and number of groups."
     metric = METRICS[row.metric].title if row.metric in METRICS else row.metric
-    groups = f"{int(row.n_groups)} {row.unit + 's' if row.unit in ('patient', 'scan') else 'groups'}"
-    if pd.isna(row.lo): return f"difference {_number(row.difference)} {metric}, no interval: too little support; {groups}"
+    groups = f"{int(row.n_groups)} {GROUP_NOUN.get(row.unit, 'groups')}"
+    found = _number(row.difference) + ("" if pd.isna(row.difference) else f" {metric}")
+    if pd.isna(row.lo): return f"difference {found}, no interval: too little support; {groups}"
     after = f" after Holm over {n_arms} arms" if n_arms > 1 else ""
     return f"{row.conf * 100:.3g} % CI {_number(row.lo)} to {_number(row.hi)}, {_p_value(row.p_adjusted)}{after}; {groups}"
 
-# %% ../../nbs/evaluate/40_compare.ipynb #30-40-compare
+# %% ../../nbs/evaluate/40_compare.ipynb #33-40-compare
+def _worth(row: pd.Series, gain: float) -> str:
+    "Whether a benefit reaches the smallest gain that was declared worth having."
+    if not gain: return ""
+    if row.difference < gain: return f"; this is less than the {_number(gain)} declared worth having"
+    return f"; it exceeds the {_number(gain)} declared worth having" + (", though the interval does not exclude less" if row.lo < gain else "")
+
+# %% ../../nbs/evaluate/40_compare.ipynb #34-40-compare
 def verdict(
     table,                             # of `compare_arms`: one comparison, or a row of it
     smallest_gain: float | None,       # smallest difference worth having, declared beforehand
@@ -184,15 +197,15 @@ def verdict(
 ) -> Verdict:
     "The word and the sentence that a comparison allows; numbers that are missing make it inconclusive."
     row, counted = _one_row(table, arm)
-    n_arms, gain = n_arms or counted, 0. if smallest_gain is None or math.isnan(smallest_gain) else float(smallest_gain)
+    n_arms, gain = n_arms or counted, 0. if pd.isna(smallest_gain) else float(smallest_gain)
     word, metric = _word(row, gain), METRICS[row.metric].title if row.metric in METRICS else row.metric
     one, other = (ARM_TITLES.get(a, a) for a in (row.arm, row.baseline))
     evidence, size = _evidence(row, n_arms), _number(abs(row.difference))
-    if word == "benefit":
-        less = f"; this is less than the {_number(gain)} declared worth having" if row.difference < gain else f"; the interval does not exclude gains below the {_number(gain)} declared worth having" if row.lo < gain else ""
-        text = f"{one} beats {other} by {size} {metric} ({evidence}){less}"
+    if word == "benefit": text = f"{one} beats {other} by {size} {metric} ({evidence}){_worth(row, gain)}"
     elif word == "harm": text = f"{one} is worse than {other} by {size} {metric} ({evidence})"
     elif word == "equivalent": text = f"{one} and {other} are equivalent: any difference is smaller than {_number(gain)} {metric} ({evidence})"
-    else: text = f"no difference between {one} and {other} can be claimed: {evidence if pd.isna(row.lo) else f'{_number(row.difference)} {metric} ({evidence})'}"
+    else:
+        found = evidence if pd.isna(row.lo) else f"{_number(row.difference)} {metric} ({evidence})"
+        text = f"no difference between {one} and {other} can be claimed: {found}"
     text = ("budget-limited: " if budget_limited else "") + text
     return Verdict(word, text[0].upper() + text[1:] + ".", budget_limited)

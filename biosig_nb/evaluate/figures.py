@@ -19,9 +19,8 @@ import pandas as pd
 
 from ..errors import ConfigError, DataError, nearest
 from .bootstrap import Piece, arm_pieces, resample_counts, settings
-from .compare import ARM_TITLES
 from .metrics import METRICS, decide, is_exclusive
-from .predictions import label_names, probabilities, truth
+from .predictions import GROUP_NOUN, label_names, probabilities, truth
 
 # %% ../../nbs/evaluate/50_figures.ipynb #05-50-figures
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#444444")     # Okabe & Ito 2008
@@ -179,7 +178,8 @@ def roc_band(
         if len(ok) > 1 and s.support.qualified[label]:
             ax.fill_between(grid, *np.percentile(ok, [50 * (1 - conf), 50 * (1 + conf)], axis=0), color=colour, alpha=.18, lw=0)
     ax.plot([0, 1], [0, 1], ":", color="0.6", lw=1)
-    ax.set(xlim=(-.01, 1), ylim=(0, 1.01), aspect="equal", xlabel="false positive rate (1 - specificity)", ylabel="true positive rate (sensitivity)", title=label)
+    ax.set(xlim=(-.01, 1), ylim=(0, 1.01), aspect="equal", title=label)
+    ax.set(xlabel="false positive rate (1 - specificity)", ylabel="true positive rate (sensitivity)")
     ax.legend(loc="lower right")
     return ax
 
@@ -193,22 +193,23 @@ def confusion(
     "Confusion matrix of the test examples: counts and percentages of the row."
     df = predictions[predictions.part == "test"]
     df = df[df.arm == _pick(arm, list(dict.fromkeys(df.arm)), "arm")]
-    if df.groupby(["target", "protocol", "model"]).ngroups > 1: raise ConfigError("confusion matrix: several targets, protocols or models in one table; choose one")
+    several = len(df[["target", "protocol", "model"]].drop_duplicates())
+    if several > 1: raise ConfigError(f"confusion matrix: {several} targets, protocols or models in one table; choose one")
     Y, P, names = truth(df), probabilities(df), list(label_names(df))
-    if len(names) == 1: Y, D, names = np.hstack([1 - Y, Y]), decide(np.hstack([1 - P, P - threshold + .5]), False), [f"no {names[0]}", names[0]]
+    D = decide(P, is_exclusive(Y, P), threshold)
+    if len(names) == 1: Y, D, names = np.hstack([1 - Y, Y]), np.hstack([1 - D, D]), [f"no {names[0]}", names[0]]
     elif not is_exclusive(Y, P): raise DataError("confusion matrix: the labels do not exclude each other; show one label at a time")
-    else: D = decide(P, True)
-    if len(names) == 2: D = np.eye(2)[D[:, 1].astype(int)]
     C = Y.T @ D / max(1, df[["seed", "repeat"]].drop_duplicates().shape[0])
     ax = _axes(ax, (1.5 + .85 * len(names), 1.1 + .62 * len(names)))
     share = C / np.maximum(C.sum(1, keepdims=True), 1e-12)
     ax.imshow(share, cmap="Blues", vmin=0, vmax=1.15, aspect="auto")
     for i, j in np.ndindex(C.shape):
-        ax.text(j, i, f"{C[i, j]:,.0f}\n{share[i, j]:.1%}" if C[i].sum() else "–", ha="center", va="center", fontsize=9, linespacing=1.25, color="white" if share[i, j] > .6 else "0.15")
+        text = f"{C[i, j]:,.0f}\n{share[i, j]:.1%}" if C[i].sum() else "–"
+        ax.text(j, i, text, ha="center", va="center", fontsize=9, linespacing=1.25, color="white" if share[i, j] > .6 else "0.15")
     k = range(len(names))
     ax.set(xticks=k, yticks=k, xticklabels=names, yticklabels=names, xlabel="decided", ylabel="truth")
     ax.tick_params(length=0); ax.spines[:].set_visible(False)
-    ax.set_xticks(np.arange(1, len(names)) - .5, minor=True); ax.set_yticks(np.arange(1, len(names)) - .5, minor=True); ax.grid(which="minor", color="white", lw=2); ax.tick_params(which="minor", length=0)
+    for between in np.arange(1, len(names)) - .5: ax.axhline(between, color="white", lw=2); ax.axvline(between, color="white", lw=2)
     return ax
 
 # %% ../../nbs/evaluate/50_figures.ipynb #31-50-figures
@@ -257,7 +258,7 @@ def per_class(
         ax.plot([], [], "o-", color=arm_colour(arm, k), ms=5.5, label=SHORT.get(arm, arm))
     if rows.lo.isna().any(): ax.plot([], [], "o", color=MISSING, mfc="white", ms=5.5, label="no interval: too few")
     first = rows.drop_duplicates("label").set_index("label")
-    group = "patients" if rows.unit.iloc[0] not in ("scan", "frame") else "scans"
+    group = GROUP_NOUN.get(rows.unit.iloc[0], "groups")
     ax.set(yticks=range(len(names)), ylim=(len(names) - .5, -.5), xlabel=METRICS[metric].title)
     ax.set_yticklabels([f"{l}\n{first.n_pos[l]:,} in {first.n_pos_groups[l]} {group}" for l in names])
     ax.tick_params(axis="y", length=0); ax.grid(axis="x"); ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
@@ -283,7 +284,7 @@ def beats_gallery(
         of = np.flatnonzero(labels == k)
         chosen = np.sort(rng.choice(of, min(per_row, len(of)), replace=False))
         for c, ax in enumerate(axes[r]):
-            ax.spines[:].set_visible(False); ax.tick_params(length=2, labelsize=8)
+            ax.spines[:].set_visible(False); ax.tick_params(length=0, labelsize=8); ax.grid(axis="y")
             if c >= len(chosen): ax.axis("off"); continue
             x = signals[chosen[c]].astype(float)
             if mask is not None: x = np.where(mask[chosen[c]], x, np.nan)
