@@ -1,0 +1,67 @@
+"""A known answer: labels and probabilities of the public PTB-XL benchmark's xresnet1d101 (Strodthoff et al. 2021), 71 labels, 2,203 records of fold 10."""
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from biosig_nb.evaluate.bootstrap import metric_table, resample_counts, support_table
+from biosig_nb.evaluate.metrics import auprc, auroc, macro_auroc
+from biosig_nb.evaluate.predictions import load_predictions, make_predictions, save_predictions
+
+pytestmark = pytest.mark.realdata
+
+
+@pytest.fixture(scope="module")
+def golden():
+    root = os.environ.get("BIOSIG_DATA")
+    path = Path(root).resolve().parent / "golden" / "ptbxl_all71_xresnet1d101.npz" if root else None
+    if path is None or not path.is_file(): pytest.skip("no golden/ptbxl_all71_xresnet1d101.npz beside BIOSIG_DATA")
+    with np.load(path) as z: return z["y_test"].astype(float), z["p_test"].astype(float)
+
+
+@pytest.fixture(scope="module")
+def table(golden):
+    Y, P = golden
+    ids = [f"record{i:05d}" for i in range(len(Y))]
+    return make_predictions(study="golden", target="ptbxl", protocol="published", model="xresnet1d101", arm="scratch", example=ids, group=ids, Y=Y, P=P,
+                            labels=[f"label{j:02d}" for j in range(Y.shape[1])])
+
+
+def test_macro_auroc_is_the_published_one(golden):
+    Y, P = golden
+    assert Y.shape == (2203, 71)
+    assert abs(macro_auroc(Y, P) - 0.9254358590) < 1e-10
+    assert abs(macro_auroc(Y, P) - roc_auc_score(Y, P, average="macro")) < 1e-12
+
+
+def test_every_label_equals_sklearn(golden):
+    Y, P = golden
+    assert np.abs(auroc(Y, P) - roc_auc_score(Y, P, average=None)).max() < 1e-12
+    assert np.abs(auprc(Y, P) - average_precision_score(Y, P, average=None)).max() < 1e-12
+
+
+def test_support_rule_leaves_49_of_71_labels(table):
+    assert support_table(table).qualified.sum() == 49
+
+
+def test_table_and_interval(table):
+    t = metric_table(table, metrics=("auroc",), unit="record", n_resamples=1000, conf=.9).set_index("label")
+    assert abs(t.estimate["macro_all"] - 0.9254358590) < 1e-10
+    assert np.isnan(t.lo["macro_all"])                                           # 22 labels have too few positives
+    assert t.lo["macro"] < t.estimate["macro"] < t.hi["macro"]
+    assert .002 < (t.hi["macro"] - t.lo["macro"]) / 2 < .010
+    assert t.drop(["macro", "macro_all"]).lo.notna().sum() == 49
+
+
+def test_all_labels_interval_has_the_published_width(golden):
+    """Over the labels that occur in each resample, as the benchmark does it."""
+    Y, P = golden
+    lo, hi = np.percentile(macro_auroc(Y, P, resample_counts(np.arange(len(Y)), 1000)), [5, 95])
+    assert lo < 0.9254358590 < hi and .005 < (hi - lo) / 2 < .010                # the benchmark prints about .007
+
+
+def test_extreme_probabilities_survive_the_file(table, tmp_path):
+    back = load_predictions(save_predictions(table, tmp_path / "predictions.parquet"))
+    assert back.equals(table)
