@@ -1,0 +1,45 @@
+# make report | test | lab | notebooks | bench; each makes .venv first, and installs again only when constraints.txt or pyproject.toml changed.
+PYTHON ?= python3
+BIN := .venv/bin
+OUT ?= reports/runs
+STAMP := .venv/.installed-$(shell cat constraints.txt pyproject.toml | git hash-object --stdin)
+STUDIES = $(notdir $(basename $(wildcard nbs/reports/*.ipynb)))
+export PYDEVD_DISABLE_FILE_VALIDATION := 1
+
+.PHONY: help install report test lab notebooks readme bench
+
+help:
+	@echo "make report      run every study on simulated data and build reports/index.html"
+	@echo "make test        the whole check: notebooks clean and exported, lint, every notebook, tests/"
+	@echo "make lab         JupyterLab on nbs/"
+	@echo "make notebooks   execute all notebooks again, in place, and clean them"
+	@echo "make readme      write README.md from nbs/index.ipynb"
+	@echo "make bench       run what is timed, benchmarks/*.py"
+
+install: $(STAMP)
+
+$(STAMP):
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@rm -f .venv/.installed-*
+	@touch $@
+
+report: install
+	@for study in $(STUDIES); do $(BIN)/biosig-nb run $$study --preset smoke --out $(OUT) || exit 1; done
+	@$(BIN)/biosig-nb report --out $(OUT)
+	@echo "open $(CURDIR)/$(dir $(OUT))index.html"
+
+test: install
+	@PATH="$(CURDIR)/$(BIN):$$PATH" .ci/check.sh
+
+lab: install
+	$(BIN)/jupyter lab --notebook-dir nbs
+
+notebooks: install
+	$(BIN)/python .ci/notebooks.py
+
+readme: install
+	$(BIN)/python .ci/readme.py
+
+bench: install
+	@for script in $(sort $(wildcard benchmarks/*.py)); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
