@@ -37,7 +37,7 @@ def resample_counts(
         counts[i:i + b] = np.bincount(drawn.ravel(), minlength=b * g).reshape(b, g)
     return counts
 
-# %% ../../nbs/evaluate/30_bootstrap.ipynb #09-30-bootstrap
+# %% ../../nbs/evaluate/30_bootstrap.ipynb #11-30-bootstrap
 @dataclass(frozen=True)
 class Piece:
     "The test examples of one fitted model, as arrays."
@@ -54,7 +54,7 @@ class Piece:
         part = lambda i: metric.rows(self.Y, self.P, D, Weights(counts[i:i + step][:, used].astype(float), codes, self.base))
         return np.concatenate([part(i) for i in range(0, len(counts), step)])
 
-# %% ../../nbs/evaluate/30_bootstrap.ipynb #10-30-bootstrap
+# %% ../../nbs/evaluate/30_bootstrap.ipynb #12-30-bootstrap
 def arm_pieces(
     df: pd.DataFrame,         # test rows of one arm
     groups: np.ndarray,       # all groups that are resampled, sorted
@@ -73,7 +73,7 @@ def arm_pieces(
         out.append(Piece(tuple(int(k) for k in key), Y[rows], P[rows], codes[rows], base))
     return out
 
-# %% ../../nbs/evaluate/30_bootstrap.ipynb #11-30-bootstrap
+# %% ../../nbs/evaluate/30_bootstrap.ipynb #13-30-bootstrap
 def averaged(
     pieces: list[Piece],       # of one arm
     metric: Metric,            # which number
@@ -88,7 +88,7 @@ def averaged(
         total, used = total + np.where(there, x, 0), used + there
     return np.divide(total, used, out=np.full(np.shape(total), np.nan), where=used > 0)
 
-# %% ../../nbs/evaluate/30_bootstrap.ipynb #13-30-bootstrap
+# %% ../../nbs/evaluate/30_bootstrap.ipynb #15-30-bootstrap
 def support_table(
     df: pd.DataFrame,            # predictions of one target, protocol and unit
     min_positives: int = 10,     # test positives (and negatives) that a label needs
@@ -109,17 +109,17 @@ def support_table(
         rows.append((label, n, n_pos, test.group.nunique(), pos_groups, share, not reason, reason))
     return pd.DataFrame(rows, columns=["label", "n", "n_pos", "n_groups", "n_pos_groups", "top_share", "qualified", "reason"])
 
-# %% ../../nbs/evaluate/30_bootstrap.ipynb #14-30-bootstrap
+# %% ../../nbs/evaluate/30_bootstrap.ipynb #16-30-bootstrap
 def _support(groups: np.ndarray, positive: np.ndarray) -> tuple:
     "n, positives, groups with positives, groups with negatives, largest share of the positives in one group."
     _, sizes = np.unique(groups[positive], return_counts=True)
     return len(groups), int(positive.sum()), len(sizes), len(np.unique(groups[~positive])), float(sizes.max() / sizes.sum()) if len(sizes) else 0.
 
-# %% ../../nbs/evaluate/30_bootstrap.ipynb #18-30-bootstrap
+# %% ../../nbs/evaluate/30_bootstrap.ipynb #20-30-bootstrap
 METRIC_COLUMNS = ("target", "protocol", "model", "arm", "role", "metric", "label", "unit",
                   "estimate", "lo", "hi", "conf", "n", "n_pos", "n_groups", "n_pos_groups")     # as in metrics.csv
 
-# %% ../../nbs/evaluate/30_bootstrap.ipynb #19-30-bootstrap
+# %% ../../nbs/evaluate/30_bootstrap.ipynb #21-30-bootstrap
 @dataclass(frozen=True)
 class Setting:
     "The test side of one target and protocol at one unit, ready to be resampled."
@@ -134,7 +134,7 @@ class Setting:
         "((model, arm, role), rows) of each arm, in order of appearance."
         yield from self.df.groupby(["model", "arm", "role"], sort=False)
 
-# %% ../../nbs/evaluate/30_bootstrap.ipynb #20-30-bootstrap
+# %% ../../nbs/evaluate/30_bootstrap.ipynb #22-30-bootstrap
 def settings(
     df: pd.DataFrame,                # predictions
     unit: str = "beat",              # beat, record, frame: as they are; patient, scan: mean over the group
@@ -146,7 +146,7 @@ def settings(
     for key, rows in test.groupby(["target", "protocol"], sort=False):
         yield key, Setting(rows, np.unique(rows.group.to_numpy(str)), support_table(rows, **rules).set_index("label"))
 
-# %% ../../nbs/evaluate/30_bootstrap.ipynb #21-30-bootstrap
+# %% ../../nbs/evaluate/30_bootstrap.ipynb #23-30-bootstrap
 def interval(
     values: np.ndarray,     # of the resamples [resample]; NaN: rejected
     conf: float = .95,      # confidence
@@ -157,7 +157,7 @@ def interval(
     lo, hi = np.percentile(values, [50 * (1 - conf), 50 * (1 + conf)])
     return float(lo), float(hi)
 
-# %% ../../nbs/evaluate/30_bootstrap.ipynb #23-30-bootstrap
+# %% ../../nbs/evaluate/30_bootstrap.ipynb #25-30-bootstrap
 def _rows_of(metric: Metric, scores: np.ndarray, s: Setting, labels: list, conf: float, min_groups: int) -> list[tuple]:
     "(label, estimate, lo, hi, n_pos, n_pos_groups, rejected) of one arm and metric; the first row of the scores is the estimate."
     def row(name, x, ok, pos=math.nan, pos_groups=math.nan):
@@ -172,7 +172,7 @@ def _rows_of(metric: Metric, scores: np.ndarray, s: Setting, labels: list, conf:
     mean = lambda names: np.mean([of[l] for l in names], axis=0) if names else nothing
     return [*out, row("macro", mean(good), bool(good)), row("macro_all", mean(there), good == there == labels)]
 
-# %% ../../nbs/evaluate/30_bootstrap.ipynb #24-30-bootstrap
+# %% ../../nbs/evaluate/30_bootstrap.ipynb #26-30-bootstrap
 def metric_table(
     predictions: pd.DataFrame,                          # of one study; all arms
     metrics=("auroc", "auprc", "prevalence", "f1", "sensitivity", "ppv", "accuracy", "macro_f1"),    # names in METRICS
@@ -215,7 +215,7 @@ def metric_table(
     out.attrs.update(notes=notes, rejected=rejected, n_resamples=n_resamples, seed=seed)
     return out
 
-# %% ../../nbs/evaluate/30_bootstrap.ipynb #25-30-bootstrap
+# %% ../../nbs/evaluate/30_bootstrap.ipynb #27-30-bootstrap
 def _notes(target: str, protocol: str, unit: str, s: Setting, labels: list, min_groups: int) -> list[str]:
     "Sentences on what is missing from the table and why."
     where = f"{target}, {protocol}, by {unit}: "
@@ -225,7 +225,7 @@ def _notes(target: str, protocol: str, unit: str, s: Setting, labels: list, min_
     if len(s.groups) < min_groups: out.append(where + f"no interval at all: {len(s.groups)} groups (fewer than {min_groups})")
     return out
 
-# %% ../../nbs/evaluate/30_bootstrap.ipynb #42-30-bootstrap
+# %% ../../nbs/evaluate/30_bootstrap.ipynb #44-30-bootstrap
 def expected_coverage(
     n_groups: int,     # groups that were resampled
 ) -> float:            # share of 95 % intervals that hold the truth
@@ -234,7 +234,7 @@ def expected_coverage(
     b = math.log(.07 / .02) / math.log(5)
     return max(.5, .95 - .07 * (10 / n_groups) ** b)
 
-# %% ../../nbs/evaluate/30_bootstrap.ipynb #43-30-bootstrap
+# %% ../../nbs/evaluate/30_bootstrap.ipynb #45-30-bootstrap
 def coverage_note(
     n_groups: int,         # groups that were resampled
     warn: float = .93,     # below this the sentence is a warning
