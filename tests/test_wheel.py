@@ -1,0 +1,25 @@
+"""The package as others install it: everything is in the wheel, and a report comes out of it away from the checkout."""
+import json, sys
+from pathlib import Path
+from checkout import checkout_files, command
+
+
+def test_wheel_holds_every_module_and_asset(installed):
+    files = checkout_files()
+    wanted = {p for p in files if p.parts[0] == "biosig_nb" and p.suffix == ".py"}
+    wanted |= {Path("biosig_nb/assets", *p.parts[1:]) for p in files if p.parts[:2] == ("nbs", "reports") or (p.parts[:2] == ("nbs", "studies") and p.suffix == ".yaml")}
+    missing = [str(p) for p in sorted(wanted) if not (installed / "site" / p).is_file()]
+    assert not missing, "pyproject.toml leaves these out of the wheel"
+
+
+def test_installed_package_is_used_and_finds_its_own_assets(installed, tmp_path):
+    code = "import biosig_nb; from biosig_nb.studies.parameters import find_asset; print(biosig_nb.__file__, find_asset('reports/mitbih_ptb.ipynb'), find_asset('studies/protocol.yaml'))"
+    for path in command(sys.executable, "-c", code, cwd=tmp_path, env={"PYTHONPATH": str(installed / "site")}).split():
+        assert Path(path).is_relative_to(installed / "site")
+
+
+def test_smoke_run_from_the_wheel_is_complete(smoke_site):
+    run, = (smoke_site / "runs" / "mitbih_ptb").iterdir()
+    record = json.loads((run / "run.json").read_text())
+    assert record["status"] == "complete" and record["preset"] == "smoke" and record["source"]["kind"] == "simulated"
+    for name in ("predictions.parquet", "metrics.csv", "comparisons.csv", "splits.json", "notebook.ipynb", "index.html"): assert (run / name).is_file(), name
