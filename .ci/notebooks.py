@@ -22,7 +22,7 @@ def execute(path: Path, slow: bool, timeout: float) -> tuple[Path, float, str]:
     cells = notebook.cells
     notebook.cells = [c for c in cells if not left_out(c, slow)]
     client = nbclient.NotebookClient(notebook, timeout=timeout, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}},
-                                     extra_arguments=["--HistoryManager.enabled=False"], shutdown_kernel="immediate")
+                                     extra_arguments=["--HistoryManager.enabled=False", "--log-level=ERROR"], shutdown_kernel="immediate")
     try: client.execute()
     except nbclient.exceptions.CellExecutionError as e: error = re.sub(r"\x1b\[[0-9;]*m", "", str(e))[-2000:]
     if not error:                                        # cells are changed in place, so the full list carries the new outputs
