@@ -2,6 +2,7 @@
 import ast, json
 import papermill
 import pytest
+from biosig_nb.studies.parameters import parameters_of
 from checkout import ROOT
 
 REPORTS = sorted((ROOT / "nbs" / "reports").glob("*.ipynb"))
@@ -55,3 +56,12 @@ def test_resolve_comes_next_and_once(report):
     at = next(i for i, (_, tags) in enumerate(cells) if "parameters" in tags)
     assert "resolve(" in cells[at + 1][0], "the cell after the parameters calls resolve"
     assert not any("default_exp" in source or "#| export" in source for source, _ in cells), "a report exports nothing"
+
+
+def test_cell_and_presets_declare_the_same(report):
+    cell, seen, declared = read(parameters_cell(report)), papermill.inspect_notebook(str(report)), parameters_of(report.stem)
+    assert list(cell) == list(declared)
+    for name, spec in declared.items():
+        assert (cell[name][0], seen[name]["help"]) == (spec["type"], spec["help"]), name
+        if "default" in spec: assert cell[name][1] == spec["default"], name
+        else: assert {"smoke", "quick", "full"} <= set(spec), f"{name} lacks a preset's value"
