@@ -243,10 +243,10 @@ def notes(
     said = ((cut, f"are longer than {length} samples and lost their end"), (clipped, "reach past their 10-s window and are clipped to its range"))
     return [f"of these {n:,} {what}" for n, what in said if n]
 
-# %% ../../nbs/data/50_beat_cohorts.ipynb #45-50-beat-cohorts
+# %% ../../nbs/data/50_beat_cohorts.ipynb #49-50-beat-cohorts
 HEALTHY, INFARCTION = "Healthy control", "Myocardial infarction"     # as "Reason for admission" spells them
 
-# %% ../../nbs/data/50_beat_cohorts.ipynb #46-50-beat-cohorts
+# %% ../../nbs/data/50_beat_cohorts.ipynb #50-50-beat-cohorts
 def clinical_facts(
     comments,               # comment lines of a PTB header
 ) -> dict:                  # age (years, NaN if unknown), sex, diagnosis ("unknown" if not given)
@@ -254,7 +254,7 @@ def clinical_facts(
     age, sex = parse_age_sex(comments)
     return dict(age=age, sex=sex, diagnosis=parse_comments(comments).get("reason for admission") or "unknown")
 
-# %% ../../nbs/data/50_beat_cohorts.ipynb #49-50-beat-cohorts
+# %% ../../nbs/data/50_beat_cohorts.ipynb #53-50-beat-cohorts
 def patient_table(
     folder: Path,           # folder of PTB, `<root>/ptbdb/1.0.0`
     seconds: float = 10.,   # a record not longer than this is an "excerpt"
@@ -267,7 +267,7 @@ def patient_table(
         rows[r] = dict(patient=r.split("/")[0], **clinical_facts(h.comments), kind=kind, lead=find_lead(h.channels, ("ii",)))
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("record")
 
-# %% ../../nbs/data/50_beat_cohorts.ipynb #52-50-beat-cohorts
+# %% ../../nbs/data/50_beat_cohorts.ipynb #56-50-beat-cohorts
 def select_patients(
     table: pd.DataFrame,        # as `patient_table` returns it
     positive: str,              # "infarction" or "any"
@@ -283,7 +283,7 @@ def select_patients(
         steps.append((len(t), len(gone), f"{why}; patients: " + ", ".join(f"{k} {v}" for k, v in named.items())))
     return t.assign(label=(t.diagnosis != HEALTHY).astype(np.int64)), steps
 
-# %% ../../nbs/data/50_beat_cohorts.ipynb #55-50-beat-cohorts
+# %% ../../nbs/data/50_beat_cohorts.ipynb #59-50-beat-cohorts
 def ptbdb_record(
     folder: Path,           # folder of PTB
     record: str,            # record, "patient001/s0010_re"
@@ -303,7 +303,7 @@ def ptbdb_record(
     t.index = pd.Index([f"ptbdb/{record}/{s:06d}" for s in t["sample"]], name="example")
     return part._replace(table=t)
 
-# %% ../../nbs/data/50_beat_cohorts.ipynb #56-50-beat-cohorts
+# %% ../../nbs/data/50_beat_cohorts.ipynb #60-50-beat-cohorts
 def ptbdb_beats(
     folder: Path,                   # folder of PTB, `<root>/ptbdb/1.0.0`
     positive: str = "infarction",   # "infarction" or "any" diagnosis, against healthy controls
@@ -326,7 +326,7 @@ def ptbdb_beats(
     name = {"infarction": "infarction", "any": "diseased"}[positive]
     return assemble("ptbdb", folder, parts, labels, (name,), fs, "ii", flow, present_records(folder)[1])
 
-# %% ../../nbs/data/50_beat_cohorts.ipynb #62-50-beat-cohorts
+# %% ../../nbs/data/50_beat_cohorts.ipynb #66-50-beat-cohorts
 def beat_table(
     cohort: Cohort,         # a cohort of beats
 ) -> pd.DataFrame:          # one row a beat, the columns of `signals.beat_features.FEATURES`, finite
