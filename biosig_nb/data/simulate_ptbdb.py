@@ -69,7 +69,7 @@ def write_patient(
 ) -> list:                        # names of the records written
     "One simulated patient with one or two records."
     person = draw_patient(rng)
-    trace = signature(shared, effect * float(np.exp(rng.normal(-.15, .6)))) if reason == INFARCTION else signature(shared, .25 * float(rng.normal()) * (effect > 0))
+    trace = signature(shared, effect * float(np.exp(rng.normal(-.7, .5)))) if reason == INFARCTION else signature(shared, .15 * float(rng.normal()) * (effect > 0))
     beat = Beat(person.normal.amplitude * np.r_[1, 1, 1, 1, np.exp(rng.normal(0, .35))], person.normal.place, person.normal.width).plus(*trace)
     about = [f"age: {int(np.clip(rng.normal(60 if reason == INFARCTION else 54, 13), 18, 90))}", f"sex: {('male', 'female')[rng.integers(2)]}", "ECG date: n/a", "Diagnose:",
              f"Reason for admission: {reason}", "Additional diagnoses: n/a", "simulated"]

@@ -7,7 +7,7 @@ __all__ = ['Split', 'stratify_on', 'one_fold', 'grouped_kfold', 'check_support',
            'check_apart', 'describe_splits']
 
 # %% ../../nbs/learn/10_splits.ipynb #03-10-splits
-import hashlib, json
+import hashlib, json, warnings
 from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
@@ -56,7 +56,9 @@ def one_fold(
     "Part off about `share` of the groups, stratified: one fold of a `StratifiedGroupKFold` with round(1 / share) folds."
     k = min(max(2, round(1 / share)), len(np.unique(groups)))
     if k < 2: raise DataError(f"{len(np.unique(groups))} group(s) cannot be parted; at least 2 are needed")
-    return next(StratifiedGroupKFold(k, shuffle=True, random_state=seed).split(groups, strata, groups))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)              # a class rarer than k is spread as far as it goes
+        return next(StratifiedGroupKFold(k, shuffle=True, random_state=seed).split(groups, strata, groups))
 
 # %% ../../nbs/learn/10_splits.ipynb #14-10-splits
 def grouped_kfold(
