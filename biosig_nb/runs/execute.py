@@ -7,7 +7,7 @@ __all__ = ['check_notebook', 'kernel_environment', 'RunFailed', 'one_line', 'run
            'is_complete', 'compute', 'perform', 'clear', 'hide', 'title_of', 'peak_memory']
 
 # %% ../../nbs/runs/10_execute.ipynb #03-10-execute
-import datetime, json, os, re, shutil, sys, time
+import datetime, json, logging, os, re, shutil, sys, time
 from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
@@ -74,6 +74,7 @@ def run_kernel(
     "Execute a notebook; raises `RunFailed` with the error of the cell that failed."
     import papermill, zmq
     from papermill.exceptions import PapermillExecutionError
+    logging.getLogger("papermill").setLevel(logging.CRITICAL)          # what it has to say, the exceptions say too
     where = str(output).replace("{", "{{").replace("}", "}}")          # papermill fills in parameters between braces
     for again in (True, False):
         try:
@@ -109,9 +110,8 @@ def execute_run(
 ) -> Path:                               # run folder, <out>/<study>/<preset>-<key>
     "Compute one run, or find it done. Raises `ConfigError` or `DataError` before anything is written, `RunFailed` once a run folder says why."
     p = resolve(study, {**(parameters or {}), **({"data_root": data_root} if data_root else {})})
-    path = Path(notebook) if notebook else find_asset(f"reports/{study}.ipynb")
-    report = check_notebook(path, p)
     source = data_source(study, p)
+    report = check_notebook(Path(notebook) if notebook else find_asset(f"reports/{study}.ipynb"), p)
     folder = Path(out).absolute() / study / f"{p['preset']}-{run_key(study, p, source, code_fingerprint(report))}"
     folder.mkdir(parents=True, exist_ok=True)
     lock = run_lock(folder)
