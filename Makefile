@@ -27,7 +27,6 @@ $(STAMP):
 report: install
 	@for study in $(STUDIES); do $(BIN)/biosig-nb run $$study --preset smoke --out $(OUT) || exit 1; done
 	@$(BIN)/biosig-nb report --out $(OUT)
-	@echo "open $(CURDIR)/$(dir $(OUT))index.html"
 
 test: install
 	@PATH="$(CURDIR)/$(BIN):$$PATH" .ci/check.sh
