@@ -119,7 +119,7 @@ def places_of(
 ) -> dict:                 # folder -> word
     "Folders and names of this machine that could turn up in an output."
     package = Path(biosig_nb.__file__).resolve().parent
-    where = {run_dir: "<run>", **({Path(root).absolute(): "<data>"} if root else {}), package: "biosig_nb", Path(sys.prefix): "<python>", Path(sys.base_prefix): "<python>",
-             package.parent: "<folder>", Path.cwd(): "<folder>", Path.home(): "~", Path(tempfile.gettempdir()): "<temporary>"}
+    where = {run_dir: "run-folder", **({Path(root).absolute(): "data-root"} if root else {}), package: "biosig_nb", Path(sys.prefix): "python", Path(sys.base_prefix): "python",
+             package.parent: "folder", Path.cwd(): "folder", Path.home(): "~", Path(tempfile.gettempdir()): "temporary"}
     host = socket.gethostname()
-    return {**{k: v for k, v in where.items() if len(k.parts) > 1}, **({host: "<host>"} if len(host) > 5 and host != "localhost" else {})}
+    return {**{k: v for k, v in where.items() if len(k.parts) > 1}, **({host: "host"} if len(host) > 5 and host != "localhost" else {})}

@@ -59,6 +59,7 @@ main { max-width: 62rem; margin: 0 auto; padding: 0 1rem 4rem; }
 .jp-Cell { padding: 0; margin: 0 0 .6rem; }
 .jp-RenderedHTMLCommon, .jp-RenderedMarkdown, .jp-RenderedHTML { padding: 0 !important; margin: 0; font-size: 1rem; line-height: 1.5; overflow-x: auto; }
 .jp-RenderedHTMLCommon table { display: block; width: fit-content; max-width: 100%; overflow-x: auto; margin: 0 0 .5rem; font-size: .85rem; font-variant-numeric: tabular-nums; }
+.jp-RenderedHTMLCommon :is(td, th) { text-align: left; }
 .jp-RenderedHTMLCommon figure { margin: 0 0 1.2rem; }
 .jp-RenderedHTMLCommon h2 { margin-top: 2rem; padding-top: .4rem; border-top: 1px solid #ccc; }
 .jp-RenderedImage { overflow: visible; }

@@ -71,7 +71,7 @@ a { color: #00507e; }
 <main>
 <h1>Runs</h1>
 {%- if rows %}
-<p>{{ rows | length }} {{ "run" if rows | length == 1 else "runs" }}, newest first. The result is the one difference that was declared before the run, with its 95 % interval over patients or records;
+<p>{{ rows | length }} {{ "run" if rows | length == 1 else "runs" }}, newest first. The result is the one difference that was declared before the run, with its 95&nbsp;% interval over patients or records;
 everything else in a report is exploratory. Results on <span class="simulated">simulated</span> data test the machinery and say nothing about patients.</p>
 <div class="box" tabindex="0" role="region" aria-label="Table of runs">
 <table>
