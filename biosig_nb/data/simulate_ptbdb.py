@@ -9,8 +9,7 @@ __all__ = ['INFARCTION', 'HEALTHY', 'OTHERS', 'LIKE_THE_SOURCE', 'UNLIKE_IT', 'e
 # %% ../../nbs/data/42_simulate_ptbdb.ipynb #03-42-simulate-ptbdb
 from pathlib import Path
 import numpy as np
-import wfdb
-from .simulate_ecg import LEADS, Beat, beat_times, draw_patient, render
+from .simulate_ecg import LEADS, Beat, beat_times, draw_patient, render, write_signals
 from ..errors import ConfigError
 
 INFARCTION, HEALTHY, OTHERS = "Myocardial infarction", "Healthy control", ("Cardiomyopathy", "Bundle branch block", "Dysrhythmia")
@@ -36,7 +35,7 @@ def signature(
     parts = [(np.sqrt(shared), LIKE_THE_SOURCE), (np.sqrt(1 - shared) * level, UNLIKE_IT)]
     return [(strength * f * a, p, w) for f, waves in parts for a, p, w in waves]
 
-# %% ../../nbs/data/42_simulate_ptbdb.ipynb #07-42-simulate-ptbdb
+# %% ../../nbs/data/42_simulate_ptbdb.ipynb #09-42-simulate-ptbdb
 def simulate_ptbdb(
     root: str | Path,             # data root; the database goes to <root>/ptbdb/1.0.0
     seed: int = 0,                # everything random hangs on it
@@ -56,7 +55,7 @@ def simulate_ptbdb(
     (folder / "RECORDS").write_text("\n".join(records) + "\n")
     return folder
 
-# %% ../../nbs/data/42_simulate_ptbdb.ipynb #09-42-simulate-ptbdb
+# %% ../../nbs/data/42_simulate_ptbdb.ipynb #11-42-simulate-ptbdb
 def write_patient(
     folder: Path,                 # folder of the database
     number: int,                  # patient
@@ -69,7 +68,7 @@ def write_patient(
 ) -> list:                        # names of the records written
     "One simulated patient with one or two records."
     person = draw_patient(rng)
-    trace = signature(shared, effect * float(np.exp(rng.normal(-.7, .5)))) if reason == INFARCTION else signature(shared, .15 * float(rng.normal()) * (effect > 0))
+    trace = signature(shared, effect * float(np.exp(rng.normal(-1., .5)))) if reason == INFARCTION else signature(shared, .15 * float(rng.normal()) * (effect > 0))
     beat = Beat(person.normal.amplitude * np.r_[1, 1, 1, 1, np.exp(rng.normal(0, .35))], person.normal.place, person.normal.width).plus(*trace)
     about = [f"age: {int(np.clip(rng.normal(60 if reason == INFARCTION else 54, 13), 18, 90))}", f"sex: {('male', 'female')[rng.integers(2)]}", "ECG date: n/a", "Diagnose:",
              f"Reason for admission: {reason}", "Additional diagnoses: n/a", "simulated"]
@@ -80,7 +79,6 @@ def write_patient(
         times = beat_times(rng, person, np.full(int(seconds / (.5 * person.rr)), "N"))
         times = times[times < seconds - .1]
         x = render(rng, person, times, [beat] * len(times), LEADS, int(seconds * fs), fs)
-        wfdb.wrsamp(name, fs=fs, units=["mV"] * 12, sig_name=list(LEADS), d_signal=np.round(x.T * 2000).clip(-32000, 32000).astype(np.int64), fmt=["16"] * 12, adc_gain=[2000.] * 12, baseline=[0] * 12,
-                    comments=about, write_dir=str(path))
+        write_signals(path, name, x, LEADS, fs, "16", 2000., 0, about)
         names.append(f"patient{number:03d}/{name}")
     return names

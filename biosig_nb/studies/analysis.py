@@ -14,7 +14,9 @@ import yaml
 from ..errors import ConfigError, nearest
 from ..evaluate.bootstrap import metric_table
 from ..evaluate.compare import compare_arms, verdict
+from ..evaluate.metrics import METRICS
 from ..evaluate.predictions import label_names
+from ..evaluate.tables import estimate_text
 from .parameters import find_asset
 
 # %% ../../nbs/studies/20_analysis.ipynb #05-20-analysis
@@ -73,7 +75,7 @@ def judge(
 ) -> dict:                       # analysis, hash, declared, headline, verdict
     "The declared contrast as a number and a sentence."
     c = plan["contrast"]
-    out = {"analysis": f"{c['arm']} - {c['baseline']}: {plan['metric']} of {plan['label']} by {plan['unit']}, {plan['protocol']} protocol", "hash": plan["hash"], "declared": plan["label"] in labels}
+    out = {"analysis": f"{c['arm']} against {c['baseline']}: {METRICS[plan['metric']].title} of {plan['label']} by {plan['unit']}, {plan['protocol']} protocol", "hash": plan["hash"], "declared": plan["label"] in labels}
     rows = arms[(arms.arm == c["arm"]) & (arms.protocol == plan["protocol"])] if len(arms) else arms
     if not len(rows): return {**out, "headline": None, "reason": f"this run has no {plan['protocol']} protocol with both {c['arm']} and {c['baseline']}", "verdict": None, "sentence": "This run does not contain the primary contrast."}
     row = rows.iloc[0]
@@ -92,11 +94,10 @@ def gap_table(
     unit: str = "beat",          # what the published protocol scores
 ) -> pd.DataFrame:               # one row a target, arm and metric; published, recommended, gap
     "What the published way of splitting adds to the number; empty unless both protocols were run."
-    m = metrics[metrics.metric.isin(names) & (metrics.unit == unit) & (metrics.role != "control") & ~metrics.label.isin(["macro_all"])]
-    per_label = m.groupby(["target", "metric"]).label.transform("nunique") > 1
-    m = m[~per_label | (m.label == "macro")]
-    wide = m.assign(text=[f"{e:.3f} [{lo:.3f}, {hi:.3f}]" if not np.isnan(lo) else f"{e:.3f}" for e, lo, hi in zip(m.estimate, m.lo, m.hi)])
-    both = wide.pivot_table(index=["target", "arm", "metric"], columns="protocol", values=["estimate", "text"], aggfunc="first", sort=False)
+    m = metrics[metrics.metric.isin(names) & (metrics.unit == unit) & (metrics.role != "control") & (metrics.label != "macro_all")]
+    several = m.groupby(["target", "metric"]).label.transform("nunique") > 1
+    m = m[~several | (m.label == "macro")].assign(text=lambda d: [estimate_text(*r) for r in d[["estimate", "lo", "hi"]].to_numpy()], metric=lambda d: [METRICS[k].title for k in d.metric])
+    both = m.pivot_table(index=["target", "arm", "metric"], columns="protocol", values=["estimate", "text"], aggfunc="first", sort=False, dropna=False).dropna(how="all")
     if not {("estimate", "published"), ("estimate", "recommended")} <= set(both.columns): return pd.DataFrame(columns=["target", "arm", "metric", "published", "recommended", "gap"])
-    out = both["text"][["published", "recommended"]].assign(gap=(both["estimate"]["published"] - both["estimate"]["recommended"]))
+    out = both["text"][["published", "recommended"]].assign(gap=both["estimate"]["published"] - both["estimate"]["recommended"])
     return out.reset_index().rename_axis(columns=None)
