@@ -1,0 +1,73 @@
+"""The study's own report: the same run by papermill and by the command line, and recordings that are not what they should be."""
+import json, subprocess, sys
+from pathlib import Path
+import numpy as np
+import papermill
+import pytest
+from checkout import ROOT
+from papermill.exceptions import PapermillExecutionError
+from biosig_nb.data.simulate_mitdb import simulate_mitdb
+from biosig_nb.data.simulate_ptbdb import simulate_ptbdb
+
+REPORT = ROOT / "nbs" / "reports" / "mitbih_ptb.ipynb"
+PROGRAM = Path(sys.executable).with_name("biosig-nb")
+
+
+def plain_papermill(folder, **given):
+    "Execute the report as anybody would who has papermill and nothing of ours."
+    papermill.execute_notebook(str(REPORT), str(folder / "out.ipynb"), parameters={"run_dir": str(folder / "run"), **given}, cwd=str(folder), progress_bar=False, shutdown_kernel="immediate")
+
+
+def test_papermill_and_command_line_give_the_same_bytes(tmp_path, smoke_site):
+    plain_papermill(tmp_path, threads=1)
+    run, = (smoke_site / "runs" / "mitbih_ptb").iterdir()
+    for name in ("predictions.parquet", "predictions_mitdb.parquet", "metrics.csv", "comparisons.csv"): assert (tmp_path / "run" / name).read_bytes() == (run / name).read_bytes(), name
+    assert {p.name for p in tmp_path.iterdir()} == {"out.ipynb", "run"}, "the run folder is the only place a notebook writes"
+
+
+@pytest.mark.parametrize("given, message", [({"n_fold": 3}, "mitbih_ptb has no parameter 'n_fold'; did you mean 'n_folds'?"), ({"preset": "quik"}, "did you mean 'quick'?"), ({"max_updates": "fast"}, "expected a whole number")])
+def test_bad_values_fail_in_plain_papermill_too(given, message, tmp_path):
+    with pytest.raises(PapermillExecutionError) as caught: plain_papermill(tmp_path, **given)
+    assert caught.value.ename == "ConfigError" and message in caught.value.evalue
+    assert not (tmp_path / "run").exists()
+
+
+def truncate(root):
+    path = root / "ptbdb" / "1.0.0" / "patient002"
+    dat = next(path.glob("*.dat"))
+    dat.write_bytes(dat.read_bytes()[:-1000])
+    return dat.stem
+
+
+def point_outside(root):
+    hea = root / "mitdb" / "1.0.0" / "101.hea"
+    hea.write_text(hea.read_text().replace("101.dat", "../../etc/passwd"))
+    return "../../etc/passwd"
+
+
+def lose_everything(root):
+    dat = next((root / "ptbdb" / "1.0.0" / "patient002").glob("*.dat"))
+    dat.write_bytes(np.full(len(dat.read_bytes()) // 2, -32768, "<i2").tobytes())
+    return dat.stem
+
+
+def only_infarctions(root):
+    records = root / "ptbdb" / "1.0.0" / "RECORDS"
+    sick = [name for name in records.read_text().split() if "Myocardial infarction" in (records.parent / f"{name}.hea").read_text()]
+    records.write_text("\n".join(sick) + "\n")
+    return "class"
+
+
+@pytest.mark.parametrize("spoil", [truncate, point_outside, lose_everything, only_infarctions])
+def test_bad_recordings_fail_the_run_in_one_line(spoil, tmp_path):
+    simulate_mitdb(tmp_path, minutes=.5)
+    simulate_ptbdb(tmp_path, n_patients=8)
+    expected = spoil(tmp_path)
+    done = subprocess.run([PROGRAM, "run", "mitbih_ptb", "--source", "real", "--data-root", tmp_path, "--out", tmp_path / "runs", "-p", "protocol=recommended", "-p", "arms=scratch"],
+                          capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1 and not done.stdout
+    assert done.stderr.startswith("biosig-nb: mitbih_ptb failed: DataError: ") and done.stderr.count("\n") == 1 and expected in done.stderr
+    folder, = (tmp_path / "runs" / "mitbih_ptb").iterdir()
+    record = json.loads((folder / "run.json").read_text())
+    assert record["status"] == "failed" and expected in record["error"] and str(tmp_path) not in record["error"]
+    assert not (folder / "index.html").exists() and not (folder / "predictions.parquet").exists()
