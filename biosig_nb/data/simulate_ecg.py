@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['SIMULATOR_VERSION', 'WAVES', 'NORMAL', 'EARLY', 'LEADS', 'Beat', 'Patient', 'draw_patient', 'shape', 'beat_times',
-           'lead_weights', 'render', 'drift']
+           'lead_weights', 'render', 'drift', 'pack', 'write_signals']
 
 # %% ../../nbs/data/40_simulate_ecg.ipynb #03-40-simulate-ecg
 from dataclasses import dataclass, replace
+from pathlib import Path
 import numpy as np
 
 SIMULATOR_VERSION = "1"          # changes whenever the same seed would give other recordings
@@ -146,3 +147,34 @@ def drift(
         mix = {"i": i, "ii": ii, "iii": ii - i, "avr": -(i + ii) / 2, "avl": i - ii / 2, "avf": ii - i / 2}
         for k in limb: out[k] = mix[leads[k]]
     return out
+
+# %% ../../nbs/data/40_simulate_ecg.ipynb #22-40-simulate-ecg
+def pack(
+    d: np.ndarray,         # ADC values [channel, time]
+    fmt: str,              # "16" or "212"
+) -> bytes:                # contents of the signal file
+    "Samples, channel after channel at each time, little-endian."
+    flat = d.T.ravel()
+    if fmt == "16": return flat.astype("<i2").tobytes()
+    a, b = np.pad(flat, (0, len(flat) % 2)).reshape(-1, 2).T & 0xFFF
+    out = np.stack([a & 0xFF, (a >> 8) | (b >> 8 << 4), b & 0xFF], axis=1).astype(np.uint8).tobytes()
+    return out[:-1] if len(flat) % 2 else out
+
+# %% ../../nbs/data/40_simulate_ecg.ipynb #23-40-simulate-ecg
+def write_signals(
+    folder: Path,          # where to
+    name: str,             # record
+    x: np.ndarray,         # signals [channel, time] (mV)
+    channels: tuple,       # their names
+    fs: float,             # sampling rate (Hz)
+    fmt: str,              # "16" or "212"
+    gain: float,           # ADC units per mV
+    baseline: int,         # ADC value of 0 mV
+    comments: list,        # header comments
+) -> None:
+    "Write header and signal file of a record; what lies outside the format's range is clipped."
+    bits = {"16": 16, "212": 12}[fmt]
+    d = np.clip(np.round(x * gain) + baseline, 1 - 2**(bits - 1), 2**(bits - 1) - 1).astype(np.int64)
+    rows = [f"{name}.dat {fmt} {float(gain)}({baseline})/mV {bits} 0 {c[0]} {c.sum() % 65536} 0 {k}" for k, c in zip(channels, d)]
+    (folder / f"{name}.dat").write_bytes(pack(d, fmt))
+    (folder / f"{name}.hea").write_text("\n".join([f"{name} {len(d)} {fs:g} {d.shape[1]}", *rows, *(f"# {c}" for c in comments)]) + "\n", newline="\n")

@@ -9,7 +9,7 @@ __all__ = ['DS1', 'DS2', 'SYMBOL', 'draw_kinds', 'simulate_mitdb', 'write_record
 from pathlib import Path
 import numpy as np
 import wfdb
-from .simulate_ecg import beat_times, draw_patient, render, shape
+from .simulate_ecg import beat_times, draw_patient, render, shape, write_signals
 from ..errors import ConfigError
 
 DS1 = tuple("101 106 108 109 112 114 115 116 118 119 122 124 203 205 207 208 209 215 220 223".split())     # without 201 and 202,
@@ -59,6 +59,5 @@ def write_record(
     kinds, times = kinds[inside], times[inside]
     x = render(rng, patient, times, [shape(patient, k) for k in kinds], ("mlii", "v1"), n, fs)
     about = f"{rng.integers(25, 85)} {'MF'[rng.integers(2)]} 0 0 x1"
-    wfdb.wrsamp(name, fs=fs, units=["mV"] * 2, sig_name=["MLII", "V1"], d_signal=np.clip(np.round(x.T * 200) + 1024, 0, 2047).astype(np.int64), fmt=["212"] * 2,
-                adc_gain=[200.] * 2, baseline=[1024] * 2, comments=[about, "simulated"], write_dir=str(folder))
+    write_signals(folder, name, x, ("MLII", "V1"), fs, "212", 200., 1024, [about, "simulated"])
     wfdb.wrann(name, "atr", np.round(times * fs).astype(np.int64), symbol=[SYMBOL[k] for k in kinds], write_dir=str(folder))
