@@ -168,7 +168,10 @@ def main(
     args: list[str] | None = None,     # arguments; None: those of the process
 ) -> None:
     "Entry point of `biosig-nb`: 0 done, 1 a run failed, 2 asked for what does not exist, 130 interrupted."
-    try: sys.exit(app(args, standalone_mode=False) or 0)
+    try:
+        code = app(args, standalone_mode=False) or 0
+        if code == 130: raise KeyboardInterrupt           # what typer makes of one
+        sys.exit(code)
     except UsageError as e: message, code = usage_line(e), 2
     except BiosigError as e: message, code = str(e), 1 if type(e).__name__ == "RunFailed" else 2
     except (KeyboardInterrupt, typer.Abort): message, code = "interrupted; the same command goes on where it stopped", 130

@@ -1,11 +1,12 @@
 """The study's own report: the same run by papermill and by the command line, and recordings that are not what they should be."""
-import json, subprocess, sys
+import json, os, signal, subprocess, sys, time
 from pathlib import Path
 import numpy as np
 import papermill
 import pytest
 from checkout import ROOT
 from papermill.exceptions import PapermillExecutionError
+from biosig_nb.runs.store import read_run
 from biosig_nb.data.simulate_mitdb import simulate_mitdb
 from biosig_nb.data.simulate_ptbdb import simulate_ptbdb
 
@@ -30,6 +31,19 @@ def test_bad_values_fail_in_plain_papermill_too(given, message, tmp_path):
     with pytest.raises(PapermillExecutionError) as caught: plain_papermill(tmp_path, **given)
     assert caught.value.ename == "ConfigError" and message in caught.value.evalue
     assert not (tmp_path / "run").exists()
+
+
+def test_interrupted_command_line_says_how_to_go_on(tmp_path):
+    with (tmp_path / "err").open("w") as err:
+        process = subprocess.Popen([PROGRAM, "run", "mitbih_ptb", "--out", tmp_path / "runs"], stdout=subprocess.PIPE, stderr=err, start_new_session=True)
+        until = time.time() + 60
+        while not list(tmp_path.glob("runs/*/*/work/notebook.ipynb")) and time.time() < until: time.sleep(.1)
+        time.sleep(1)
+        os.killpg(process.pid, signal.SIGINT)                            # what Ctrl-C does: the kernel gets it too
+        process.communicate(timeout=60)
+    assert process.returncode == 130 and (tmp_path / "err").read_text() == "biosig-nb: interrupted; the same command goes on where it stopped\n"
+    folder, = (tmp_path / "runs" / "mitbih_ptb").iterdir()
+    assert read_run(folder).status == "interrupted" and not (folder / "index.html").exists()
 
 
 def truncate(root):
