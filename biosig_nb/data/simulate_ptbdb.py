@@ -51,7 +51,7 @@ def simulate_ptbdb(
     rng = np.random.default_rng([seed, 42])
     sick = max(1, round(.45 * n_patients)); other = n_patients - 2 * sick
     reasons = rng.permutation([INFARCTION] * sick + [HEALTHY] * sick + [OTHERS[k % len(OTHERS)] for k in range(other)])
-    for k, reason in enumerate(reasons): records += write_patient(folder, k + 1, str(reason), np.random.default_rng([seed, 42, k]), seconds, shared, effect, fs)
+    for k, reason in enumerate(reasons): records += write_patient(folder, k + 1, str(reason), np.random.default_rng([seed, 42, k + 1]), seconds, shared, effect, fs)
     (folder / "RECORDS").write_text("\n".join(records) + "\n")
     return folder
 

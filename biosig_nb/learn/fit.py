@@ -6,7 +6,7 @@
 __all__ = ['Recipe', 'resolve_precision', 'Examples', 'epoch_order', 'batch_index', 'Stretch', 'Chunks', 'set_train_mode',
            'Learner', 'Fit', 'fit_once', 'fit', 'predict']
 
-# %% ../../nbs/learn/30_fit.ipynb #03-30-fit
+# %% ../../nbs/learn/30_fit.ipynb #04-30-fit
 import logging, sys, time, warnings
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -22,7 +22,7 @@ from .losses import example_losses
 
 for _name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"): logging.getLogger(_name).setLevel(logging.ERROR)
 
-# %% ../../nbs/learn/30_fit.ipynb #05-30-fit
+# %% ../../nbs/learn/30_fit.ipynb #06-30-fit
 @dataclass(frozen=True)
 class Recipe:
     "How a network is trained; one recipe for all arms of a trial. Raises `ConfigError` for values that make no sense."
@@ -45,7 +45,7 @@ class Recipe:
         for name, choices in {"schedule": ("constant", "cosine"), "balance": ("none", "group"), "precision": ("32-true", "bf16-mixed", "auto")}.items():
             if getattr(self, name) not in choices: raise ConfigError(f"recipe: {name}='{getattr(self, name)}', choose from {', '.join(choices)}")
 
-# %% ../../nbs/learn/30_fit.ipynb #09-30-fit
+# %% ../../nbs/learn/30_fit.ipynb #10-30-fit
 def resolve_precision(
     precision: str,       # a Recipe's precision
 ) -> str:                 # "32-true" or "bf16-mixed"
@@ -54,7 +54,7 @@ def resolve_precision(
     has = torch.cuda.is_bf16_supported() if torch.cuda.is_available() else torch.cpu._is_avx512_bf16_supported()
     return "bf16-mixed" if has else "32-true"
 
-# %% ../../nbs/learn/30_fit.ipynb #12-30-fit
+# %% ../../nbs/learn/30_fit.ipynb #13-30-fit
 @dataclass(frozen=True)
 class Examples:
     "Examples in memory: what a loss needs, and nothing else."
@@ -65,7 +65,7 @@ class Examples:
     def __len__(self): return len(self.x)
     def batch(self, index): return self.x[index], self.y[index], self.w[index]
 
-# %% ../../nbs/learn/30_fit.ipynb #13-30-fit
+# %% ../../nbs/learn/30_fit.ipynb #14-30-fit
 @lru_cache(maxsize=4)
 def epoch_order(
     n: int,               # examples
@@ -75,7 +75,7 @@ def epoch_order(
     "The order of one pass; cached, since many batches are cut from it."
     return torch.randperm(n, generator=torch.Generator().manual_seed(seed * 1_000_003 + epoch))
 
-# %% ../../nbs/learn/30_fit.ipynb #14-30-fit
+# %% ../../nbs/learn/30_fit.ipynb #15-30-fit
 def batch_index(
     update: int,          # number of the update, from 0
     n: int,               # examples
@@ -87,7 +87,7 @@ def batch_index(
     epoch, k = divmod(update, n // size)
     return epoch_order(n, epoch, seed)[k * size:(k + 1) * size]
 
-# %% ../../nbs/learn/30_fit.ipynb #18-30-fit
+# %% ../../nbs/learn/30_fit.ipynb #19-30-fit
 class Stretch:
     "An iterable over the batches of one stretch of `check_every` updates; `number` says which stretch."
     def __init__(self,
@@ -101,7 +101,7 @@ class Stretch:
         for update in range(self.number * len(self), (self.number + 1) * len(self)):
             yield self.data.batch(batch_index(update, len(self.data), self.recipe.batch_size, self.seed))
 
-# %% ../../nbs/learn/30_fit.ipynb #19-30-fit
+# %% ../../nbs/learn/30_fit.ipynb #20-30-fit
 class Chunks:
     "An iterable over all examples in order, in pieces that fit in memory."
     def __init__(self,
@@ -113,7 +113,7 @@ class Chunks:
     def __iter__(self):
         for lo in range(0, len(self.data), self.size): yield self.data.batch(slice(lo, lo + self.size))
 
-# %% ../../nbs/learn/30_fit.ipynb #22-30-fit
+# %% ../../nbs/learn/30_fit.ipynb #23-30-fit
 def set_train_mode(
     net: nn.Module,       # network, some of whose parameters may be frozen
 ) -> None:
@@ -123,7 +123,7 @@ def set_train_mode(
         own = list(m.parameters(recurse=False))
         if own and hasattr(m, "running_mean") and not any(p.requires_grad for p in own): m.eval()
 
-# %% ../../nbs/learn/30_fit.ipynb #24-30-fit
+# %% ../../nbs/learn/30_fit.ipynb #25-30-fit
 class Learner(L.LightningModule):
     "A network with its loss, optimiser and validation loss; keeps the weights of the best look and the history."
     def __init__(self,
@@ -170,7 +170,7 @@ class Learner(L.LightningModule):
     def on_load_checkpoint(self, checkpoint):
         for k, v in checkpoint["learner"].items(): setattr(self, k, v)
 
-# %% ../../nbs/learn/30_fit.ipynb #26-30-fit
+# %% ../../nbs/learn/30_fit.ipynb #27-30-fit
 @dataclass
 class Fit:
     "A trained network and how it came about."
@@ -183,7 +183,7 @@ class Fit:
     seconds: float = 0.           # wall time, learning-rate trials included
     tried: dict = field(default_factory=dict)     # learning rate -> validation loss in its trial
 
-# %% ../../nbs/learn/30_fit.ipynb #28-30-fit
+# %% ../../nbs/learn/30_fit.ipynb #29-30-fit
 def fit_once(
     net: nn.Module,               # network; trained in place
     train: Examples,              # examples to fit on
@@ -211,7 +211,7 @@ def fit_once(
     history = pd.DataFrame(learner.history, columns=["update", "train_loss", "validation_loss"])
     return Fit(net.cpu(), history, lr, trainer.global_step, "patience" if stop.stopped_epoch or stop.wait_count >= recipe.patience else "cap", learner.best_loss, time.monotonic() - t0)
 
-# %% ../../nbs/learn/30_fit.ipynb #37-30-fit
+# %% ../../nbs/learn/30_fit.ipynb #38-30-fit
 def fit(
     make: "callable",             # () -> a fresh network, the same one at each call
     train: Examples,              # examples to fit on
@@ -228,7 +228,7 @@ def fit(
     done = fit_once(make(), train, validation, recipe, min(tried, key=tried.get, default=recipe.lrs[0]), seed, folder=folder)
     return replace(done, tried=tried, seconds=time.monotonic() - t0)
 
-# %% ../../nbs/learn/30_fit.ipynb #41-30-fit
+# %% ../../nbs/learn/30_fit.ipynb #42-30-fit
 @torch.inference_mode()
 def predict(
     net: nn.Module,               # trained network
