@@ -112,15 +112,20 @@ def run(
     force: Annotated[bool, typer.Option("--force", help="Compute again what is already there.")] = False,
     show_parameters: Annotated[bool, typer.Option("--list-parameters", help="List the study's parameters and stop.")] = False,
 ):
-    """Run one study and write its report.
+    """Run one study and write its report; then rebuild the index page over all runs.
 
     The run folder is named after parameters, data and code: the same run is not computed twice, and one that was interrupted goes on where it stopped.
     """
     if show_parameters: return list_parameters(study)
     parameters = read_parameters(study, p or [], preset=preset, source=source, data_root=data_root)
-    from biosig_nb.runs.execute import execute_run
-    folder = execute_run(study, parameters, out=out, force=force, progress=sys.stderr.isatty(), say=lambda text: print(text, file=sys.stderr))
+    from biosig_nb.runs.execute import RunFailed, execute_run
+    from biosig_nb.runs.site import build_site
+    try: folder = execute_run(study, parameters, out=out, force=force, progress=sys.stderr.isatty(), say=lambda text: print(text, file=sys.stderr))
+    except RunFailed:
+        build_site(out)                # the list of runs shows it, and why
+        raise
     print(nearby(folder / "index.html"))
+    print(nearby(build_site(out)))
 
 # %% ../nbs/90_cli.ipynb #18-90-cli
 def nearby(
@@ -135,7 +140,7 @@ def nearby(
 def report(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of runs.")] = Path("reports/runs"),
 ):
-    "Rebuild the index page over the runs in a folder: beside a folder named runs (reports/index.html), else inside it."
+    "Rebuild the index page over the runs in a folder: reports/index.html for reports/runs, else DIR/index.html."
     from biosig_nb.runs.site import build_site
     print(nearby(build_site(out)))
 
@@ -176,5 +181,6 @@ def main(
     except BiosigError as e: message, code = str(e), 1 if type(e).__name__ == "RunFailed" else 2
     except (KeyboardInterrupt, typer.Abort): message, code = "interrupted; the same command goes on where it stopped", 130
     except BrokenPipeError: sys.exit(0)
+    except OSError as e: message, code = f"{e.filename or 'a file'}: {e.strerror or e}; choose a folder that can be written to with --out", 2
     print("biosig-nb: " + " ".join(message.split()), file=sys.stderr)
     sys.exit(code)

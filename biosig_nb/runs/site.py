@@ -99,9 +99,9 @@ everything else in a report is exploratory. Results on <span class="simulated">s
 def index_path(
     out: str | Path,       # folder of runs
 ) -> Path:                 # where its index page belongs
-    "`<out>/../index.html` for a folder named runs, `<out>/index.html` for any other."
+    "`reports/index.html` for a folder reports/runs, `<out>/index.html` for any other."
     out = Path(out).absolute()
-    return (out.parent if out.name == "runs" else out) / "index.html"
+    return (out.parent if out.parts[-2:] == ("reports", "runs") else out) / "index.html"
 
 # %% ../../nbs/runs/40_site.ipynb #11-40-site
 def build_site(

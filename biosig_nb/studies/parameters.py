@@ -59,6 +59,7 @@ def check_value(
     for v in value if kind == "list" else [value]:
         if "choices" in spec and v not in spec["choices"]: raise ConfigError(f"parameter {name}: '{v}' is no choice; {nearest(v, spec['choices'])}")
         if v != v or ("min" in spec and v < spec["min"]) or ("max" in spec and v > spec["max"]): raise ConfigError(f"parameter {name}: {v} lies outside {spec['min']} to {spec['max']}")
+    if lacks := [v for v in spec.get("needs", ()) if v not in value]: raise ConfigError(f"parameter {name}: '{', '.join(value)}' lacks '{lacks[0]}', which the others are compared with")
     if kind == "list" and len(set(value)) < len(value): raise ConfigError(f"parameter {name}: '{', '.join(value)}' names something twice")
     return float(value) if kind == "float" else list(value) if kind == "list" else value
 

@@ -50,6 +50,8 @@ MISTAKES = {
     "type": (["run", "mitbih_ptb", "-p", "max_updates=fast"], "parameter max_updates: expected a whole number, found 'fast'"),
     "range": (["run", "mitbih_ptb", "-p", "shared=1.5"], "parameter shared: 1.5 lies outside 0 to 1"),
     "choice": (["run", "mitbih_ptb", "-p", "arms=scratch,ful"], "parameter arms: 'ful' is no choice; did you mean 'full'?"),
+    "no baseline": (["run", "mitbih_ptb", "-p", "arms=full"], "parameter arms: 'full' lacks 'scratch', which the others are compared with"),
+    "file as folder": (["run", "mitbih_ptb", "--out", __file__], "Not a directory; choose a folder that can be written to with --out"),
     "pair": (["run", "mitbih_ptb", "-p", "seed"], "-p seed: expected NAME=VALUE"),
     "preset": (["run", "mitbih_ptb", "--preset", "quik"], "parameter preset: 'quik' is no choice; did you mean 'quick'?"),
     "two presets": (["run", "mitbih_ptb", "--preset", "quick", "-p", "preset=full"], "--preset quick and -p preset=full disagree: give one of them"),
