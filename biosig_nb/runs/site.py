@@ -58,6 +58,7 @@ table { border-collapse: collapse; width: 100%; font-size: .92rem; }
 th, td { padding: .5rem .7rem; text-align: left; vertical-align: top; border-bottom: 1px solid #ccc; }
 thead th { border-bottom: 2px solid #1b1b1b; white-space: nowrap; }
 tbody th { font-weight: normal; min-width: 9rem; }
+.long { min-width: 18rem; }
 .number { font-variant-numeric: tabular-nums; white-space: nowrap; }
 .small { color: #555; font-size: .85em; }
 .simulated { background: #e69f00; color: #000; padding: 0 .4em; border-radius: .2em; }
@@ -80,8 +81,8 @@ everything else in a report is exploratory. Results on <span class="simulated">s
 {%- for r in rows %}
 <tr><th scope="row"><a href="{{ r.link }}">{{ r.study }}</a><br><span class="small">{{ r.name }}{% if r.seed != "" %}, seed {{ r.seed }}{% endif %}</span></th>
 <td>{{ r.preset }}</td><td>{% if r.simulated %}<span class="simulated">simulated</span>{% else %}{{ r.source }}{% endif %}</td>
-<td><span class="number">{{ r.headline }}</span>{% if r.analysis %}<br><span class="small">{{ r.analysis }}</span>{% endif %}</td><td>{{ r.verdict }}</td>
-<td><span class="{{ r.status }}">{{ r.says }}</span>{% if r.error %}<br><span class="small">{{ r.error }}</span>{% endif %}</td>
+<td><span{% if r.headline[:1] in ("+", "-") %} class="number"{% endif %}>{{ r.headline }}</span>{% if r.analysis %}<br><span class="small">{{ r.analysis }}</span>{% endif %}</td><td>{{ r.verdict }}</td>
+<td{% if r.error %} class="long"{% endif %}><span class="{{ r.status }}">{{ r.says }}</span>{% if r.error %}<br><span class="small">{{ r.error }}</span>{% endif %}</td>
 <td class="number">{{ r.started }}{% if r.took %}<br><span class="small">took {{ r.took }}</span>{% endif %}</td></tr>
 {%- endfor %}
 </tbody>
