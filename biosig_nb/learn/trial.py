@@ -55,9 +55,10 @@ class Rival:
         y: np.ndarray,            # class index or 0/1 label of every example [n]
         split: Split,             # sides
         index: np.ndarray,        # examples to predict
+        n_classes: int = 2,       # classes there are, whether or not this cohort holds all of them
     ) -> np.ndarray:              # probabilities [len(index), class]
         "Fit each candidate on the training side, choose on the validation side, predict `index`."
-        x, classes = self.features, np.unique(y)
+        x, classes = self.features, np.arange(n_classes)
         def loss(model):
             p = spread(model.predict_proba(x[split.validation]), model.classes_, classes)
             return log_loss(y[split.validation], p, labels=classes)
@@ -212,8 +213,9 @@ class Runner:
 
     def fit_rival(self, task, piece, rival, folder):
         t0, index = time.monotonic(), np.concatenate([piece.split.validation, piece.split.test])
-        p = rival.fit_predict(np.asarray(task.cohort.labels).astype(int), piece.split, index)
-        p = p if exclusive(task.cohort) else p[:, 1:]
+        many = exclusive(task.cohort)
+        p = rival.fit_predict(np.asarray(task.cohort.labels).astype(int), piece.split, index, len(task.cohort.label_names) if many else 2)
+        p = p if many else p[:, 1:]
         self.store(task, piece, p, index, folder, piece.name, dict(stopped="", trainable=rival.features.shape[1], seconds=time.monotonic() - t0, history={}))
 
     def store(self, task, piece, p, index, folder, name, info):

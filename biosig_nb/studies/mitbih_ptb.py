@@ -92,7 +92,7 @@ def linear(
     "Regularised logistic regression; missing values are filled with the training median."
     first = (OneHotEncoder(handle_unknown="ignore", sparse_output=False),) if categorical else (SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler())
     strengths = {1: (.1,), 2: (.01, .1), 3: (.01, .1, 1.)}[n_trials]
-    return tuple(make_pipeline(*first, LogisticRegression(C=c, class_weight="balanced", solver="newton-cholesky")) for c in strengths)
+    return tuple(make_pipeline(*first, LogisticRegression(C=c, class_weight="balanced", max_iter=3000)) for c in strengths)
 
 # %% ../../nbs/studies/30_mitbih_ptb.ipynb #25-30-mitbih-ptb
 def feature_opponent(
