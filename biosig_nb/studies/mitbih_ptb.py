@@ -122,7 +122,7 @@ def make_trial(
     source, target = cohorts(p, protocol, folders)
     n = p["n_lr_trials"]
     lrs = {1: (3e-3,), 2: (1e-3, 3e-3), 3: (3e-4, 1e-3, 3e-3)}[n]
-    size = min(128, max(32, len(source) // 256))                              # a small source gets small batches
+    size = min(128, max(32, len(source) // 512))                              # a small source gets small batches
     big = Recipe(max_updates=p["pretrain_updates"], batch_size=size, lrs=lrs, check_every=max(20, p["pretrain_updates"] // 30), patience=8, precision="auto")
     small = Recipe(max_updates=p["max_updates"], batch_size=32, lrs=lrs, check_every=20, patience=8, precision="auto", balance="group" if protocol == "recommended" else "none")
     return TransferTrial(STUDY, protocol, "BeatCNN", BeatCNN, Task("ptbdb", target, tuple(target_splits(target, p, protocol)), small),
