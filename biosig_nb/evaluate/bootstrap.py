@@ -175,7 +175,7 @@ def _rows_of(metric: Metric, scores: np.ndarray, s: Setting, labels: list, conf:
 # %% ../../nbs/evaluate/30_bootstrap.ipynb #26-30-bootstrap
 def metric_table(
     predictions: pd.DataFrame,                          # of one study; all arms
-    metrics=("auroc", "auprc", "prevalence", "f1", "sensitivity", "ppv", "accuracy", "macro_f1"),    # names in METRICS
+    metrics=("auroc", "auprc", "prevalence", "f1", "sensitivity", "ppv", "accuracy", "macro_f1"),    # names in METRICS, or `Metric`s
     labels=None,                                        # labels to show; default all
     unit: str = "beat",                                 # beat, record, frame; patient, scan: mean probability over the group
     n_resamples: int = 2000,                            # bootstrap resamples of the groups
@@ -203,11 +203,11 @@ def metric_table(
         notes += _notes(target, protocol, unit, s, labels, min_groups)
         for (model, arm, role), df in s.arms():
             pieces = arm_pieces(df, s.groups, equal_groups)
-            for name in metrics:
-                scores = averaged(pieces, get_metric(name), counts, threshold)
-                for label, e, lo, hi, pos, pos_groups, lost in _rows_of(get_metric(name), scores, s, labels, conf, min_groups):
+            for m in map(get_metric, metrics):
+                scores = averaged(pieces, m, counts, threshold)
+                for label, e, lo, hi, pos, pos_groups, lost in _rows_of(m, scores, s, labels, conf, min_groups):
                     n = int(s.support.n.iloc[0])
-                    rows.append((target, protocol, model, arm, role, name, label, unit, e, lo, hi, conf, n, pos, len(s.groups), pos_groups, lost))
+                    rows.append((target, protocol, model, arm, role, m.name, label, unit, e, lo, hi, conf, n, pos, len(s.groups), pos_groups, lost))
     out = pd.DataFrame(rows, columns=[*METRIC_COLUMNS, "rejected"]).astype({"n_pos": "Int64", "n_pos_groups": "Int64"})
     rejected = int(out.rejected.max())
     if rejected: notes.append(f"up to {rejected} of {n_resamples} resamples of a row held no usable fold and were rejected")

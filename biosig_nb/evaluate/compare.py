@@ -14,8 +14,9 @@ import pandas as pd
 
 from ..errors import ConfigError, DataError, nearest
 from .bootstrap import Setting, arm_pieces, averaged, interval, resample_counts, settings
-from .metrics import METRICS, Metric, get_metric
+from .metrics import Metric, get_metric, metric_title
 from .predictions import GROUP_NOUN, label_names
+from .style import number, p_text
 
 # %% ../../nbs/evaluate/40_compare.ipynb #05-40-compare
 def holm(
@@ -84,7 +85,7 @@ def _checked(predictions: pd.DataFrame, metric: Metric, label: str | None, basel
 # %% ../../nbs/evaluate/40_compare.ipynb #17-40-compare
 def compare_arms(
     predictions: pd.DataFrame,           # of one study, baseline included
-    metric: str = "auroc",               # name in METRICS
+    metric="auroc",                      # name in METRICS, or a `Metric`
     label: str | None = None,            # None: macro average over the qualified labels (of a binary task: its label)
     unit: str = "patient",               # patient, scan: mean probability over the group; beat, record, frame: as they are
     baseline: str = "scratch",           # what the arms are compared with
@@ -116,7 +117,7 @@ def compare_arms(
             d = (1 if m.higher else -1) * (score(df) - scores[id(base)])
             lo, hi, p = (math.nan,) * 3 if why else (*interval(d[1:], conf), bootstrap_p(d[1:]))
             lost = max(lost, 0 if why else int(np.isnan(d[1:]).sum()))
-            block.append((target, protocol, model, arm, baseline, metric, shown, unit, float(d[0]), lo, hi, conf, p, math.nan, len(s.groups)))
+            block.append((target, protocol, model, arm, baseline, m.name, shown, unit, float(d[0]), lo, hi, conf, p, math.nan, len(s.groups)))
         out += [row[:-2] + (adjusted, row[-1]) for row, adjusted in zip(block, holm([row[-3] for row in block]))]
     out = pd.DataFrame(out, columns=COMPARISON_COLUMNS)
     if lost: notes.append(f"up to {lost} of {n_resamples} resamples held no usable fold and were rejected")
@@ -138,20 +139,6 @@ class Verdict:
     def __str__(self) -> str: return ("budget-limited " if self.budget_limited else "") + self.word
 
 # %% ../../nbs/evaluate/40_compare.ipynb #29-40-compare
-def _number(x: float, digits: int = 3) -> str:
-    "A number as journals print it: .031, -.004, 1.000."
-    if pd.isna(x): return "unknown"
-    s = f"{x:.{digits}f}"
-    if float(s) == 0: s = s.lstrip("-")
-    return s.replace("0.", ".", 1) if abs(float(s)) < 1 else s
-
-
-def _p_value(p: float) -> str:
-    "'p = .003', 'p < .001'; 'p unknown' where there is none."
-    if pd.isna(p): return "p unknown"
-    return "p < .001" if p < .001 else f"p = {_number(p, 3 if p < .1 else 2)}"
-
-# %% ../../nbs/evaluate/40_compare.ipynb #30-40-compare
 def _one_row(table, arm) -> tuple[pd.Series, int]:
     "The row to judge and the number of arms that Holm's correction ran over."
     if isinstance(table, (pd.Series, dict)): return pd.Series(table), 0
@@ -163,31 +150,31 @@ def _one_row(table, arm) -> tuple[pd.Series, int]:
     best = rows.assign(_p=rows.p_adjusted.fillna(2), _d=-rows.difference.abs().fillna(0)).sort_values(["_p", "_d"], kind="stable").iloc[0]
     return best, int(table.p.notna().sum())
 
-# %% ../../nbs/evaluate/40_compare.ipynb #31-40-compare
+# %% ../../nbs/evaluate/40_compare.ipynb #30-40-compare
 def _word(row: pd.Series, smallest_gain: float) -> str:
     "benefit, harm, equivalent or inconclusive."
     if not pd.isna(row.p_adjusted) and row.p_adjusted < .05 and row.difference != 0: return "benefit" if row.difference > 0 else "harm"
     if not pd.isna(row.lo) and smallest_gain and -smallest_gain <= row.lo and row.hi <= smallest_gain: return "equivalent"
     return "inconclusive"
 
-# %% ../../nbs/evaluate/40_compare.ipynb #32-40-compare
+# %% ../../nbs/evaluate/40_compare.ipynb #31-40-compare
 def _evidence(row: pd.Series, n_arms: int) -> str:
     "The bracket with interval, p and number of groups."
-    metric = METRICS[row.metric].title if row.metric in METRICS else row.metric
+    metric = metric_title(row.metric)
     groups = f"{int(row.n_groups)} {GROUP_NOUN.get(row.unit, 'groups')}"
-    found = _number(row.difference) + ("" if pd.isna(row.difference) else f" {metric}")
+    found = number(row.difference) + ("" if pd.isna(row.difference) else f" {metric}")
     if pd.isna(row.lo): return f"difference {found}, no interval: too little support; {groups}"
     after = f" after Holm over {n_arms} arms" if n_arms > 1 else ""
-    return f"{row.conf * 100:.3g} % CI {_number(row.lo)} to {_number(row.hi)}, {_p_value(row.p_adjusted)}{after}; {groups}"
+    return f"{row.conf * 100:.3g} % CI {number(row.lo)} to {number(row.hi)}, {p_text(row.p_adjusted)}{after}; {groups}"
 
-# %% ../../nbs/evaluate/40_compare.ipynb #33-40-compare
+# %% ../../nbs/evaluate/40_compare.ipynb #32-40-compare
 def _worth(row: pd.Series, gain: float) -> str:
     "Whether a benefit reaches the smallest gain that was declared worth having."
     if not gain: return ""
-    if row.difference < gain: return f"; this is less than the {_number(gain)} declared worth having"
-    return f"; it exceeds the {_number(gain)} declared worth having" + (", though the interval does not exclude less" if row.lo < gain else "")
+    if row.difference < gain: return f"; this is less than the {number(gain)} declared worth having"
+    return f"; it exceeds the {number(gain)} declared worth having" + (", though the interval does not exclude less" if row.lo < gain else "")
 
-# %% ../../nbs/evaluate/40_compare.ipynb #34-40-compare
+# %% ../../nbs/evaluate/40_compare.ipynb #33-40-compare
 def verdict(
     table,                             # of `compare_arms`: one comparison, or a row of it
     smallest_gain: float | None,       # smallest difference worth having, declared beforehand
@@ -198,14 +185,14 @@ def verdict(
     "The word and the sentence that a comparison allows; numbers that are missing make it inconclusive."
     row, counted = _one_row(table, arm)
     n_arms, gain = n_arms or counted, 0. if pd.isna(smallest_gain) else float(smallest_gain)
-    word, metric = _word(row, gain), METRICS[row.metric].title if row.metric in METRICS else row.metric
+    word, metric = _word(row, gain), metric_title(row.metric)
     one, other = (ARM_TITLES.get(a, a) for a in (row.arm, row.baseline))
-    evidence, size = _evidence(row, n_arms), _number(abs(row.difference))
+    evidence, size = _evidence(row, n_arms), number(abs(row.difference))
     if word == "benefit": text = f"{one} beats {other} by {size} {metric} ({evidence}){_worth(row, gain)}"
     elif word == "harm": text = f"{one} is worse than {other} by {size} {metric} ({evidence})"
-    elif word == "equivalent": text = f"{one} and {other} are equivalent: any difference is smaller than {_number(gain)} {metric} ({evidence})"
+    elif word == "equivalent": text = f"{one} and {other} are equivalent: any difference is smaller than {number(gain)} {metric} ({evidence})"
     else:
-        found = evidence if pd.isna(row.lo) else f"{_number(row.difference)} {metric} ({evidence})"
+        found = evidence if pd.isna(row.lo) else f"{number(row.difference)} {metric} ({evidence})"
         text = f"no difference between {one} and {other} can be claimed: {found}"
     text = ("budget-limited: " if budget_limited else "") + text
     return Verdict(word, text[0].upper() + text[1:] + ".", budget_limited)

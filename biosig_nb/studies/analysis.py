@@ -16,7 +16,7 @@ from ..evaluate.bootstrap import metric_table
 from ..evaluate.compare import compare_arms, verdict
 from ..evaluate.metrics import METRICS
 from ..evaluate.predictions import label_names
-from ..evaluate.tables import estimate_text
+from ..evaluate.style import estimate_text
 from .parameters import find_asset
 
 # %% ../../nbs/studies/20_analysis.ipynb #05-20-analysis

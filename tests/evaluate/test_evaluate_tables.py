@@ -30,7 +30,7 @@ def test_columns_are_those_of_the_contract():
 
 
 def test_room_needs_no_torch():
-    code = ("import sys, biosig_nb.evaluate.compare, biosig_nb.evaluate.figures; rooms = ('biosig_nb.evaluate', 'biosig_nb.errors'); "
+    code = ("import sys, biosig_nb.evaluate.compare, biosig_nb.evaluate.figures, biosig_nb.evaluate.style; rooms = ('biosig_nb.evaluate', 'biosig_nb.errors'); "
             "print(sorted({m.split('.')[0] for m in sys.modules} & {'torch', 'lightning', 'wfdb', 'papermill', 'seaborn'}), "
             "sorted(m for m in sys.modules if m.startswith('biosig_nb.') and not m.startswith(rooms)))")
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[] []"
