@@ -22,9 +22,9 @@ from .style import PALETTE, estimate_text, pick
 from .weighted import Weights, example_weights
 
 # %% ../../nbs/evaluate/44_calibration.ipynb #07-44-calibration
-EPS = 1e-9                     # probabilities are clipped to [EPS, 1 - EPS] before the logit is taken
-BINS = 10                      # of ECE, the Brier decomposition and the diagram
-KNOTS = (.05, .35, .65, .95)   # quantiles of the logit at which the smooth curve bends (Harrell 2015, table 2.3: four knots)
+EPS = 1e-9              # probabilities are clipped to [EPS, 1 - EPS] before the logit is taken
+BINS = 10               # of ECE, the Brier decomposition and the diagram
+KNOTS = (.1, .5, .9)    # quantiles of the logit, cases and controls weighing the same, at which the smooth curve bends (Harrell 2015: three knots)
 
 # %% ../../nbs/evaluate/44_calibration.ipynb #08-44-calibration
 def logit(
@@ -41,20 +41,6 @@ def _mean(X: np.ndarray, beta: np.ndarray, offset) -> np.ndarray:
     with np.errstate(over="ignore"): return 1 / (1 + np.exp(-(beta @ X.T + offset)))
 
 # %% ../../nbs/evaluate/44_calibration.ipynb #12-44-calibration
-def _slopes(X, XX, y, weights: Weights, beta, offset):
-    "Gradient [resample, k] and Hessian's upper half [resample, pairs] of the log-likelihood; one row of beta: shared by all resamples."
-    k, mu = X.shape[1], _mean(X, beta, offset)
-    if len(beta) == 1:
-        s = weights.sums(np.concatenate([X * (y - mu[0])[:, None], XX * (mu[0] * (1 - mu[0]))[:, None]], axis=1))
-        return s[:, :k], s[:, k:]
-    wm = weights.of(slice(None))
-    g = wm * y
-    wm *= mu
-    g -= wm
-    wm *= 1 - mu
-    return g @ X, wm @ XX
-
-# %% ../../nbs/evaluate/44_calibration.ipynb #13-44-calibration
 def _step(g: np.ndarray, h: np.ndarray, scale: np.ndarray) -> np.ndarray:
     "Newton's step [fit, k], at most 3 standard deviations long; NaN where the Hessian cannot be inverted."
     k = g.shape[1]
@@ -66,22 +52,37 @@ def _step(g: np.ndarray, h: np.ndarray, scale: np.ndarray) -> np.ndarray:
     step /= np.maximum(1, np.abs(step * scale).max(1, keepdims=True) / 3)
     return np.where(ok[:, None], step, np.nan)
 
+# %% ../../nbs/evaluate/44_calibration.ipynb #13-44-calibration
+def _newton(X, XX, y, W, beta, offset, scale, steps: int = 30) -> np.ndarray:
+    "Newton's steps from `beta` [resample, k] with weights W [resample, n]; NaN where they do not settle."
+    beta, active, toward = beta.copy(), np.arange(len(beta)), (W * y) @ X
+    for _ in range(steps):
+        mu = _mean(X, beta[active], offset)
+        wm = W * mu
+        g = toward - wm @ X
+        wm -= np.multiply(wm, mu, out=mu)
+        step = _step(g, wm @ XX, scale)
+        beta[active] += step
+        moving = np.abs(step * scale).max(1) > 1e-5        # the next error is of the order of this one squared
+        if not moving.any(): return beta
+        if not moving.all(): active, W, toward = active[moving], W[moving], toward[moving]
+    beta[active] = np.nan
+    return beta
+
 # %% ../../nbs/evaluate/44_calibration.ipynb #14-44-calibration
-def _fit(X: np.ndarray, y: np.ndarray, weights: Weights, offset=0., start=None) -> np.ndarray:
+def _fit(X: np.ndarray, y: np.ndarray, weights: Weights, offset=0.) -> np.ndarray:
     "Logistic regression of each resample [resample, k]; NaN where a class is missing, classes separate or columns are collinear."
     n, k = X.shape
-    both, (i, j) = (weights.sums(np.stack([y, 1 - y], axis=1)) > 0).all(1), np.triu_indices(k)
-    XX, scale = X[:, i] * X[:, j], np.sqrt((X ** 2).mean(0))
-    if start is None and len(both) > 1: start = _fit(X, y, Weights(np.ones((1, weights.counts.shape[1])), weights.codes, weights.base), offset)[0]
-    first = np.zeros((1, k)) if start is None or np.isnan(start).any() else start[None]
-    beta, move = np.where(both[:, None], first, np.nan), np.where(both, np.inf, 0)
-    for iteration in range(30):
-        active = np.flatnonzero(move > 1e-6)
-        for b in np.array_split(active, max(1, len(active) * n // 200_000)) if len(active) else ():
-            step = _step(*_slopes(X, XX, y, weights.part(b), first if iteration == 0 else beta[b], offset), scale)
-            beta[b] += step
-            move[b] = np.nan_to_num(np.abs(step * scale).max(1), nan=0)
-    beta[move > 1e-6] = np.nan
+    i, j = np.triu_indices(k)
+    XX, scale, both = X[:, i] * X[:, j], np.sqrt((X ** 2).mean(0)), (weights.sums(np.stack([y, 1 - y], axis=1)) > 0).all(1)
+    beta = np.full((len(both), k), np.nan)
+    start = _newton(X, XX, y, weights.base[None], np.zeros((1, k)), offset, scale)
+    if np.isnan(start).any(): start[:] = 0
+    mu = _mean(X, start, offset)[0]
+    s = weights.sums(np.concatenate([X * (y - mu)[:, None], XX * (mu * (1 - mu))[:, None]], axis=1))
+    beta[both] = start + np.nan_to_num(_step(s[both, :k], s[both, k:], scale))
+    for b in np.array_split(np.flatnonzero(both), max(1, both.sum() * n // 60_000)):
+        if len(b): beta[b] = _newton(X, XX, y, weights.part(b).of(slice(None)), beta[b], offset, scale)
     return beta
 
 # %% ../../nbs/evaluate/44_calibration.ipynb #16-44-calibration
@@ -161,6 +162,12 @@ def ece(
     return _plain(lambda *a: _ece(*a, mass, bins), y, p, w)
 
 # %% ../../nbs/evaluate/44_calibration.ipynb #33-44-calibration
+def _knots(y: np.ndarray, x: np.ndarray) -> np.ndarray:
+    "Quantiles of x with cases and controls weighing the same."
+    order, share = np.argsort(x, kind="stable"), np.where(y == 1, 1 / max(1, y.sum()), 1 / max(1, (1 - y).sum()))
+    return np.interp(KNOTS, (np.cumsum(share[order]) - share[order] / 2) / share.sum(), x[order])
+
+
 def _cubic(x: np.ndarray, knots: np.ndarray) -> np.ndarray:
     "1, x and restricted cubic splines of x [n, max(2, knots)]; straight lines beyond the outer knots."
     c, (*inner, u, v) = lambda t: np.maximum(x - t, 0) ** 3, knots
@@ -168,9 +175,9 @@ def _cubic(x: np.ndarray, knots: np.ndarray) -> np.ndarray:
     return np.stack([np.ones_like(x), x, *(t / (v - knots[0]) ** 2 for t in terms)], axis=1)
 
 
-def _smoother(p: np.ndarray) -> Callable:
+def _smoother(y: np.ndarray, p: np.ndarray) -> Callable:
     "Function p -> columns to regress on [n, k], orthogonal on these p."
-    knots = np.unique(np.quantile(logit(p), KNOTS))
+    knots = np.unique(_knots(y, logit(p)))
     raw = lambda q: _cubic(logit(q), knots) if len(knots) > 2 else np.stack([np.ones(len(q)), logit(q)], axis=1)
     R = np.linalg.qr(raw(p), mode="r")
     keep = np.abs(np.diag(R)) > 1e-9 * np.abs(R).max()
@@ -180,7 +187,7 @@ def _smoother(p: np.ndarray) -> Callable:
 # %% ../../nbs/evaluate/44_calibration.ipynb #34-44-calibration
 def _ici(y: np.ndarray, p: np.ndarray, weights: Weights) -> np.ndarray:
     "ICI of each resample [resample]; NaN where the curve cannot be fitted."
-    X, out = _smoother(p)(p), np.full(len(weights.counts), np.nan)
+    X, out = _smoother(y, p)(p), np.full(len(weights.counts), np.nan)
     beta = _fit(X, y, weights)
     for b in np.array_split(np.arange(len(beta)), max(1, len(beta) * len(y) // 200_000)):
         wm = weights.part(b).of(slice(None))
@@ -312,7 +319,7 @@ def reliability_table(
 # %% ../../nbs/evaluate/44_calibration.ipynb #56-44-calibration
 def _curve(y, p, codes, counts, conf: float) -> tuple[np.ndarray, ...]:
     "Smooth observed rate at 100 predictions between the 1st and the 99th percentile: (predictions, rate, lower, upper)."
-    columns, grid = _smoother(p), np.quantile(p, np.linspace(.01, .99, 100))
+    columns, grid = _smoother(y, p), np.quantile(p, np.linspace(.01, .99, 100))
     all_ones = np.ones((1, counts.shape[1]))
     beta = _fit(columns(p), y, Weights(np.concatenate([all_ones, counts]), codes, np.ones(len(y))))
     rate = _mean(columns(grid), beta, 0)
