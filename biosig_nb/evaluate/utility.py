@@ -62,14 +62,14 @@ def net_benefit_metric(
     "Net benefit at one threshold, label by label."
     t = _thresholds(threshold)
     rows = lambda Y, P, D, weights: np.stack([net_benefit_rows(Y[:, j], P[:, j], weights, t)[:, 0] for j in range(Y.shape[1])], axis=1)
-    return Metric(f"net_benefit_{number(threshold, 2)}", f"net benefit at {number(threshold, 2)}", True, rows)
+    return Metric(f"net_benefit_at_{number(threshold, 2)}", f"net benefit at {number(threshold, 2)}", True, rows)
 
-# %% ../../nbs/evaluate/47_utility.ipynb #18-47-utility
+# %% ../../nbs/evaluate/47_utility.ipynb #19-47-utility
 CURVE_COLUMNS = ("target", "protocol", "model", "arm", "role", "label", "unit", "threshold", "net_benefit", "lo", "hi", "conf", "treat_all",
                  "over_all", "over_all_lo", "over_all_hi", "standardized", "n_groups")
 THRESHOLDS = tuple(i / 100 for i in range(2, 61, 2))
 
-# %% ../../nbs/evaluate/47_utility.ipynb #19-47-utility
+# %% ../../nbs/evaluate/47_utility.ipynb #20-47-utility
 def _curve_rows(df: pd.DataFrame, s: Setting, j: int, t: np.ndarray, counts: np.ndarray, ok: bool, conf: float, equal_groups: bool) -> list[tuple]:
     "threshold, net benefit ... standardized of one arm; the first row of the counts gives the estimates."
     metric = Metric("net_benefit", "net benefit", False, lambda Y, P, D, w: net_benefit_rows(Y[:, j], P[:, j], w, t))
@@ -81,7 +81,7 @@ def _curve_rows(df: pd.DataFrame, s: Setting, j: int, t: np.ndarray, counts: np.
     return [(float(t[k]), float(own[0, k]), *ends(own[1:, k]), conf, float(every[0, k]), float(own[0, k] - every[0, k]), *ends(own[1:, k] - every[1:, k]),
              float(own[0, k]) / cases if cases else math.nan) for k in range(T)]
 
-# %% ../../nbs/evaluate/47_utility.ipynb #20-47-utility
+# %% ../../nbs/evaluate/47_utility.ipynb #21-47-utility
 def decision_curve(
     predictions: pd.DataFrame,        # of one study
     label: str | None = None,         # None: the only label
@@ -116,7 +116,7 @@ def decision_curve(
     out.attrs.update(notes=notes, n_resamples=n_resamples, seed=seed)
     return out
 
-# %% ../../nbs/evaluate/47_utility.ipynb #23-47-utility
+# %% ../../nbs/evaluate/47_utility.ipynb #24-47-utility
 def plot_decision_curve(
     table: pd.DataFrame,    # of `decision_curve`: one target, protocol, label and unit
     ax=None,                # axes; default new ones
@@ -139,27 +139,26 @@ def plot_decision_curve(
     ax.legend()
     return ax
 
-# %% ../../nbs/evaluate/47_utility.ipynb #24-47-utility
+# %% ../../nbs/evaluate/47_utility.ipynb #25-47-utility
 def _one(unit: str) -> str:
-    "A unit's name on an axis: beats and patients as they are."
-    return {"scan": "scan", "patient": "patient", "record": "recording", "frame": "frame"}.get(unit, unit)
+    "A unit's name on an axis."
+    return "recording" if unit == "record" else unit
 
-# %% ../../nbs/evaluate/47_utility.ipynb #29-47-utility
+# %% ../../nbs/evaluate/47_utility.ipynb #30-47-utility
 def utility_sentence(
-    table: pd.DataFrame,    # of `decision_curve`: one target, protocol, label and unit
+    table: pd.DataFrame,    # of `decision_curve`: one target, protocol, model, label and unit
     arm: str,               # which arm
+    threshold: float,       # probability from which one would treat, declared beforehand
 ) -> str:                   # a sentence
-    """Where an arm is worth more than treating all and than treating nobody: the intervals of both differences lie above zero.
-
-    The intervals hold for one threshold each, not for all of them together: a threshold is to be declared beforehand."""
+    "What acting on an arm is worth at one threshold, and whether both intervals (against treating nobody and against treating all) lie above zero."
     if arm not in set(table.arm): raise ConfigError(f"arm {arm!r}: {nearest(arm, table.arm.unique())}")
-    t = table[table.arm == arm].sort_values("threshold").reset_index(drop=True)
-    if t.threshold.duplicated().any(): raise DataError(f"decision curve of {arm}: a threshold comes twice; choose one target, protocol, model, label and unit")
-    name, groups = arm_title(arm), f"{t.n_groups.iloc[0]} {GROUP_NOUN.get(t.unit.iloc[0], 'groups')}"
-    if t.lo.isna().all(): return f"Whether acting on {name} is worth more than treating all or nobody cannot be said: too little support; {groups}."
-    useful = (t.lo > 0) & (t.over_all_lo > 0)
-    if not useful.any(): return f"At no threshold from {number(t.threshold.min(), 2)} to {number(t.threshold.max(), 2)} is acting on {name} shown to be " \
-                                f"worth more than both treating all and treating nobody; {groups}."
-    spans = [x.threshold for _, x in t[useful].groupby((~useful).cumsum()[useful])]
-    text = ", ".join(number(x.min(), 2) if len(x) == 1 else f"{number(x.min(), 2)} to {number(x.max(), 2)}" for x in spans)
-    return f"Acting on {name} is worth more than treating all and than treating nobody at thresholds {text}; {groups}."
+    t = table[(table.arm == arm) & np.isclose(table.threshold, threshold)]
+    if not len(t): raise ConfigError(f"threshold {threshold} is not in the table: it has {', '.join(f'{v:g}' for v in sorted(set(table.threshold)))}")
+    if len(t) > 1: raise DataError(f"decision curve of {arm}: threshold {threshold} comes {len(t)} times; choose one target, protocol, model, label and unit")
+    r, name = t.iloc[0], arm_title(arm)
+    groups, few = f"{r.n_groups} {GROUP_NOUN.get(r.unit, 'groups')}", pd.isna(r.lo)
+    found = number(r.net_benefit) + ("" if few else f" (95 % CI {number(r.lo)} to {number(r.hi)})".replace("95", f"{100 * r.conf:.3g}"))
+    better = r.lo > 0 and r.over_all_lo > 0
+    end = "too little support to say more" if few else "it is worth more than either" if better else "it is not shown to be worth more than both"
+    acting = f"At a threshold of {number(threshold, 2)} acting on {name} has a net benefit of {found}"
+    return f"{acting}, treating all {number(r.treat_all)}, treating nobody 0: {end}; {groups}."
