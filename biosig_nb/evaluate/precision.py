@@ -148,7 +148,7 @@ def plot_precision(
     if cases: ax.axvline(cases, color="0.4", lw=1, ls=":"); ax.text(cases, ax.get_ylim()[1], f" {cases} cases", va="top", fontsize=9, color="0.3")
     ticks = [n for n in (5, 10, 20, 50, 100, 200, 500, 1000, 2000) if table.n_pos.min() <= n <= table.n_pos.max()]
     ratio = float((table.n_neg / table.n_pos).median())
-    ax.set(xscale="log", xlabel="cases", ylabel="expected half-width of the interval", title=f"{ratio:.3g} control{'s' if ratio != 1 else ''} per case")
+    ax.set(xscale="log", xlabel="cases", ylabel="expected half-width of the interval", title=f"{ratio:.2g} control{'s' if ratio != 1 else ''} per case")
     ax.set_xticks(ticks, [str(n) for n in ticks]); ax.set_xticks([], minor=True); ax.set_ylim(bottom=0); ax.grid(True)
     ax.legend(title="AUROC")
     return ax
