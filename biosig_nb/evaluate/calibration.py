@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['EPS', 'BINS', 'KNOTS', 'RIDGE', 'CALIBRATION', 'logit', 'calibration_slope', 'calibration_intercept', 'ece', 'ici',
-           'brier_parts', 'calibration_table', 'calibration_text', 'reliability_table', 'reliability_diagram']
+           'brier_parts', 'pool_folds', 'calibration_table', 'calibration_text', 'reliability_table',
+           'reliability_diagram']
 
 # %% ../../nbs/evaluate/44_calibration.ipynb #03-44-calibration
 from collections.abc import Callable
@@ -259,7 +260,14 @@ CALIBRATION = {m.name: m for m in (
     Metric("brier_within", "within bins", True, _each(lambda *a: _brier(*a)["within"]), higher=False),
 )}
 
-# %% ../../nbs/evaluate/44_calibration.ipynb #47-44-calibration
+# %% ../../nbs/evaluate/44_calibration.ipynb #48-44-calibration
+def pool_folds(
+    predictions: pd.DataFrame,     # of one study
+) -> pd.DataFrame:                 # its test rows, the folds of each repeat taken together
+    "One test side a repeat and seed in place of one a fold."
+    return predictions[predictions.part == "test"].assign(fold=0)
+
+# %% ../../nbs/evaluate/44_calibration.ipynb #49-44-calibration
 def calibration_table(
     predictions: pd.DataFrame,     # of one study
     arms=None,                     # names; default all
@@ -271,9 +279,15 @@ def calibration_table(
     "Every calibration measure of every arm and label, with intervals over groups. Raises `ConfigError` for an unknown arm."
     for a in arms or (): pick(a, list(dict.fromkeys(predictions.arm)), "arm")
     df = predictions[predictions.arm.isin(list(arms))] if arms is not None else predictions
-    return metric_table(df, [CALIBRATION.get(m, m) if isinstance(m, str) else m for m in metrics], unit=unit, n_resamples=n_resamples, **kw)
+    found = [metric_table(d, [CALIBRATION.get(m, m) for m in names], unit=unit, n_resamples=n_resamples, **kw)
+             for d, names in ((df, [m for m in metrics if m not in CALIBRATION]), (pool_folds(df), [m for m in metrics if m in CALIBRATION])) if names]
+    notes = list(dict.fromkeys(n for t in found for n in t.attrs["notes"]))
+    for t in found: t.attrs = {}
+    out = pd.concat(found, ignore_index=True)
+    out.attrs["notes"] = notes
+    return out
 
-# %% ../../nbs/evaluate/44_calibration.ipynb #48-44-calibration
+# %% ../../nbs/evaluate/44_calibration.ipynb #50-44-calibration
 def calibration_text(
     table: pd.DataFrame,      # of `calibration_table`
 ) -> pd.DataFrame:            # a row an arm and label, a column a measure, "1.02 [.91, 1.13]"
@@ -284,7 +298,7 @@ def calibration_text(
     wide = table.assign(text=text, measure=[titles.get(m, m) for m in table.metric])
     return wide.pivot_table(index=keys, columns="measure", values="text", aggfunc="first", sort=False).rename_axis(columns=None)
 
-# %% ../../nbs/evaluate/44_calibration.ipynb #52-44-calibration
+# %% ../../nbs/evaluate/44_calibration.ipynb #54-44-calibration
 def _scores(predictions: pd.DataFrame, label: str | None, arm: str | None, unit: str):
     "Label, setting, truth [n], probabilities [n] and group columns [n] of one arm, all pieces pooled."
     label, found = pick(label, label_names(predictions), "label"), list(settings(predictions, unit))
@@ -295,14 +309,14 @@ def _scores(predictions: pd.DataFrame, label: str | None, arm: str | None, unit:
     if len(sizes) > 1: raise ConfigError(f"reliability: {len(sizes)} models or sizes of the source in one table; choose one")
     return label, s, truth(df)[:, j], probabilities(df)[:, j], np.searchsorted(s.groups, df.group.to_numpy(str))
 
-# %% ../../nbs/evaluate/44_calibration.ipynb #53-44-calibration
+# %% ../../nbs/evaluate/44_calibration.ipynb #55-44-calibration
 def _bin_interval(observed, resampled, n: int, groups: int, conf: float) -> tuple[float, float, str]:
     "Ends and name of a bin's interval."
     size, name = (n, "Wilson") if n == groups else (groups, "Wilson on groups")
     if n > groups and groups >= 5 and 0 < observed < 1: return *interval(resampled, conf), "group bootstrap"
     return *map(float, proportion_confint(observed * size, size, 1 - conf, method="wilson")), name
 
-# %% ../../nbs/evaluate/44_calibration.ipynb #54-44-calibration
+# %% ../../nbs/evaluate/44_calibration.ipynb #56-44-calibration
 def reliability_table(
     predictions: pd.DataFrame,     # of one target and protocol
     label: str | None = None,      # default the only one
@@ -326,7 +340,7 @@ def reliability_table(
         rows.append((ends[k], ends[k + 1], int(here.sum()), int(y[here].sum()), groups, float(p[here].mean()), observed, lo, hi, name))
     return pd.DataFrame(rows, columns=["start", "end", "n", "n_pos", "n_groups", "predicted", "observed", "lo", "hi", "interval"])
 
-# %% ../../nbs/evaluate/44_calibration.ipynb #57-44-calibration
+# %% ../../nbs/evaluate/44_calibration.ipynb #59-44-calibration
 def _curve(y, p, codes, counts, conf: float) -> tuple[np.ndarray, ...]:
     "Smooth observed rate at 100 predictions between the 1st and the 99th percentile: (predictions, rate, lower, upper)."
     columns, grid = _smoother(y, p), np.quantile(p, np.linspace(.01, .99, 100))
@@ -335,7 +349,7 @@ def _curve(y, p, codes, counts, conf: float) -> tuple[np.ndarray, ...]:
     rate = _mean(columns(grid), beta, 0)
     return grid, rate[0], *np.array([interval(r, conf) for r in rate[1:].T]).T
 
-# %% ../../nbs/evaluate/44_calibration.ipynb #58-44-calibration
+# %% ../../nbs/evaluate/44_calibration.ipynb #60-44-calibration
 def _numbers(predictions, label, arm, unit: str, n_resamples: int, conf: float, seed: int) -> str:
     "Slope, intercept, ECE and ICI with their intervals, a line each."
     names = ("calibration_slope", "calibration_intercept", "ece", "ici")
@@ -345,7 +359,7 @@ def _numbers(predictions, label, arm, unit: str, n_resamples: int, conf: float, 
     short = dict(zip(names, ("slope", "intercept", "ECE", "ICI")))
     return "\n".join(f"{short[m]} {estimate_text(t.estimate[m], t.lo[m], t.hi[m])}" for m in names)
 
-# %% ../../nbs/evaluate/44_calibration.ipynb #59-44-calibration
+# %% ../../nbs/evaluate/44_calibration.ipynb #61-44-calibration
 def reliability_diagram(
     predictions: pd.DataFrame,     # of one target and protocol
     label: str | None = None,      # default the only one
@@ -365,7 +379,7 @@ def reliability_diagram(
     ax.plot([0, 1], [0, 1], "--", color="0.4", lw=1, label="says what happens")
     grid, rate, lo, hi = _curve(y, p, codes, resample_counts(s.groups, n_resamples, seed).astype(float), conf)
     ax.plot(grid, rate, color=blue, label="smooth curve"); ax.fill_between(grid, lo, hi, color=blue, alpha=.15, lw=0)
-    ax.errorbar(t.predicted, t.observed, [t.observed - t.lo, t.hi - t.observed], fmt="o", ms=4.5, color="0.15", lw=1.2, label="bins")
+    ax.vlines(t.predicted, t.lo, t.hi, color="0.15", lw=1.2); ax.plot(t.predicted, t.observed, "o", ms=4.5, color="0.15", label="bins")
     ax.text(.97, .03, _numbers(predictions, label, arm, unit, n_resamples, conf, seed), transform=ax.transAxes, ha="right", va="bottom", fontsize=8.5)
     ax.set(xlim=(-.01, 1.01), ylim=(-.01, 1.01), ylabel="observed rate"); ax.legend(loc="upper left")
     below.hist([p[y == 0], p[y == 1]], bins=np.linspace(0, 1, 26), stacked=True, color=["0.75", PALETTE[1]], label=["without", "with"])
