@@ -8,6 +8,7 @@ __all__ = ['Weights', 'example_weights', 'auroc_rows', 'auprc_rows']
 # %% ../../nbs/evaluate/15_weighted.ipynb #03-15-weighted
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -22,6 +23,17 @@ class Weights:
     def of(self, rows) -> np.ndarray:
         "Weights of the examples `rows` [resample, len(rows)]; memory: one number each."
         return self.counts[:, self.codes[rows]] * self.base[rows]
+
+    @cached_property
+    def _upright(self) -> np.ndarray:
+        "The counts with resamples side by side [column, resample]: a row is then copied in one piece."
+        return np.ascontiguousarray(self.counts.T)
+
+    def down(self, rows, b: slice = slice(None)) -> np.ndarray:
+        "Weights of the examples `rows` in the resamples `b` [len(rows), resample]."
+        w = self._upright[:, b][self.codes[rows]]
+        if (self.base != 1).any(): w *= self.base[rows, None]
+        return w
 
     def part(self, b: slice) -> "Weights":
         "The same for some of the resamples."
@@ -86,6 +98,14 @@ def _over(x: np.ndarray, by: np.ndarray, total: np.ndarray) -> np.ndarray:
     return np.divide(x, by, out=np.full(len(x), np.nan), where=(total > 0).all(1))
 
 # %% ../../nbs/evaluate/15_weighted.ipynb #16-15-weighted
+def _running(weights: Weights, rows: np.ndarray, upto: np.ndarray, b: slice) -> np.ndarray:
+    "Summed weights of the first `upto[i]` of `rows` in the resamples `b` [len(upto), resample]."
+    cuts, at = np.unique(np.append(0, upto), return_inverse=True)
+    out = np.zeros((len(cuts), b.stop - b.start))
+    if len(cuts) > 1: np.cumsum(np.add.reduceat(weights.down(rows[:cuts[-1]], b), cuts[:-1], axis=0), axis=0, out=out[1:])
+    return out[at[1:]]
+
+# %% ../../nbs/evaluate/15_weighted.ipynb #19-15-weighted
 def _wins(y: np.ndarray, p: np.ndarray, weights: Weights) -> np.ndarray:
     "Weight of the pairs won, by column of the positive and column of the negative [column, column]."
     pos, neg, g = np.flatnonzero(y == 1), np.flatnonzero(y == 0), weights.counts.shape[1]
@@ -96,7 +116,7 @@ def _wins(y: np.ndarray, p: np.ndarray, weights: Weights) -> np.ndarray:
     for (_, here), (_, ge), (_, gt) in zip(_binned(at, weights, pos, len(t)), at_or_above, above): U += here.T @ (total - (ge + gt) / 2)
     return U
 
-# %% ../../nbs/evaluate/15_weighted.ipynb #17-15-weighted
+# %% ../../nbs/evaluate/15_weighted.ipynb #20-15-weighted
 def auroc_rows(
     y: np.ndarray,         # truth [n] of 0/1
     p: np.ndarray,         # scores [n]
@@ -108,15 +128,15 @@ def auroc_rows(
     if _few(weights, len(y)):
         won = np.einsum("bg,bg->b", weights.counts @ _wins(y, p, weights), weights.counts)
     elif len(pos) and len(neg):
-        pos, neg = pos[np.argsort(p[pos])], neg[np.argsort(p[neg])]
-        below, upto = (np.searchsorted(p[neg], p[pos], side) for side in ("left", "right"))
+        if len(pos) > len(neg): pos, neg, p = neg, pos, -p                # the same pairs seen from the rarer side
+        neg = neg[np.argsort(p[neg])]
+        places = np.concatenate([np.searchsorted(p[neg], p[pos], side) for side in ("left", "right")])      # below, and up to
         for s in _slices(len(won), len(y)):
-            W = weights.part(s)
-            c = np.concatenate([np.zeros((s.stop - s.start, 1)), np.cumsum(W.of(neg), axis=1)], axis=1)
-            won[s] = np.einsum("bi,bi->b", W.of(pos), (c[:, below] + c[:, upto]) / 2)
+            c = _running(weights, neg, places, s)
+            won[s] = np.einsum("ib,ib->b", weights.down(pos, s), (c[:len(pos)] + c[len(pos):]) / 2)
     return _over(won, total.prod(1), total)
 
-# %% ../../nbs/evaluate/15_weighted.ipynb #19-15-weighted
+# %% ../../nbs/evaluate/15_weighted.ipynb #22-15-weighted
 def _ap_few(y: np.ndarray, p: np.ndarray, weights: Weights) -> np.ndarray:
     "Sum over thresholds of (positives gained x precision), through sums within groups [resample]."
     pos, neg = np.flatnonzero(y == 1), np.flatnonzero(y == 0)
@@ -133,7 +153,7 @@ def _ap_few(y: np.ndarray, p: np.ndarray, weights: Weights) -> np.ndarray:
             out += np.einsum("tb,tb->b", gained, np.divide(hit, every, out=np.zeros_like(hit), where=every > 0))
     return out
 
-# %% ../../nbs/evaluate/15_weighted.ipynb #20-15-weighted
+# %% ../../nbs/evaluate/15_weighted.ipynb #23-15-weighted
 def _ap_many(y: np.ndarray, p: np.ndarray, weights: Weights) -> np.ndarray:
     "The same with weights laid out along the sorted scores, a slice of resamples at a time [resample]."
     pos, neg = np.flatnonzero(y == 1), np.flatnonzero(y == 0)
@@ -141,14 +161,11 @@ def _ap_many(y: np.ndarray, p: np.ndarray, weights: Weights) -> np.ndarray:
     if not len(pos) or not len(neg): return out
     tp_at, fp_at = (np.searchsorted(-p[side], -p[pos], "right") for side in (pos, neg))
     for s in _slices(len(out), len(y)):
-        W = weights.part(s)
-        w = W.of(pos)
-        hit = np.cumsum(w, axis=1)[:, tp_at - 1]
-        false = np.concatenate([np.zeros((len(w), 1)), np.cumsum(W.of(neg), axis=1)], axis=1)[:, fp_at]
-        out[s] = np.einsum("bi,bi->b", w, np.divide(hit, hit + false, out=np.zeros_like(hit), where=hit + false > 0))
+        hit, false = _running(weights, pos, tp_at, s), _running(weights, neg, fp_at, s)
+        out[s] = np.einsum("ib,ib->b", weights.down(pos, s), np.divide(hit, hit + false, out=np.zeros_like(hit), where=hit + false > 0))
     return out
 
-# %% ../../nbs/evaluate/15_weighted.ipynb #21-15-weighted
+# %% ../../nbs/evaluate/15_weighted.ipynb #24-15-weighted
 def auprc_rows(
     y: np.ndarray,         # truth [n] of 0/1
     p: np.ndarray,         # scores [n]
