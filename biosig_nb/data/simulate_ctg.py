@@ -113,7 +113,8 @@ def rate_before(
     x = np.clip(r.normal(136, 9), 115, 160) + 4 * band_noise(r, n, .0004, .003) + 5 * dose
     r = parts["variability"]
     awake = 1 - .5 / (1 + np.exp(-4 * (band_noise(r, n, .0003, .0012) - .4)))
-    x += r.lognormal(0, .22) * awake * np.exp(-.55 * dose) * (3.4 * band_noise(r, n, .02, .09) + {"ultrasound": .8, "scalp": 1.5, "both": 1.1}[kind] * band_noise(r, n, .15, .9))
+    fine = {"ultrasound": .8, "scalp": 1.5, "both": 1.1}[kind]
+    x += r.lognormal(0, .22) * awake * np.exp(-.55 * dose) * (3.4 * band_noise(r, n, .02, .09) + fine * band_noise(r, n, .15, .9))
     r, k = parts["accelerations"], max(1, int(t[-1] / 100))
     at, often, u = r.uniform(0, t[-1], k), r.uniform(.35, .9), r.random((4, k))
     keep = u[0] < often * np.exp(-1.1 * np.interp(at, t, dose))
@@ -131,7 +132,8 @@ def decelerations(
     late = u[1] < .9 * (1 - np.exp(-1.5 * np.interp(p, t, dose)))
     keep = u[0] < np.maximum(np.clip(prone * np.where(p > labour.second, 1.7, 1), 0, .95), .75 * late)
     depth = np.exp(np.where(late, 3.2, 3.3) + .33 * z[1]) * np.where(p > labour.second, 1.25, 1)
-    at, rise, fall = p + np.where(late, 34 + 6 * z[0], 7 * z[0]), np.where(late, 13 + 5 * u[2], 5 + 6 * u[2]), np.where(late, 18 + 8 * u[3], 6 + 8 * u[3])
+    at = p + np.where(late, 34 + 6 * z[0], 7 * z[0])
+    rise, fall = np.where(late, 13 + 5 * u[2], 5 + 6 * u[2]), np.where(late, 18 + 8 * u[3], 6 + 8 * u[3])
     return np.minimum(bells(t, at[keep], depth[keep], rise[keep], fall[keep]), 75)
 
 # %% ../../nbs/data/43_simulate_ctg.ipynb #21-43-simulate-ctg
@@ -184,14 +186,18 @@ def clinical_fields(
     low = max(0., 7.25 - ph); sign = rng.random() < .05 + .35 * (ph < 7.05)
     apgar = int(np.clip(round(9.2 - 9 * low + rng.normal(0, 1)), 1, 10))
     base = round(float(np.clip(3 + 32 * low + rng.normal(0, 2.2), -3, 26)), 2)
-    return {"pH": ph, "BDecf": base, "pCO2": round(float(np.clip(6.8 + 6 * low + rng.normal(0, 1.2), 2, 13)), 1), "BE": round(-base - 1.8, 1), "Apgar1": apgar, "Apgar5": int(np.clip(apgar + rng.integers(0, 3), 1, 10)),
-            "Gest. weeks": int(np.clip(round(rng.normal(40, 1.1)), 37, 43)), "Weight(g)": int(10 * round(np.clip(rng.normal(3400, 450), 1970, 4750) / 10)), "Sex": int(rng.integers(1, 3)),
-            "Age": int(np.clip(round(rng.normal(29.7, 4.5)), 18, 46)), "Gravidity": int(1 + rng.poisson(.5)), "Parity": int(rng.poisson(.4)), "Diabetes": int(rng.random() < .07), "Hypertension": int(rng.random() < .08),
+    return {"pH": ph, "BDecf": base, "pCO2": round(float(np.clip(6.8 + 6 * low + rng.normal(0, 1.2), 2, 13)), 1), "BE": round(-base - 1.8, 1),
+            "Apgar1": apgar, "Apgar5": int(np.clip(apgar + rng.integers(0, 3), 1, 10)),
+            "Gest. weeks": int(np.clip(round(rng.normal(40, 1.1)), 37, 43)), "Weight(g)": int(10 * round(np.clip(rng.normal(3400, 450), 1970, 4750) / 10)),
+            "Sex": int(rng.integers(1, 3)), "Age": int(np.clip(round(rng.normal(29.7, 4.5)), 18, 46)), "Gravidity": int(1 + rng.poisson(.5)),
+            "Parity": int(rng.poisson(.4)), "Diabetes": int(rng.random() < .07), "Hypertension": int(rng.random() < .08),
             "Meconium": int(rng.random() < .12), "Induced": int(rng.random() < .39), "II.stage": int(np.clip(rng.gamma(2.4, 5.), 1, 30)), "Deliv. type": 2 if sign else 1}
 
 # %% ../../nbs/data/43_simulate_ctg.ipynb #30-43-simulate-ctg
-LAYOUT = (("Outcome measures", ("pH", "BDecf", "pCO2", "BE", "Apgar1", "Apgar5")), ("!NotReadyYet! Neonatology outcome measures !NotReadyYet!", ("NICU days", "Seizures", "HIE", "Intubation")),
-          ("Fetus/Neonate descriptors", ("Gest. weeks", "Weight(g)", "Sex")), ("Maternal (risk-)factors", ("Age", "Gravidity", "Parity", "Diabetes", "Hypertension", "Meconium")),
+LAYOUT = (("Outcome measures", ("pH", "BDecf", "pCO2", "BE", "Apgar1", "Apgar5")),
+          ("!NotReadyYet! Neonatology outcome measures !NotReadyYet!", ("NICU days", "Seizures", "HIE", "Intubation")),
+          ("Fetus/Neonate descriptors", ("Gest. weeks", "Weight(g)", "Sex")),
+          ("Maternal (risk-)factors", ("Age", "Gravidity", "Parity", "Diabetes", "Hypertension", "Meconium")),
           ("Delivery descriptors", ("Induced", "II.stage", "Deliv. type")), ("Signal information", ("Rec. type", "Pos. II.st.", "Sig2Birth")))
 
 def write_ctg(
@@ -203,7 +209,7 @@ def write_ctg(
 ) -> None:
     "Header and signal file of a record as CTU-UHB has them: format 16, gain 100, comments after the signal lines."
     d = np.round(100 * np.stack([fhr, uc])).astype(np.int64)
-    sums = [int(np.int16(c.sum() & 0xFFFF if c.sum() & 0xFFFF < 2**15 else (c.sum() & 0xFFFF) - 2**16)) for c in d]
+    sums = [(int(c.sum()) + 2**15) % 2**16 - 2**15 for c in d]              # 16 bits with a sign, as WFDB wants them
     rows = [f"{name}.dat 16 100{unit} 12 0 {c[0]} {s} 0 {label}" for unit, label, c, s in zip(("(0)/bpm", "/nd"), ("FHR", "UC"), d, sums)]
     about = [f"#----- Additional parameters for record {name}", ""]
     for title, names in LAYOUT if fields else (): about += [f"#-- {title}", *(f"#{n:<13}{fields.get(n, 0)}" for n in names), ""]
@@ -214,7 +220,7 @@ def write_ctg(
 def write_birth(
     folder: Path,            # where to
     name: str,               # record
-    streams_: dict,          # a random generator for each of PARTS
+    parts: dict,          # a random generator for each of PARTS
     fields: dict,            # clinical fields
     kind: str,               # one of KINDS
     minutes: float,          # length of the record (min)
@@ -223,9 +229,10 @@ def write_birth(
 ) -> None:
     "Simulate one recording and write it."
     n = int(minutes * 60 * FS); start = max(0, n - int(fields["II.stage"] * 60 * FS))
-    labour = draw_labour(streams_["labour"], minutes * 60, start / FS)
-    rate, fall = heart_rate(streams_, labour, kind, np.sqrt(shared) * size, np.sqrt(1 - shared) * size)
-    write_ctg(folder, name, lose_signal(streams_["loss"], rate, fall, labour, kind), uterine_trace(streams_["uterus"], labour), {**fields, "Rec. type": REC_TYPE[kind], "Pos. II.st.": start})
+    labour = draw_labour(parts["labour"], minutes * 60, start / FS)
+    rate, fall = heart_rate(parts, labour, kind, np.sqrt(shared) * size, np.sqrt(1 - shared) * size)
+    about = {**fields, "Rec. type": REC_TYPE[kind], "Pos. II.st.": start}
+    write_ctg(folder, name, lose_signal(parts["loss"], rate, fall, labour, kind), uterine_trace(parts["uterus"], labour), about)
 
 # %% ../../nbs/data/43_simulate_ctg.ipynb #32-43-simulate-ctg
 def check_settings(
