@@ -183,7 +183,7 @@ def clinical_fields(
     ph: float,                    # pH of the umbilical artery
 ) -> dict:                        # CTU-UHB's field -> value
     "Outcome and descriptors of one birth, related to its pH as in CTU-UHB in kind, not in every number."
-    low = max(0., 7.25 - ph); sign = rng.random() < .05 + .35 * (ph < 7.05)
+    low = max(0., 7.25 - ph); section = rng.random() < .05 + .35 * (ph < 7.05)
     apgar = int(np.clip(round(9.2 - 9 * low + rng.normal(0, 1)), 1, 10))
     base = round(float(np.clip(3 + 32 * low + rng.normal(0, 2.2), -3, 26)), 2)
     return {"pH": ph, "BDecf": base, "pCO2": round(float(np.clip(6.8 + 6 * low + rng.normal(0, 1.2), 2, 13)), 1), "BE": round(-base - 1.8, 1),
@@ -191,7 +191,8 @@ def clinical_fields(
             "Gest. weeks": int(np.clip(round(rng.normal(40, 1.1)), 37, 43)), "Weight(g)": int(10 * round(np.clip(rng.normal(3400, 450), 1970, 4750) / 10)),
             "Sex": int(rng.integers(1, 3)), "Age": int(np.clip(round(rng.normal(29.7, 4.5)), 18, 46)), "Gravidity": int(1 + rng.poisson(.5)),
             "Parity": int(rng.poisson(.4)), "Diabetes": int(rng.random() < .07), "Hypertension": int(rng.random() < .08),
-            "Meconium": int(rng.random() < .12), "Induced": int(rng.random() < .39), "II.stage": int(np.clip(rng.gamma(2.4, 5.), 1, 30)), "Deliv. type": 2 if sign else 1}
+            "Meconium": int(rng.random() < .12), "Induced": int(rng.random() < .39), "II.stage": int(np.clip(rng.gamma(2.4, 5.), 1, 30)),
+            "Deliv. type": 2 if section else 1}
 
 # %% ../../nbs/data/43_simulate_ctg.ipynb #30-43-simulate-ctg
 LAYOUT = (("Outcome measures", ("pH", "BDecf", "pCO2", "BE", "Apgar1", "Apgar5")),

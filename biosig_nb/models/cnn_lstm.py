@@ -71,7 +71,8 @@ class CNNLSTM(nn.Module):
         dropout: float = .2,              # share of activations dropped before each dense layer, in training
     ):
         super().__init__()
-        if not len(widths) == len(kernels) == len(pools) > 0: raise ConfigError(f"CNNLSTM: {len(widths)} widths, {len(kernels)} kernels and {len(pools)} pools; give one of each per stage")
+        if not len(widths) == len(kernels) == len(pools) > 0:
+            raise ConfigError(f"CNNLSTM: {len(widths)} widths, {len(kernels)} kernels and {len(pools)} pools; give one of each per stage")
         if even := [k for k in kernels if k % 2 == 0]: raise ConfigError(f"CNNLSTM: kernel {even[0]} is even; choose {even[0] - 1} or {even[0] + 1}")
         self.n_channels, self.min_length = n_channels, math.prod(pools)
         stages = [conv_stage(*c) for c in zip((n_channels, *widths), widths, kernels, pools)]
@@ -97,7 +98,8 @@ def layer_table(
         for part in ("body", "head"):
             for layer in flat(getattr(net, part)):
                 x = layer(x)
-                rows.append({"part": part, "layer": type(layer).__name__, "output": " x ".join(map(str, x.shape[1:])), "parameters": count_parameters(layer)[0]})
+                shape = " x ".join(map(str, x.shape[1:]))
+                rows.append({"part": part, "layer": type(layer).__name__, "output": shape, "parameters": count_parameters(layer)[0]})
     return pd.DataFrame(rows)
 
 # %% ../../nbs/models/20_cnn_lstm.ipynb #25-20-cnn-lstm
