@@ -7,6 +7,7 @@ __all__ = ['permute_labels', 'permuted_predictions', 'metadata_rival', 'gap_feat
 
 # %% ../../nbs/learn/55_controls.ipynb #03-55-controls
 from dataclasses import replace
+from pathlib import Path
 import numpy as np
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype, is_numeric_dtype
@@ -17,7 +18,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from ..data.cohort import Cohort
 from ..errors import ConfigError, DataError, nearest
-from ..evaluate.predictions import make_predictions
+from ..evaluate.predictions import load_predictions, make_predictions, save_predictions
 from .opponents import Rival, boosted, linear
 from .trial import Task, exclusive
 
@@ -37,6 +38,18 @@ def permute_labels(
     return out
 
 # %% ../../nbs/learn/55_controls.ipynb #09-55-controls
+def _one_permutation(task: Task, rival: Rival, i: int, seed: int, study: str, protocol: str) -> pd.DataFrame:
+    "Test predictions of a rival fitted on the i-th permutation, all splits."
+    c, many, out = task.cohort, exclusive(task.cohort), []
+    drawn = replace(c, labels=permute_labels(np.asarray(c.labels).astype(int), c.groups, seed * 10_007 + i)); Y = drawn.targets()
+    for s in task.splits:
+        p = rival.fit_predict(drawn.labels, s, s.test, len(c.label_names) if many else 2)
+        p = p if many or drawn.labels.ndim == 2 else p[:, 1:]
+        out.append(make_predictions(study=study, target=f"{task.name}, permutation {i:02d}", protocol=protocol, model="", arm=rival.name, role="control", repeat=s.repeat, fold=s.fold,
+                                    example=c.table.index.to_numpy()[s.test], group=c.groups[s.test], Y=Y[s.test], P=p, labels=c.label_names))
+    return pd.concat(out, ignore_index=True)
+
+# %% ../../nbs/learn/55_controls.ipynb #10-55-controls
 def permuted_predictions(
     task: Task,                   # target task: cohort and splits
     rival: Rival,                 # what is fitted again
@@ -44,21 +57,20 @@ def permuted_predictions(
     seed: int = 0,                # of the permutations
     study: str = "controls",      # study's name
     protocol: str = "recommended",
+    work: str | Path | None = None,    # folder where finished permutations are kept; None: nowhere
 ) -> pd.DataFrame:                # predictions of the test sides; targets "<name>, permutation 00" and on
     "Refit a rival on labels permuted between groups. Raises `ConfigError` for fewer than 20 permutations, `DataError` for fewer than 4 groups."
     if n < 20: raise ConfigError(f"n={n} permutations; fewer than 20 say too little about their mean")
-    c, out = task.cohort, []
-    if len(np.unique(c.groups)) < 4: raise DataError(f"{len(np.unique(c.groups))} groups cannot be permuted; at least 4 are needed")
+    if (g := len(np.unique(task.cohort.groups))) < 4: raise DataError(f"{g} groups cannot be permuted; at least 4 are needed")
+    out, stem = [], f"permuted-{protocol}-{task.name}-{rival.name}-{task.fingerprint()}-{seed}".replace(" ", "_").replace("/", "_")
     for i in range(n):
-        drawn = replace(c, labels=permute_labels(np.asarray(c.labels).astype(int), c.groups, seed * 10_007 + i)); Y = drawn.targets()
-        for s in task.splits:
-            p = rival.fit_predict(drawn.labels, s, s.test, len(c.label_names) if exclusive(c) else 2)
-            p = p if exclusive(c) or drawn.labels.ndim == 2 else p[:, 1:]
-            out.append(make_predictions(study=study, target=f"{task.name}, permutation {i:02d}", protocol=protocol, model="", arm=rival.name, role="control", repeat=s.repeat, fold=s.fold,
-                                        example=c.table.index.to_numpy()[s.test], group=c.groups[s.test], Y=Y[s.test], P=p, labels=c.label_names))
+        path = None if work is None else Path(work) / f"{stem}-{i:03d}.parquet"
+        if path is not None and path.exists(): out.append(load_predictions(path)); continue
+        out.append(_one_permutation(task, rival, i, seed, study, protocol))
+        if path is not None: save_predictions(out[-1], path)
     return pd.concat(out, ignore_index=True)
 
-# %% ../../nbs/learn/55_controls.ipynb #15-55-controls
+# %% ../../nbs/learn/55_controls.ipynb #16-55-controls
 def _numbers(table: pd.DataFrame) -> tuple[np.ndarray, list[int]]:
     "Columns as numbers [n, column] and which of them are codes of categories; NaN stays, a missing category is a category."
     out, codes = [], []
@@ -77,7 +89,7 @@ def _models(kind: str, codes: list, width: int, n_trials: int) -> tuple:
     first = ColumnTransformer([("numbers", fill, [j for j in range(width) if j not in codes]), ("codes", OneHotEncoder(handle_unknown="ignore", sparse_output=False), list(codes))])
     return tuple(Pipeline([("columns", clone(first)), m.steps[-1]]) for m in linear(n_trials))
 
-# %% ../../nbs/learn/55_controls.ipynb #17-55-controls
+# %% ../../nbs/learn/55_controls.ipynb #18-55-controls
 def metadata_rival(
     cohort: Cohort,               # examples with a table
     columns: tuple,               # columns of the table; text and yes / no columns are categories, missing values allowed
@@ -92,7 +104,7 @@ def metadata_rival(
     x, codes = _numbers(cohort.table[list(columns)])
     return Rival(name or " + ".join(columns), "control", x, _models(kind, codes, x.shape[1], n_trials), balance=balance)
 
-# %% ../../nbs/learn/55_controls.ipynb #19-55-controls
+# %% ../../nbs/learn/55_controls.ipynb #20-55-controls
 def gap_features(
     missing: np.ndarray,          # [n, time] or [n, channel, time], True where a sample is missing
 ) -> np.ndarray:                  # [n, 5] or [n, channel * 5]: share, gaps, longest (share), missing at the beginning (share), at the end (share)
@@ -104,7 +116,7 @@ def gap_features(
     first, last = (np.where(m.all(axis=1), t, (~m).argmax(axis=1)) for m in (missing, missing[:, ::-1]))
     return np.column_stack([missing.mean(axis=1), (edge == 1).sum(axis=1), longest / t, first / t, last / t]).astype(float)
 
-# %% ../../nbs/learn/55_controls.ipynb #21-55-controls
+# %% ../../nbs/learn/55_controls.ipynb #22-55-controls
 def missingness_rival(
     cohort: Cohort,               # examples with a mask, or with NaN in the signals
     columns: tuple = (),          # columns of the table whose empty cells count too
@@ -122,7 +134,7 @@ def missingness_rival(
     x = np.hstack(parts)
     return Rival(name, "control", x, _models(kind, [], x.shape[1], n_trials), balance=balance)
 
-# %% ../../nbs/learn/55_controls.ipynb #23-55-controls
+# %% ../../nbs/learn/55_controls.ipynb #24-55-controls
 def position_rival(
     cohort: Cohort,               # examples with a table
     column: str,                  # a number (index, seconds) or a time

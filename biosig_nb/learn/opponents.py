@@ -71,16 +71,11 @@ class Rival:
     ) -> np.ndarray:              # probabilities [len(index), class], or of each label [len(index), label]
         "Fit each candidate on the training side, choose on the validation side, predict `index`."
         y, train = np.asarray(y), thin(split.train, split.groups, self.limit)
-        sides = _Sides(*self._inputs(train, split.validation, index), train, split.validation, split.groups, self.balance == "group")
+        t = None if self.transform is None else clone(self.transform).fit(self.features[train])
+        sides = _Sides(self.features, t, train, split.validation, index, split.groups, self.balance == "group")
         if y.ndim == 1: return sides.best(self.candidates, y, n_classes)
         if all(getattr(c, "takes_labels", False) for c in self.candidates): return sides.best(self.candidates, y, 2)
         return np.column_stack([sides.best(self.candidates, column, 2)[:, 1] for column in y.T])
-
-    def _inputs(self, train, validation, index):
-        "What the models see of three lists of examples; an example in both of the last two is transformed once."
-        if self.transform is None: return [self.features[i] for i in (train, validation, index)]
-        x, seen = self.features[train], np.union1d(validation, index); t = clone(self.transform).fit(x); z = t.transform(self.features[seen])
-        return [t.transform(x), *(z[np.searchsorted(seen, i)] for i in (validation, index))]
 
     @property
     def width(self) -> int:       # numbers an example is described by
@@ -90,20 +85,27 @@ class Rival:
 # %% ../../nbs/learn/45_opponents.ipynb #11-45-opponents
 @dataclass(frozen=True)
 class _Sides:
-    "Features of the three sides, and what is needed to fit on one and choose on another."
-    train: np.ndarray; validation: np.ndarray; wanted: np.ndarray
-    train_at: np.ndarray; validation_at: np.ndarray; groups: np.ndarray; balanced: bool
+    "What is needed to fit on one side and choose on another."
+    features: np.ndarray; transform: object; train: np.ndarray; validation: np.ndarray; wanted: np.ndarray; groups: np.ndarray; balanced: bool
 
     def best(self, candidates, y, n_classes):
         "Probabilities of the wanted examples by the candidate of lowest validation loss."
-        classes, weigh = np.arange(n_classes), lambda at: group_weights(self.groups[at]) if self.balanced else None
-        models = [fitted(c, self.train, y[self.train_at], self.groups[self.train_at], weigh(self.train_at)) for c in candidates]
-        probabilities = lambda m, x: m.predict_proba(x) if y.ndim == 2 else spread(m.predict_proba(x), m.classes_, classes)
-        return probabilities(min(models, key=lambda m: self.loss(probabilities(m, self.validation), y[self.validation_at], classes, weigh)), self.wanted)
+        x = self.features[self.train] if self.transform is None else self.transform.transform(self.features[self.train])
+        models = [fitted(c, x, y[self.train], self.groups[self.train], self.weights(self.train)) for c in candidates]
+        chosen = models[0] if len(models) == 1 else min(models, key=lambda m: self.loss(self.probabilities(m, self.validation, y, n_classes), y[self.validation], n_classes))
+        return self.probabilities(chosen, self.wanted, y, n_classes)
 
-    def loss(self, p, y, classes, weigh):
-        w = weigh(self.validation_at)
-        if y.ndim == 1: return log_loss(y, p, labels=classes, sample_weight=w)
+    def probabilities(self, model, at, y, n_classes):
+        "Predictions in pieces where features are made on the way: ten thousand a beat do not stay in memory."
+        p = model.predict_proba(self.features[at]) if self.transform is None else np.concatenate(
+            [model.predict_proba(self.transform.transform(self.features[at[i:i + 1024]])) for i in range(0, len(at), 1024)])
+        return p if y.ndim == 2 else spread(p, model.classes_, np.arange(n_classes))
+
+    def weights(self, at): return group_weights(self.groups[at]) if self.balanced else None
+
+    def loss(self, p, y, n_classes):
+        w = self.weights(self.validation)
+        if y.ndim == 1: return log_loss(y, p, labels=np.arange(n_classes), sample_weight=w)
         return np.mean([log_loss(t, q, labels=[0, 1], sample_weight=w) for t, q in zip(y.T, p.T)])
 
 # %% ../../nbs/learn/45_opponents.ipynb #12-45-opponents

@@ -80,10 +80,10 @@ class MiniRocket(TransformerMixin, BaseEstimator):
 
     def transform(self,
         X: np.ndarray,                # signals
-        size: int = 16,               # examples at a time: few enough for the processor's cache
+        size: int | None = None,      # examples at a time; default: what fits the processor's cache
     ) -> np.ndarray:                  # features [n, feature], float32, each in [0, 1]
         "The share of each kernel's outputs above each threshold."
-        X = self._checked(X, self.shape_)
+        X = self._checked(X, self.shape_); size = size or max(16, 25_000 // X.shape[-1])
         return np.concatenate([self._few(X[i:i + size]) for i in range(0, len(X), size)]) if len(X) else np.empty((0, 84 * int(self.counts_.sum())), np.float32)
 
     def _few(self, x):
