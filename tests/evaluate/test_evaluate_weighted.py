@@ -9,7 +9,8 @@ from sklearn import metrics as sk
 
 from biosig_nb.evaluate import weighted
 from biosig_nb.evaluate.bootstrap import metric_table
-from biosig_nb.evaluate.metrics import METRICS, accuracy, auprc, auroc, balanced_accuracy, decide, f1, macro_auroc, macro_f1, ppv, sensitivity, specificity
+from biosig_nb.evaluate.metrics import (METRICS, accuracy, auprc, auroc, balanced_accuracy, brier, challenge_f1, cross_entropy, decide, f1, log_loss, macro_auroc,
+                                        macro_f1, metric_value, ppv, sensitivity, sensitivity_at, specificity, specificity_at)
 from biosig_nb.evaluate.predictions import simulate_predictions
 from biosig_nb.evaluate.weighted import Weights, auprc_rows, auroc_rows, example_weights
 
@@ -92,6 +93,48 @@ def test_real_weights_equal_sklearn(data):
     if len(set(y)) < 2: return
     assert abs(auroc(y, p, w) - sk.roc_auc_score(y, p, sample_weight=w)) < 1e-12
     assert abs(auprc(y, p, w) - sk.average_precision_score(y, p, sample_weight=w)) < 1e-12
+
+
+@quiet
+@given(scored(), st.sampled_from([.2, .5, .75, .9, 1.]), st.booleans())
+def test_rates_at_a_fixed_rate_equal_sklearn(data, fixed, few):
+    y, p, codes, counts = data
+    weights, old = Weights(counts, codes, np.ones(len(y))), weighted._few
+    weighted._few = lambda w, n: few
+    try: found = [m.rows(y[:, None], p[:, None], None, weights)[:, 0] for m in (sensitivity_at(fixed), specificity_at(fixed))]
+    finally: weighted._few = old
+    for b, w in enumerate(weights.of(slice(None))):
+        yy, pp = repeated(w, y, p)
+        if len(set(yy)) < 2:
+            assert np.isnan([f[b] for f in found]).all()
+            continue
+        fpr, tpr, _ = sk.roc_curve(yy, pp, drop_intermediate=False)
+        assert abs(found[0][b] - tpr[1 - fpr >= fixed - 1e-12].max()) < 1e-12
+        assert abs(found[1][b] - (1 - fpr)[tpr >= fixed - 1e-12].max()) < 1e-12
+
+
+@quiet
+@given(scored())
+def test_probability_scores_equal_sklearn(data):
+    y, p, codes, counts = data
+    w = np.abs(np.sin(np.arange(len(y)) + counts.sum())) + .01
+    assert abs(brier(y, p, w) - np.average((p - y) ** 2, weights=w)) < 1e-12
+    if len(set(y)) < 2: return
+    assert abs(brier(y, p, w) - sk.brier_score_loss(y, p, sample_weight=w)) < 1e-12
+    assert abs(log_loss(y, p, w) - sk.log_loss(y, p, sample_weight=w)) < 1e-12     # p of 0 and 1 among them
+
+
+@quiet
+@given(st.integers(0, 10_000))
+def test_four_classes_equal_sklearn(seed):
+    rng = np.random.default_rng(seed)
+    c, w = rng.permutation(np.arange(60) % 4), rng.integers(0, 4, 60) + .5
+    P = rng.dirichlet(np.ones(4) / 3, 60).round(1)
+    P[:, 3] = np.maximum(0, 1 - P[:, :3].sum(axis=1)); P /= P.sum(axis=1, keepdims=True)
+    Y = np.eye(4)[c]
+    assert abs(cross_entropy(Y, P, w) - sk.log_loss(c, P, sample_weight=w)) < 1e-12
+    expected = sk.f1_score(c, P.argmax(1), labels=[0, 1, 2], average="macro", sample_weight=w)
+    assert abs(metric_value(challenge_f1(("N", "A", "O", "~")), Y, P, w) - expected) < 1e-12
 
 
 def test_slices_are_carried_over_in_large_data():
