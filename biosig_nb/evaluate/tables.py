@@ -42,7 +42,8 @@ def table_html(
     side = lambda c: "left" if text[c] else "right"
     head = "".join(f'<th style="text-align:{side(c)}">{html.escape(str(c))}</th>' for c in df.columns)
     red = ' style="color:#b00020;font-weight:bold"'
-    rows = "".join(f"<tr{red if bad else ''}>" + "".join(f'<td style="text-align:{side(c)}">{cell(r[c])}</td>' for c in df.columns) + "</tr>"
+    whole = lambda v: ";white-space:nowrap" if isinstance(v, str) and len(v) <= 28 and "[" in v else ""      # an interval is not broken in two
+    rows = "".join(f"<tr{red if bad else ''}>" + "".join(f'<td style="text-align:{side(c)}{whole(r[c])}">{cell(r[c])}</td>' for c in df.columns) + "</tr>"
                    for bad, r in zip(alarm if alarm is not None else [False] * len(df), df.astype(object).to_dict("records")))
     return (f'<figure class="table" style="overflow-x:auto;margin:0 0 1.2em 0"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
             f'<figcaption style="color:#555">{html.escape(caption)}</figcaption></figure>')
