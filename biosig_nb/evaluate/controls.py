@@ -57,13 +57,16 @@ def permutation_row(
     sd = float(x.std(ddof=1)); se = sd / math.sqrt(len(x)); mean = float(x.mean())
     Y = permuted.drop_duplicates(["target", "example"]).sort_values(["target", "example"])
     distinct = len({d[[f"y_{l}" for l in label_names(permuted)]].to_numpy().tobytes() for _, d in Y.groupby("target")})
-    p = math.nan if observed is None else max((1 + int((x >= observed if m.higher else x <= observed).sum())) / (len(x) + 1), 1 / distinct if distinct < len(x) else 0.)
-    return dict(name=permuted.arm.iloc[0], n=len(x), mean=mean, sd=sd, se=se, chance=chance, passed=bool(abs(mean - chance) <= 2 * se + 1e-12), distinct=distinct, p=p)
+    as_good = 0 if observed is None else int((x >= observed if m.higher else x <= observed).sum())
+    p = math.nan if observed is None else max((1 + as_good) / (len(x) + 1), 1 / distinct if distinct < len(x) else 0.)
+    passed = bool(abs(mean - chance) <= 2 * se + 1e-12)
+    return dict(name=permuted.arm.iloc[0], n=len(x), mean=mean, sd=sd, se=se, chance=chance, passed=passed, distinct=distinct, p=p)
 
 # %% ../../nbs/evaluate/49_controls.ipynb #15-49-controls
-CONTROL_COLUMNS = ("control", "role", "given", "arm", "metric", "label", "unit", "estimate", "lo", "hi", "difference", "d_lo", "d_hi", "conf", "n_groups", "outcome", "alarm")
-GIVEN = {"random frozen": "the signal, through a random network", "shuffled source": "pre-training on shuffled labels", "missingness": "what is missing, not what was recorded",
-         "permuted labels": "labels of other groups"}      # what a control was given, where its name does not say it
+CONTROL_COLUMNS = ("control", "role", "given", "arm", "metric", "label", "unit", "estimate", "lo", "hi",
+                   "difference", "d_lo", "d_hi", "conf", "n_groups", "outcome", "alarm")
+GIVEN = {"random frozen": "the signal, through a random network", "shuffled source": "pre-training on shuffled labels",
+         "missingness": "what is missing, not what was recorded", "permuted labels": "labels of other groups"}      # where a name does not say what was given
 
 # %% ../../nbs/evaluate/49_controls.ipynb #16-49-controls
 def _outcome(role: str, lo: float, hi: float) -> str:
@@ -83,6 +86,21 @@ def _chosen(predictions: pd.DataFrame, arm: str, model, target, protocol) -> pd.
     return df[(df.model == model) | (df.model == "")]
 
 # %% ../../nbs/evaluate/49_controls.ipynb #17-49-controls
+def _against(df: pd.DataFrame, arm: str, m, unit: str, label: str | None, shown: str, given: dict, boot: dict) -> tuple[list, list]:
+    "(rows, notes): each control, then each opponent, by itself and against the arm."
+    others = df[df.role != "arm"].drop_duplicates("arm").sort_values("role", kind="stable")                    # controls come before opponents
+    if not len(others): return [], []
+    own = metric_table(df[df.role != "arm"], (m,), None if shown in ("macro", "all") else [shown], unit, **boot)
+    own = own[own.label == shown].set_index("arm")
+    pairs = compare_arms(df, m, label, unit, arm, list(others.arm), **boot); notes, pairs, rows = pairs.attrs["notes"], pairs.set_index("arm"), []
+    for name, role in zip(others.arm, others.role):
+        e, d = own.loc[name], pairs.loc[name]; outcome = _outcome(role, -d.hi, -d.lo)                             # the arm is the baseline there
+        what = given.get(name, "no pre-training" if role == "opponent" else name + " only")
+        rows.append((name, role, what, arm, m.name, shown, unit, e.estimate, e.lo, e.hi, -d.difference, -d.hi, -d.lo, d.conf, d.n_groups,
+                     outcome, role == "control" and outcome != "passed"))
+    return rows, notes
+
+# %% ../../nbs/evaluate/49_controls.ipynb #18-49-controls
 def control_table(
     predictions: pd.DataFrame,           # of one study: arms, controls, opponents
     arm: str = "full",                   # the arm that the study rests on
@@ -103,39 +121,35 @@ def control_table(
     """Every control and opponent of a study against one arm. A control is passed if the interval of arm minus control lies above 0; the row
     of permuted labels if their mean is chance within two standard errors (`permutation_row`; its interval is mean -+ 2 standard errors).
 
-    `alarm` marks controls that are not passed or have no interval. `attrs["notes"]` says what lacks support; `attrs["permuted"]` holds the permutation row.
-    Raises `ConfigError` for an arm, model, target or protocol that is missing or not unique."""
+    `alarm` marks controls that are not passed or have no interval. `attrs["notes"]` says what lacks support; `attrs["permuted"]` holds the
+    permutation row. Raises `ConfigError` for an arm, model, target or protocol that is missing or not unique."""
     m, df = get_metric(metric), _chosen(predictions, arm, model, target, protocol)
-    others = df[df.role != "arm"].drop_duplicates("arm")[["arm", "role"]]; others = [*others[others.role == "control"].itertuples(index=False), *others[others.role == "opponent"].itertuples(index=False)]
-    given, rows, notes, names = {**GIVEN, **(given or {})}, [], [], label_names(df)
+    given, names = {**GIVEN, **(given or {})}, label_names(df)
     shown = "all" if not m.per_label else label or (names[0] if len(names) == 1 else "macro")
-    if others:
-        own = metric_table(df[df.role != "arm"], (m,), None if shown in ("macro", "all") else [shown], unit, n_resamples, conf, seed, **rules).query("label == @shown").set_index("arm")
-        against = compare_arms(df, m, label, unit, arm, [o.arm for o in others], n_resamples, seed, conf, **rules); notes = against.attrs["notes"]; against = against.set_index("arm")
-        for name, role in others:
-            e, d = own.loc[name], against.loc[name]; diff, lo, hi = -d.difference, -d.hi, -d.lo             # the arm is the baseline there
-            what = given.get(name, "no pre-training" if role == "opponent" else name + " only"); outcome = _outcome(role, lo, hi)
-            rows.append((name, role, what, arm, m.name, shown, unit, e.estimate, e.lo, e.hi, diff, lo, hi, conf, d.n_groups, outcome, role == "control" and outcome != "passed"))
+    rows, notes = _against(df, arm, m, unit, label, shown, given, dict(n_resamples=n_resamples, seed=seed, conf=conf, **rules))
     p = None if permuted is None else permutation_row(permuted, m, unit, label, chance)
     if p is not None:
-        row = ("permuted labels", "control", f"{given['permuted labels']} ({p['n']} times, {p['name']})", arm, m.name, shown, unit, p["mean"], p["mean"] - 2 * p["se"], p["mean"] + 2 * p["se"],
-               *(math.nan,) * 3, conf, permuted.group.nunique(), "passed" if p["passed"] else "not passed", not p["passed"])
-        rows.insert(sum(o.role == "control" for o in others), row)
+        what = f"{given['permuted labels']} ({p['n']} times, {p['name']})"
+        rows.insert(sum(r[1] == "control" for r in rows), (
+            "permuted labels", "control", what, arm, m.name, shown, unit, p["mean"], p["mean"] - 2 * p["se"], p["mean"] + 2 * p["se"], *(math.nan,) * 3, conf,
+            permuted.group.nunique(), "passed" if p["passed"] else "not passed", not p["passed"]))
     out = pd.DataFrame(rows, columns=CONTROL_COLUMNS).astype({"alarm": bool}); out.attrs.update(notes=notes, permuted=p)
     return out
 
-# %% ../../nbs/evaluate/49_controls.ipynb #18-49-controls
+# %% ../../nbs/evaluate/49_controls.ipynb #19-49-controls
 def readable_controls(
     table: pd.DataFrame,         # of `control_table`
     role: str = "control",       # "control" or "opponent"
 ) -> pd.DataFrame:               # for `show_table`, with alarm=[...] of the same rows
     "The controls, or the opponents, as a reader wants them."
-    t = table[table.role == pick(role, ["control", "opponent"], "role")]; metric, arm = (metric_title(t.metric.iloc[0]), arm_title(t.arm.iloc[0])) if len(t) else ("metric", "arm")
-    difference = lambda r: estimate_text(r.difference, r.d_lo, r.d_hi) if not pd.isna(r.difference) else "its mean is chance, within 2 SE" if r.outcome == "passed" else "its mean is not chance, within 2 SE"
-    rows = [{role: r.control, "given": r.given, metric: estimate_text(r.estimate, r.lo, r.hi), f"{arm} minus this": difference(r), "outcome": r.outcome} for r in t.itertuples(index=False)]
+    t = table[table.role == pick(role, ["control", "opponent"], "role")]
+    metric, arm = (metric_title(t.metric.iloc[0]), arm_title(t.arm.iloc[0])) if len(t) else ("metric", "arm")
+    permuted = {"passed": "mean at chance, within 2 SE", "not passed": "mean off chance, by over 2 SE"}
+    difference = lambda r: permuted[r.outcome] if r.control == "permuted labels" else estimate_text(r.difference, r.d_lo, r.d_hi)
+    rows = [(r.control, r.given, estimate_text(r.estimate, r.lo, r.hi), difference(r), r.outcome) for r in t.itertuples(index=False)]
     return pd.DataFrame(rows, columns=[role, "given", metric, f"{arm} minus this", "outcome"])
 
-# %% ../../nbs/evaluate/49_controls.ipynb #26-49-controls
+# %% ../../nbs/evaluate/49_controls.ipynb #27-49-controls
 def control_forest(
     table: pd.DataFrame,      # of `control_table`
     ax=None,                  # axes; default new ones

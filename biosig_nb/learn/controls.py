@@ -45,8 +45,9 @@ def _one_permutation(task: Task, rival: Rival, i: int, seed: int, study: str, pr
     for s in task.splits:
         p = rival.fit_predict(drawn.labels, s, s.test, len(c.label_names) if many else 2)
         p = p if many or drawn.labels.ndim == 2 else p[:, 1:]
-        out.append(make_predictions(study=study, target=f"{task.name}, permutation {i:02d}", protocol=protocol, model="", arm=rival.name, role="control", repeat=s.repeat, fold=s.fold,
-                                    example=c.table.index.to_numpy()[s.test], group=c.groups[s.test], Y=Y[s.test], P=p, labels=c.label_names))
+        out.append(make_predictions(
+            study=study, target=f"{task.name}, permutation {i:02d}", protocol=protocol, model="", arm=rival.name, role="control", repeat=s.repeat, fold=s.fold,
+            example=c.table.index.to_numpy()[s.test], group=c.groups[s.test], Y=Y[s.test], P=p, labels=c.label_names))
     return pd.concat(out, ignore_index=True)
 
 # %% ../../nbs/learn/55_controls.ipynb #10-55-controls
@@ -86,7 +87,8 @@ def _models(kind: str, codes: list, width: int, n_trials: int) -> tuple:
     if kind not in ("linear", "boosted"): raise ConfigError(f"kind {kind!r}: {nearest(kind, ('linear', 'boosted'))}")
     if kind == "boosted": return boosted(n_trials, tuple(codes))
     fill = make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True, add_indicator=True), StandardScaler())
-    first = ColumnTransformer([("numbers", fill, [j for j in range(width) if j not in codes]), ("codes", OneHotEncoder(handle_unknown="ignore", sparse_output=False), list(codes))])
+    numbers, one_hot = [j for j in range(width) if j not in codes], OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+    first = ColumnTransformer([("numbers", fill, numbers), ("codes", one_hot, list(codes))])
     return tuple(Pipeline([("columns", clone(first)), m.steps[-1]]) for m in linear(n_trials))
 
 # %% ../../nbs/learn/55_controls.ipynb #18-55-controls
@@ -130,8 +132,8 @@ def missingness_rival(
     nan = np.concatenate([np.isnan(np.asarray(cohort.signals[i:i + 1024])) for i in range(0, len(cohort), 1024)])
     if nan.any(): parts.append(gap_features(nan))
     if len(columns): parts.append(cohort.table[list(columns)].isna().to_numpy(float))
-    if not parts or not np.hstack(parts).any(): raise DataError(f"{cohort.source.get('database', 'cohort')}: nothing is missing, neither by mask nor as NaN; leave this control out")
-    x = np.hstack(parts)
+    x = np.hstack(parts) if parts else np.zeros((len(cohort), 0))
+    if not x.any(): raise DataError(f"{cohort.source.get('database', 'cohort')}: nothing is missing, neither by mask nor as NaN; leave this control out")
     return Rival(name, "control", x, _models(kind, [], x.shape[1], n_trials), balance=balance)
 
 # %% ../../nbs/learn/55_controls.ipynb #24-55-controls
@@ -146,9 +148,11 @@ def position_rival(
     "Where in its recording, or when, an example was taken. Raises `ConfigError` for a column that is missing or holds text."
     if column not in cohort.table: raise ConfigError(f"position column '{column}'; {nearest(column, cohort.table.columns)}")
     v = cohort.table[column].reset_index(drop=True)
-    if not (is_numeric_dtype(v) or is_datetime64_any_dtype(v)): raise ConfigError(f"position column '{column}' is neither a number nor a time; use metadata_rival")
-    by = v.groupby(np.asarray(cohort.groups)); rank = ((by.rank() - 1) / (by.transform("count") - 1).clip(lower=1)).to_numpy(float)
-    if is_datetime64_any_dtype(v):
-        day = ((v - v.dt.normalize()).dt.total_seconds() / 86_400).to_numpy(float); x = np.column_stack([rank, np.sin(2 * np.pi * day), np.cos(2 * np.pi * day)])
+    time, by = is_datetime64_any_dtype(v), v.groupby(np.asarray(cohort.groups))
+    if not (time or is_numeric_dtype(v)): raise ConfigError(f"position column '{column}' is neither a number nor a time; use metadata_rival")
+    rank = ((by.rank() - 1) / (by.transform("count") - 1).clip(lower=1)).to_numpy(float)
+    if time:
+        angle = 2 * np.pi * ((v - v.dt.normalize()).dt.total_seconds() / 86_400).to_numpy(float)
+        x = np.column_stack([rank, np.sin(angle), np.cos(angle)])
     else: x = np.column_stack([v.to_numpy(float, na_value=np.nan), rank])
     return Rival(name or f"position ({column})", "control", x, _models(kind, [], x.shape[1], n_trials), balance=balance)

@@ -92,8 +92,8 @@ class _Sides:
         "Probabilities of the wanted examples by the candidate of lowest validation loss."
         x = self.features[self.train] if self.transform is None else self.transform.transform(self.features[self.train])
         models = [fitted(c, x, y[self.train], self.groups[self.train], self.weights(self.train)) for c in candidates]
-        chosen = models[0] if len(models) == 1 else min(models, key=lambda m: self.loss(self.probabilities(m, self.validation, y, n_classes), y[self.validation], n_classes))
-        return self.probabilities(chosen, self.wanted, y, n_classes)
+        loss = lambda m: self.loss(self.probabilities(m, self.validation, y, n_classes), y[self.validation], n_classes)
+        return self.probabilities(models[0] if len(models) == 1 else min(models, key=loss), self.wanted, y, n_classes)
 
     def probabilities(self, model, at, y, n_classes):
         "Predictions in pieces where features are made on the way: ten thousand a beat do not stay in memory."
@@ -127,7 +127,8 @@ def linear(
     categorical: bool = False,       # one-hot encode instead of scaling
 ) -> tuple:                          # unfitted scikit-learn pipelines
     "Regularised logistic regression; missing values are filled with the training median."
-    first = (OneHotEncoder(handle_unknown="ignore", sparse_output=False),) if categorical else (SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler())
+    scaled = (SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler())
+    first = (OneHotEncoder(handle_unknown="ignore", sparse_output=False),) if categorical else scaled
     strengths = {1: (.1,), 2: (.01, .1), 3: (.01, .1, 1.)}[n_trials]
     return tuple(make_pipeline(*first, LogisticRegression(C=c, class_weight="balanced", max_iter=3000)) for c in strengths)
 
@@ -138,8 +139,8 @@ def boosted(
 ) -> tuple:                          # unfitted scikit-learn models
     "Gradient-boosted trees on binned features (Ke et al. 2017), NaN allowed."
     sizes = {1: (8,), 2: (4, 16), 3: (3, 8, 31)}[n_trials]
-    return tuple(HistGradientBoostingClassifier(learning_rate=.05, max_iter=150, max_leaf_nodes=s, l2_regularization=1., min_samples_leaf=10, early_stopping=False,
-                                                categorical_features=list(categorical) or None, random_state=0) for s in sizes)
+    common = dict(learning_rate=.05, max_iter=150, l2_regularization=1., min_samples_leaf=10, early_stopping=False, random_state=0)
+    return tuple(HistGradientBoostingClassifier(max_leaf_nodes=s, categorical_features=list(categorical) or None, **common) for s in sizes)
 
 # %% ../../nbs/learn/45_opponents.ipynb #18-45-opponents
 def features_rival(
