@@ -265,7 +265,7 @@ def bootstrap_interval(
     if len(counts) == 0 or not len(there): return Interval(math.nan, math.nan, math.nan, math.nan)
     estimate, values = float(score(np.ones((1, len(groups))))[0]), score(counts)
     ends = interval(values, conf) if method == "percentile" else bca_interval(values, estimate, jackknife(score, len(groups)), conf)
-    return Interval(estimate, *ends, 1 - (~np.isnan(values)).sum() / tried)
+    return Interval(estimate, *ends, float(1 - (~np.isnan(values)).sum() / tried))
 
 # %% ../../nbs/evaluate/30_bootstrap.ipynb #49-30-bootstrap
 def expected_coverage(
