@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['METRIC_COLUMNS', 'Piece', 'arm_pieces', 'averaged', 'support_table', 'Setting', 'settings', 'setting_counts',
-           'metric_table', 'Interval', 'bootstrap_interval', 'expected_coverage', 'coverage_note']
+           'metric_table', 'Interval', 'bootstrap_interval']
 
 # %% ../../nbs/evaluate/30_bootstrap.ipynb #03-30-bootstrap
 import math
@@ -207,7 +207,7 @@ def metric_table(
             pieces = arm_pieces(df, s.groups, equal_groups)
             for m in map(get_metric, metrics):
                 scores = averaged(pieces, m, counts, threshold)
-                if method == "bca": scores = np.concatenate([scores, jackknife(lambda c: averaged(pieces, m, c, threshold), len(s.groups))])
+                if method == "bca": scores = np.concatenate([scores, jackknife(lambda c, m=m, pieces=pieces: averaged(pieces, m, c, threshold), len(s.groups))])
                 for label, e, lo, hi, pos, pos_groups, lost in _rows_of(m, scores, s, labels, conf, min_groups, n_resamples):
                     n = int(s.support.n.iloc[0])
                     rows.append((target, protocol, model, arm, role, m.name, label, unit, e, lo, hi, conf, n, pos, len(s.groups), pos_groups, lost))
@@ -266,22 +266,3 @@ def bootstrap_interval(
     estimate, values = float(score(np.ones((1, len(groups))))[0]), score(counts)
     ends = interval(values, conf) if method == "percentile" else bca_interval(values, estimate, jackknife(score, len(groups)), conf)
     return Interval(estimate, *ends, float(1 - (~np.isnan(values)).sum() / tried))
-
-# %% ../../nbs/evaluate/30_bootstrap.ipynb #49-30-bootstrap
-def expected_coverage(
-    n_groups: int,     # groups that were resampled
-) -> float:            # share of 95 % intervals that hold the truth
-    "Coverage to expect of a 95 % percentile interval over groups: .88 at 10 groups, .93 at 50, a power law through both."
-    if n_groups < 2: return math.nan
-    b = math.log(.07 / .02) / math.log(5)
-    return max(.5, .95 - .07 * (10 / n_groups) ** b)
-
-# %% ../../nbs/evaluate/30_bootstrap.ipynb #50-30-bootstrap
-def coverage_note(
-    n_groups: int,         # groups that were resampled
-    warn: float = .93,     # below this the sentence is a warning
-) -> str:                  # one sentence for a report
-    "The number of groups and the coverage to expect of a 95 % interval, in words."
-    c = expected_coverage(n_groups)
-    if math.isnan(c): return f"{n_groups} group: no interval can be given."
-    return f"{n_groups} groups were resampled; 95 % intervals of so many cover about {c:.0%}" + (": read them as too narrow." if c < warn - 1e-9 else ".")

@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 
 from ..errors import ConfigError, DataError, nearest
-from .bootstrap import Setting, arm_pieces, averaged, interval, resample_counts, settings
+from .bootstrap import Setting, arm_pieces, averaged, interval, setting_counts, settings
+from .decisions import mean_defined
 from .metrics import Metric, get_metric, metric_title
 from .predictions import GROUP_NOUN, label_names
 from .style import number, p_text
@@ -52,7 +53,7 @@ def _reduce(rows: np.ndarray, metric: Metric, label: str | None, s: Setting) -> 
     names = list(s.support.index)
     if label is not None: return rows[:, names.index(label)]
     columns = [names.index(l) for l in s.qualified]
-    return rows[:, columns].mean(1) if columns else np.full(len(rows), np.nan)
+    return mean_defined(rows[:, columns])[:, 0] if columns else np.full(len(rows), np.nan)
 
 # %% ../../nbs/evaluate/40_compare.ipynb #14-40-compare
 def _unsupported(s: Setting, per_label: bool, label: str | None, min_groups: int) -> str:
@@ -86,14 +87,14 @@ def _checked(predictions: pd.DataFrame, metric: Metric, label: str | None, basel
 
 # %% ../../nbs/evaluate/40_compare.ipynb #17-40-compare
 def _families(predictions, m: Metric, label, unit, baseline, arms, notes: list, rules: dict, n_resamples: int, seed: int = 0,
-              equal_groups: bool = False, threshold: float = .5) -> Iterator[list]:
+              equal_groups: bool = False, threshold: float = .5, stratified: bool = False, missing: str = "drop") -> Iterator[list]:
     "Of each target and protocol its comparisons: (names, differences with the estimate first [1 + resample], groups, whether there is support)."
     label = _checked(predictions, m, label, baseline, arms, n_resamples)
     shown = (label or "macro") if m.per_label else "all"
     for (target, protocol), s in settings(predictions, unit, **rules):
         why, scores, family = _unsupported(s, m.per_label, label, rules.get("min_groups", 5)), {}, []
         if why: notes.append(f"{target}, {protocol}, by {unit}: no interval for {shown}: {why}")
-        counts = np.concatenate([np.ones((1, len(s.groups)), np.int16), resample_counts(s.groups, n_resamples, seed)])     # first row: the estimate
+        counts = setting_counts(s, n_resamples, seed, stratified, missing, [label] if label else None)[0]     # first row: the estimate
         score = lambda df, s=s, counts=counts: _reduce(averaged(arm_pieces(df, s.groups, equal_groups), m, counts, threshold), m, label, s)
         for model, arm, df, base in _pairs(s, baseline, arms):
             if id(base) not in scores: scores[id(base)] = score(base)
@@ -114,6 +115,8 @@ def compare_arms(
     conf: float = .95,                   # confidence of the intervals (not adjusted for the number of arms)
     equal_groups: bool = False,          # each group weighs the same, however many examples it has
     threshold: float = .5,               # for decisions where classes do not exclude each other
+    stratified: bool = False,            # as in `metric_table`
+    missing: str = "drop",               # as in `metric_table`
     **rules,                             # of `support_table`: min_positives, min_groups, max_share
 ) -> pd.DataFrame:                       # columns COMPARISON_COLUMNS, one row an arm
     """Arm minus baseline in each resample of the groups: estimate, percentile interval, p, and p after Holm over the arms of a target and protocol.
@@ -123,7 +126,7 @@ def compare_arms(
     Without enough support (`support_table`) a difference is given but neither interval nor p; `attrs["notes"]` says why.
     Raises `ConfigError` for fewer than 10,000 resamples or unknown names."""
     m, out, notes, lost = get_metric(metric), [], [], 0
-    how = dict(n_resamples=n_resamples, seed=seed, equal_groups=equal_groups, threshold=threshold)
+    how = dict(n_resamples=n_resamples, seed=seed, equal_groups=equal_groups, threshold=threshold, stratified=stratified, missing=missing)
     for family in _families(predictions, m, label, unit, baseline, arms, notes, rules, **how):
         block = []
         for names, d, n_groups, supported in family:
@@ -235,7 +238,7 @@ def equivalence(
     n_resamples: int = MIN_RESAMPLES,    # at least 10,000
     seed: int = 0,                       # the same as in `compare_arms`: the same resamples
     alpha: float = .05,                  # level; the interval is 1 - 2 alpha
-    **how,                               # equal_groups, threshold, and the rules of `support_table`
+    **how,                               # equal_groups, threshold, stratified, missing, and the rules of `support_table`
 ) -> pd.DataFrame:                       # columns EQUIVALENCE_COLUMNS, one row an arm
     """Two one-sided tests of each arm against the baseline by the paired group bootstrap: p is the larger one, `p_adjusted` follows Holm over the arms,
     `equivalent` says whether it is below alpha. The interval has confidence 1 - 2 alpha: it lies inside the margins where p is below alpha.
@@ -243,7 +246,7 @@ def equivalence(
     Stricter, by design, is the word "equivalent" of `verdict`: it wants the 95 % interval inside, which is p below .025 here.
     Raises `ConfigError` for a smallest gain that is not positive, and as `compare_arms`."""
     if not smallest_gain > 0: raise ConfigError(f"smallest_gain={smallest_gain}: equivalence needs a positive one, declared beforehand")
-    rules, notes, out = {k: how.pop(k) for k in list(how) if k not in ("equal_groups", "threshold")}, [], []
+    rules, notes, out = {k: how.pop(k) for k in list(how) if k not in ("equal_groups", "threshold", "stratified", "missing")}, [], []
     for family in _families(predictions, get_metric(metric), label, unit, baseline, arms, notes, rules, n_resamples=n_resamples, seed=seed, **how):
         sides = [equivalence_p(d[1:], smallest_gain) if supported else (math.nan, math.nan) for _, d, _, supported in family]
         p = np.array([max(s) for s in sides])

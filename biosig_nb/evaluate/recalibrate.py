@@ -155,7 +155,7 @@ def recalibrated(
     rows but no validation rows."""
     if method not in METHODS: raise ConfigError(f"recalibration {method!r}: {nearest(method, METHODS)}")
     columns, out, notes = [f"p_{l}" for l in label_names(predictions)], [], []
-    for key, rows in predictions.groupby([c for c in PIECE if c != "part"], sort=False, dropna=False):
+    for _, rows in predictions.groupby([c for c in PIECE if c != "part"], sort=False, dropna=False):
         test, validation = rows[rows.part == "test"], rows[rows.part == "validation"]
         if not len(test): continue
         r = test.iloc[0]
