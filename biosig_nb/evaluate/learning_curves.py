@@ -303,7 +303,7 @@ def _flat_note(rows: pd.DataFrame) -> str:
     "What is to be said of a baseline whose curve does not rise, or not for certain; empty where it does."
     r = rows.iloc[0]
     span = f"{r.target}, {r.protocol}: {r.baseline} ({r.model}) from {r.smallest:g} to {r.largest:g} labels"
-    change = f"{metric_title(r.metric)} better by {number(r.rise)}"
+    change = f"gain in {metric_title(r.metric)} {number(r.rise)}"
     if rows.ratio.isna().all(): return f"{span} does not rise ({change}): labels have no exchange rate here"
     if not math.isnan(r.rise_lo) and r.rise_lo <= 0:
         return f"{span} does not rise for certain ({change}, {r.conf * 100:.3g} % CI {number(r.rise_lo)} to {number(r.rise_hi)}): the ratios say little"
@@ -355,11 +355,12 @@ def efficiency_sentence(
     if math.isnan(row.ratio):
         return f"What a label of {one} is worth cannot be said: {other} does not improve in {metric} {span} (change {number(row.rise)}; {groups})."
     say = lambda ratio, bound: {-1: "at most ", 0: "", 1: "at least "}[int(bound)] + ratio_text(ratio, bound).split(" ")[-1]
-    need = {-1: f"no more than {other} with the fewest {noun} tried ({row.smallest:g})", 0: f"what {other} scores with {row.needed:.0f}",
-            1: f"more than {other} with the most {noun} tried ({row.largest:g})"}[int(row.bound)]
+    need = {-1: f"has a worse {metric} than {other} with the fewest {noun} tried ({row.smallest:g})",
+            0: f"reaches the {metric} of {other} with {row.needed:.0f}",
+            1: f"has a better {metric} than {other} with the most {noun} tried ({row.largest:g})"}[int(row.bound)]
     ends = [say(row.lo, row.lo_bound), say(row.hi, row.hi_bound)] if not math.isnan(row.lo) else []
     found = f"{row.conf * 100:.3g} % CI {' to '.join(dict.fromkeys(ends))}" if ends else "no interval: too little support"
-    text = f"With {row['size']:g} {noun}, {one} scores {need}: one is worth {say(row.ratio, row.bound)} ({found}; {groups})."
+    text = f"With {row['size']:g} {noun}, {one} {need}: each is worth {say(row.ratio, row.bound)} ({found}; {groups})."
     if math.isnan(row.rise_lo) or row.rise_lo > 0: return text
     change = f"{number(row.rise)} {metric}, {number(row.rise_lo)} to {number(row.rise_hi)}"
     return text + f" But {other} does not improve for certain {span} ({change}): this says little."
@@ -388,5 +389,5 @@ def plot_label_efficiency(
     for axis in (ax.xaxis, ax.yaxis): axis.set_major_formatter(lambda v, _: f"{v:g}")
     base = arm_title(table.baseline.iloc[0])
     ax.set(xlabel=f"{noun} trained on (logarithmic scale)", ylabel=f"worth of one, in {noun} of {base}\n({table.conf.iloc[0] * 100:.3g} % interval)")
-    ax.grid(axis="y"); ax.legend(loc="upper right")
+    ax.grid(axis="y"); ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
     return ax
