@@ -9,8 +9,10 @@ __all__ = ['FACTS', 'TRIPOD_AI', 'MODEL_CARD', 'DATA_CARD', 'Item', 'fill', 'sum
 import html
 import string
 from collections.abc import Mapping
+from numbers import Integral, Real
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from ..errors import ConfigError, nearest
@@ -36,14 +38,15 @@ FACTS = {
 
 # %% ../../nbs/evaluate/70_card.ipynb #06-70-card
 def _text(v) -> str:
-    "A fact as text; empty where there is none."
-    if v is None or isinstance(v, float) and pd.isna(v): return ""
-    if isinstance(v, bool): return "yes" if v else "no"
-    if isinstance(v, float): return number(v)
-    if isinstance(v, int): return f"{v:,}"
+    "A fact as text; empty where there is none. Raises `ConfigError` for what is neither text, number, list nor mapping."
+    if v is None or v is pd.NA or v is pd.NaT: return ""
     if isinstance(v, str): return v.strip()
-    if isinstance(v, Mapping): return "; ".join(f"{k}: {_text(x)}" for k, x in v.items() if _text(x))
-    return ", ".join(_text(x) for x in v if _text(x))
+    if isinstance(v, (bool, np.bool_)): return "yes" if v else "no"
+    if isinstance(v, Integral): return f"{int(v):,}"
+    if isinstance(v, Real): return number(float(v)) if np.isfinite(v) else ""
+    if isinstance(v, Mapping): return "; ".join(f"{k}: {t}" for k, x in v.items() if (t := _text(x)))
+    if isinstance(v, (list, tuple, set, frozenset, np.ndarray)): return ", ".join(t for x in v if (t := _text(x)))
+    raise ConfigError(f"a fact of type {type(v).__name__}: give text, a number, a list or a mapping")
 
 
 def _fields(template: str) -> list[str]:
@@ -62,7 +65,7 @@ class Item(NamedTuple):
 def fill(
     items,                 # of `Item`
     facts: Mapping,        # name in FACTS -> text, number, list or mapping; missing, None, NaN and "": unknown
-) -> pd.DataFrame:         # section, item, asks, answer, status (answered or open)
+) -> pd.DataFrame:         # section, item, asks, answer, status (answered, in part, open)
     "Each item with its answer, or open. Raises `ConfigError` for a fact that is not in FACTS."
     for name in facts:
         if name not in FACTS: raise ConfigError(f"fact {name!r}: {nearest(name, FACTS)}")
@@ -70,8 +73,8 @@ def fill(
     rows = []
     for i in items:
         can = [set(_fields(t)) <= set(known) for t in i.answers]
-        answer = " ".join(t.format(**known) for t, ok in zip(i.answers, can) if ok) if can and can[0] else ""
-        rows.append((i.section, i.number, i.asks, answer, "answered" if answer else "open"))
+        answer = " ".join(t.format(**known).replace("..", ".") for t, ok in zip(i.answers, can) if ok)
+        rows.append((i.section, i.number, i.asks, answer, "answered" if can and can[0] else "in part" if answer else "open"))
     return pd.DataFrame(rows, columns=["section", "item", "asks", "answer", "status"])
 
 # %% ../../nbs/evaluate/70_card.ipynb #13-70-card
@@ -142,7 +145,7 @@ MODEL_CARD = (
     Item("Training data", "", "where from", ("{sources}.", "{simulated}")),
     Item("Evaluation data", "", "who, and how kept apart", ("{groups} {unit}.", "{splits}")),
     Item("Results", "", "performance", ("{results}.", "{verdict}")),
-    Item("Results", "", "what it does not beat", ("{opponents}", "Controls not passed: {failed}.")),
+    Item("Results", "", "what it does not beat", ("Opponents not beaten: {opponents}.", "Controls not passed: {failed}.")),
     Item("Ethics", "", "approval, risks", ("{ethics}",)),
     Item("Caveats", "", "what to keep in mind", ("{coverage}", "{limits}")),
 )
@@ -164,8 +167,9 @@ def summary(
     table: pd.DataFrame,     # of `fill`
 ) -> str:                    # a sentence
     "How much of a checklist the run has answered."
-    n, done = len(table), int((table.status == "answered").sum())
-    return f"{done} of {n} items are answered from the run; {n - done} are open, and only a person can answer them."
+    count = table.status.value_counts()
+    part = f", {count['in part']} in part" if "in part" in count else ""
+    return f"{count.get('answered', 0)} of {len(table)} items are answered from the run{part}; {count.get('open', 0)} are open."
 
 # %% ../../nbs/evaluate/70_card.ipynb #18-70-card
 def card_html(
@@ -173,7 +177,7 @@ def card_html(
     caption: str,            # a sentence that says what it is
 ) -> str:                    # HTML, everything escaped
     "A checklist or card as a table; open items say OPEN and nothing else."
-    t = table.assign(answer=table.answer.where(table.status == "answered", "OPEN"))
+    t = table.assign(answer=table.answer.where(table.status != "open", "OPEN"))
     t = t.drop(columns="status") if t.item.any() else t.drop(columns=["status", "item"])
     return table_html(t, f"{caption} {summary(table)}")
 
@@ -183,7 +187,7 @@ def card_markdown(
     title: str,              # heading
 ) -> str:                    # Markdown
     "The same as a Markdown file, to be kept with the weights or the paper; open items as boxes to tick."
-    lines, section = [f"# {title}", "", summary(table), ""], None
+    lines, section = [f"# {_plain(title)}", "", summary(table), ""], None
     for r in table.itertuples():
         if r.section != section: lines += ["" if section else None, f"## {r.section}", ""]; section = r.section
         lines.append(f"- [{'x' if r.status == 'answered' else ' '}] {(r.item + ' ') if r.item else ''}*{_plain(r.asks)}*: {_plain(r.answer) or '**OPEN**'}")

@@ -241,11 +241,12 @@ def save_predictions(
 # %% ../../nbs/evaluate/10_predictions.ipynb #37-10-predictions
 def load_predictions(
     path,                # a parquet file written by `save_predictions`
+    check: bool = True,  # False: the caller validates what it puts together from many files
 ) -> pd.DataFrame:       # predictions, validated
     "Read predictions; a `DataError` names the file where it is missing, broken or not what it should be."
     path = Path(path)
     if not path.is_file(): raise DataError(f"{path}: no such file; a run folder holds predictions.parquet once its trial has finished")
     try: df = pq.read_table(path).to_pandas()
     except pa.ArrowInvalid as e: raise DataError(f"{path}: not a readable parquet file ({str(e).splitlines()[0]}); run the study again with --force") from e
-    try: return validate_predictions(df)
+    try: return validate_predictions(df) if check else df
     except DataError as e: raise DataError(f"{path}: {e}") from e

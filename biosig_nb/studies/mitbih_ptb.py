@@ -86,11 +86,12 @@ def opponents(
     cohort: Cohort,        # beats
     n_trials: int = 3,     # candidates each may try: as many as learning rates by the arms
     balance: str = "none", # "group": every patient weighs the same
+    n_random: int = 10_000,     # random-convolution features
 ) -> tuple:                # of Rival
     "Without pre-training: RR intervals and named morphology features with logistic regression and with boosted trees; random convolutions with ridge."
     table = beat_table(cohort).to_numpy(float)
     return (features_rival("features + logistic", table, "linear", n_trials), features_rival("features + boosted", table, "boosted", n_trials, balance),
-            minirocket_rival(cohort, balance=balance))
+            minirocket_rival(cohort, n_random, balance=balance))
 
 # %% ../../nbs/studies/30_mitbih_ptb.ipynb #25-30-mitbih-ptb
 def controls(
@@ -112,9 +113,9 @@ def make_trial(
     n = p["n_lr_trials"]
     lrs = {1: (3e-3,), 2: (1e-3, 3e-3), 3: (3e-4, 1e-3, 3e-3)}[n]
     size = min(128, max(32, len(source) // 512))                              # a small source gets small batches
-    big = Recipe(max_updates=p["pretrain_updates"], batch_size=size, lrs=lrs, check_every=max(20, p["pretrain_updates"] // 30), patience=8, precision="auto")
+    big = Recipe(max_updates=p["pretrain_updates"], batch_size=size, lrs=lrs, check_every=max(50, p["pretrain_updates"] // 30), patience=8, precision="auto")
     small = Recipe(max_updates=p["max_updates"], batch_size=32, lrs=lrs, check_every=20, patience=8, precision="auto", balance="group" if protocol == "recommended" else "none")
-    rivals = (*opponents(target, n, small.balance), *controls(target, n)) if protocol == "recommended" else opponents(target, n)[:1]     # a leaky split fools every control
+    rivals = (*opponents(target, n, small.balance, p["n_random_features"]), *controls(target, n)) if protocol == "recommended" else opponents(target, n)[:1]     # a leaky split fools every control
     return TransferTrial(STUDY, protocol, "BeatCNN", BeatCNN, Task("ptbdb", target, tuple(target_splits(target, p, protocol)), small),
                          Task("mitdb", source, (source_split(source, protocol, p["seed"]),), big), tuple(p["arms"]), (p["seed"],),
                          rivals, opponents(source, n)[:1], double_cap=p["preset"] != "smoke",
