@@ -18,7 +18,7 @@ from ..learn.controls import metadata_rival, missingness_rival, position_rival
 from ..learn.fit import Recipe
 from ..learn.opponents import features_rival, minirocket_rival
 from ..learn.splits import Split, fixed_split, grouped_kfold, holdout, one_fold
-from ..learn.trial import CONTROL_ARMS, Task, TransferTrial, TrialResult
+from ..learn.trial import Task, TransferTrial, TrialResult
 from ..models.beat_nets import BeatCNN
 
 STUDY = "mitbih_ptb"
@@ -119,7 +119,7 @@ def make_trial(
     return TransferTrial(STUDY, protocol, "BeatCNN", BeatCNN, Task("ptbdb", target, tuple(target_splits(target, p, protocol)), small),
                          Task("mitdb", source, (source_split(source, protocol, p["seed"]),), big), tuple(p["arms"]), (p["seed"],),
                          rivals, opponents(source, n)[:1], double_cap=p["preset"] != "smoke",
-                         control_arms=CONTROL_ARMS if protocol == "recommended" else ())
+                         control_arms=tuple(p["control_arms"]) if protocol == "recommended" else ())
 
 # %% ../../nbs/studies/30_mitbih_ptb.ipynb #28-30-mitbih-ptb
 def run_study(
