@@ -6,7 +6,6 @@
 __all__ = ['MU', 'SURE', 'TRUTHS', 'clustered_world', 'simulate_coverage', 'coverage_table', 'expected_coverage', 'coverage_note']
 
 # %% ../../nbs/evaluate/34_coverage.ipynb #03-34-coverage
-import csv
 import math
 from functools import cache
 from importlib.resources import files

@@ -21,7 +21,8 @@ from ..evaluate.calibration import CALIBRATION
 from ..evaluate.card import DATA_CARD, MODEL_CARD, TRIPOD_AI, card_html, card_markdown, fill, summary
 from ..evaluate.controls import control_forest, control_table, readable_controls
 from ..evaluate.coverage import coverage_note
-from ..evaluate.learning_curves import efficiency_sentence, label_efficiency, learning_curve, plot_learning_curve
+from ..evaluate.label_efficiency import efficiency_sentence, label_efficiency
+from ..evaluate.learning_curves import learning_curve, plot_learning_curve
 from ..evaluate.metrics import metric_title
 from ..evaluate.precision import difference_width, interval_width, plot_precision, precision_table
 from ..evaluate.predictions import GROUP_NOUN, label_names
