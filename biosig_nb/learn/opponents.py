@@ -6,6 +6,7 @@
 __all__ = ['spread', 'fitted', 'Rival', 'thin', 'linear', 'boosted', 'features_rival', 'minirocket_rival']
 
 # %% ../../nbs/learn/45_opponents.ipynb #03-45-opponents
+import hashlib
 from dataclasses import dataclass
 import numpy as np
 from sklearn.base import BaseEstimator, clone
@@ -76,6 +77,14 @@ class Rival:
         if y.ndim == 1: return sides.best(self.candidates, y, n_classes)
         if all(getattr(c, "takes_labels", False) for c in self.candidates): return sides.best(self.candidates, y, 2)
         return np.column_stack([sides.best(self.candidates, column, 2)[:, 1] for column in y.T])
+
+    @property
+    def mark(self) -> str:        # 8 hex digits
+        "Changes with the models, their settings and the features (at most a million of their numbers are looked at)."
+        x = np.ascontiguousarray(self.features).ravel()
+        h = hashlib.sha256(repr((self.candidates, self.transform, self.balance, self.limit, self.features.shape)).encode())
+        h.update(np.ascontiguousarray(x[::1 + x.size // 1_000_000]).tobytes())
+        return h.hexdigest()[:8]
 
     @property
     def width(self) -> int:       # numbers an example is described by

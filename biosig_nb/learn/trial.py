@@ -82,11 +82,12 @@ class Piece:
     role: str
     seed: int
     split: Split
+    mark: str = ""                # of a rival: what it is made of
 
     @property
     def net(self): return self.role == "arm" or self.arm in CONTROL_ARMS
     @property
-    def name(self): return f"{self.arm}-s{self.seed}-r{self.split.repeat}-f{self.split.fold}".replace(" ", "_").replace("/", "_")
+    def name(self): return f"{self.arm}-s{self.seed}-r{self.split.repeat}-f{self.split.fold}{self.mark and '-'}{self.mark}".replace(" ", "_").replace("/", "_")
     @property
     def start(self): return self.seed * 10_007 + self.split.repeat * 101 + self.split.fold      # the same for all arms: same head, same batches
 
@@ -164,7 +165,7 @@ class Runner:
     def plan(self, task, arms, rivals, controls=(), first=False):
         splits = task.splits[:1] if first else task.splits
         nets = [Piece(a, role, s, sp) for role, names in (("arm", arms), ("control", controls)) for a in names for s in self.trial.seeds for sp in splits]
-        return nets + [Piece(r.name, r.role, self.trial.seeds[0], sp) for r in rivals for sp in splits]
+        return nets + [Piece(r.name, r.role, self.trial.seeds[0], sp, r.mark) for r in rivals for sp in splits]
 
     def attempt(self, task, piece, rivals=(), factor=1):
         "Do one piece unless it is on disk; a failure is remembered and does not stop the others."
