@@ -43,7 +43,7 @@ def test_the_trace_is_that_of_the_file(folder):
         whole = (raw > 60).all(axis=1) & (np.abs(np.diff(raw, axis=1)) < 3).all(axis=1) & (x[2] > 0)
         assert whole.sum() > 100, record
         same = np.isclose(x[0][whole] * SPREAD + CENTRE, raw[whole].mean(axis=1), atol=.01)
-        assert same.mean() > .98, record                                # the rest lay between two jumps and was bridged
+        assert same.mean() > .95, record                                # the rest lay between two jumps, was cut out and bridged
 
 
 @pytest.mark.realdata
