@@ -7,7 +7,7 @@ __all__ = ['CONTROL_ARMS', 'Task', 'examples', 'exclusive', 'shuffle_labels', 'P
            'TransferTrial', 'Runner', 'tables', 'budget_table']
 
 # %% ../../nbs/learn/50_trial.ipynb #03-50-trial
-import hashlib, json, os, shutil, sys, time
+import hashlib, json, os, re, shutil, sys, time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -189,7 +189,9 @@ class Runner:
         elif arm != "scratch":
             taught = Piece("scratch", "arm", piece.seed, t.source.splits[0]) if arm != "shuffled source" else Piece(arm, "control", piece.seed, t.source.splits[0])
             arm, body = "full" if arm == "shuffled source" else arm, load_file(self.folder(t.source) / f"{taught.name}.safetensors")
-        return lambda: adapt(arm, t.make, outputs, body, piece.start, t.rank)
+        ranked = re.fullmatch(r"lora \(rank (\d+)\)", arm)                      # one more rank of LoRA beside the trial's own
+        arm, rank = ("lora", int(ranked[1])) if ranked else (arm, t.rank)
+        return lambda: adapt(arm, t.make, outputs, body, piece.start, rank)
 
     def fit_net(self, task, piece, folder, name, factor):
         t, sp = self.trial, piece.split

@@ -18,7 +18,7 @@ from .store import plain
 from ..studies.parameters import find_asset
 
 # %% ../../nbs/runs/05_provenance.ipynb #05-05-provenance
-DATABASES = {"mitbih_ptb": ("mitdb", "ptbdb")}      # what each study reads and cannot do without
+DATABASES = {"mitbih_ptb": ("mitdb", "ptbdb"), "ctg_ne": ("ctu-uhb-ctgdb",)}      # what each study reads and cannot do without
 
 # %% ../../nbs/runs/05_provenance.ipynb #06-05-provenance
 def data_source(

@@ -124,6 +124,7 @@ def arms_correlation(
     if len(v.arms) < 2 or not len(d) or not set(v.arms) <= set(m.index): return math.nan
     a, b = ((m.hi - m.lo)[x] for x in v.arms)
     w = float((d.hi - d.lo).iloc[0])
+    if np.isnan([a, b, w]).any(): return math.nan
     return float(min(1., max(-1., (a**2 + b**2 - w**2) / (2 * a * b))))
 
 # %% ../../nbs/studies/25_sections.ipynb #21-25-sections
