@@ -41,7 +41,7 @@ class Piece:
 def arm_pieces(
     df: pd.DataFrame,         # test rows of one arm
     groups: np.ndarray,       # all groups that are resampled, sorted
-    equal_groups: bool,       # each example weighs 1 / (examples of its group in the piece)
+    equal_groups: bool = False,    # each example weighs 1 / (examples of its group in the piece)
 ) -> list[Piece]:             # one a seed, repeat and fold
     "The pieces of one arm; a `DataError` where an example is scored twice in one."
     out, codes = [], np.searchsorted(groups, df.group.to_numpy(str))
@@ -116,6 +116,19 @@ class Setting:
     def arms(self) -> Iterator[tuple[tuple, pd.DataFrame]]:
         "((model, arm, role), rows) of each arm, in order of appearance."
         yield from self.df.groupby(["model", "arm", "role"], sort=False)
+
+    def reduce(self, rows: np.ndarray, metric: Metric, label: str | None) -> np.ndarray:
+        "Scores [resample, label] as one number a resample: of the label, of all labels together, or the macro average over the qualified labels."
+        if not metric.per_label: return rows[:, 0]
+        names, use = list(self.support.index), [label] if label is not None else self.qualified
+        return mean_defined(rows[:, [names.index(l) for l in use]])[:, 0] if use else np.full(len(rows), np.nan)
+
+    def lack(self, per_label: bool, label: str | None, min_groups: int = 5) -> str:
+        "Why that number can have no interval; empty where it can."
+        if len(self.groups) < min_groups: return f"{len(self.groups)} groups (fewer than {min_groups})"
+        if not per_label: return ""
+        if label is not None: return self.support.reason[label]
+        return "" if self.qualified else "no label has enough support"
 
 # %% ../../nbs/evaluate/30_bootstrap.ipynb #21-30-bootstrap
 def settings(

@@ -16,7 +16,6 @@ import pandas as pd
 
 from ..errors import ConfigError, DataError, nearest
 from .bootstrap import Setting, arm_pieces, averaged, interval, setting_counts, settings
-from .decisions import mean_defined
 from .metrics import Metric, get_metric, metric_title
 from .predictions import GROUP_NOUN, label_names
 from .style import number, p_text
@@ -47,23 +46,6 @@ COMPARISON_COLUMNS = ("target", "protocol", "model", "arm", "baseline", "metric"
 MIN_RESAMPLES = 10_000     # fewer give no p-value worth printing after a correction
 
 # %% ../../nbs/evaluate/40_compare.ipynb #13-40-compare
-def _reduce(rows: np.ndarray, metric: Metric, label: str | None, s: Setting) -> np.ndarray:
-    "One number a resample: that of the label, of all labels together, or the macro average over the qualified labels."
-    if not metric.per_label: return rows[:, 0]
-    names = list(s.support.index)
-    if label is not None: return rows[:, names.index(label)]
-    columns = [names.index(l) for l in s.qualified]
-    return mean_defined(rows[:, columns])[:, 0] if columns else np.full(len(rows), np.nan)
-
-# %% ../../nbs/evaluate/40_compare.ipynb #14-40-compare
-def _unsupported(s: Setting, per_label: bool, label: str | None, min_groups: int) -> str:
-    "Why there can be no interval; empty where there can."
-    if len(s.groups) < min_groups: return f"{len(s.groups)} groups (fewer than {min_groups})"
-    if not per_label: return ""
-    if label is not None: return s.support.reason[label]
-    return "" if s.qualified else "no label has enough support"
-
-# %% ../../nbs/evaluate/40_compare.ipynb #15-40-compare
 def _pairs(s: Setting, baseline: str, arms) -> list[tuple]:
     "(model, arm, its rows, the baseline's rows) of each arm to compare; an arm of another model meets the only model that has the baseline."
     base = {model: df for (model, arm, _), df in s.arms() if arm == baseline}
@@ -75,7 +57,7 @@ def _pairs(s: Setting, baseline: str, arms) -> list[tuple]:
         if base: out.append((model, arm, df, base.get(model, next(iter(base.values())))))
     return out
 
-# %% ../../nbs/evaluate/40_compare.ipynb #16-40-compare
+# %% ../../nbs/evaluate/40_compare.ipynb #14-40-compare
 def _checked(predictions: pd.DataFrame, metric: Metric, label: str | None, baseline: str, arms, n_resamples: int) -> str | None:
     "The label to compare on (of a binary task the only one); a `ConfigError` for names that do not exist or too few resamples."
     known, names = label_names(predictions), list(dict.fromkeys(predictions.arm[predictions.part == "test"]))
@@ -85,24 +67,24 @@ def _checked(predictions: pd.DataFrame, metric: Metric, label: str | None, basel
         if a not in names: raise ConfigError(f"arm {a!r} has no test rows: {nearest(a, names)}")
     return known[0] if label is None and metric.per_label and len(known) == 1 else label
 
-# %% ../../nbs/evaluate/40_compare.ipynb #17-40-compare
+# %% ../../nbs/evaluate/40_compare.ipynb #15-40-compare
 def _families(predictions, m: Metric, label, unit, baseline, arms, notes: list, rules: dict, n_resamples: int, seed: int = 0,
               equal_groups: bool = False, threshold: float = .5, stratified: bool = False, missing: str = "drop") -> Iterator[list]:
     "Of each target and protocol its comparisons: (names, differences with the estimate first [1 + resample], groups, whether there is support)."
     label = _checked(predictions, m, label, baseline, arms, n_resamples)
     shown = (label or "macro") if m.per_label else "all"
     for (target, protocol), s in settings(predictions, unit, **rules):
-        why, scores, family = _unsupported(s, m.per_label, label, rules.get("min_groups", 5)), {}, []
+        why, scores, family = s.lack(m.per_label, label, rules.get("min_groups", 5)), {}, []
         if why: notes.append(f"{target}, {protocol}, by {unit}: no interval for {shown}: {why}")
         counts = setting_counts(s, n_resamples, seed, stratified, missing, [label] if label else None)[0]     # first row: the estimate
-        score = lambda df, s=s, counts=counts: _reduce(averaged(arm_pieces(df, s.groups, equal_groups), m, counts, threshold), m, label, s)
+        score = lambda df, s=s, counts=counts: s.reduce(averaged(arm_pieces(df, s.groups, equal_groups), m, counts, threshold), m, label)
         for model, arm, df, base in _pairs(s, baseline, arms):
             if id(base) not in scores: scores[id(base)] = score(base)
             d = (1 if m.higher else -1) * (score(df) - scores[id(base)])
             family.append(((target, protocol, model, arm, baseline, m.name, shown, unit), d, len(s.groups), not why))
         yield family
 
-# %% ../../nbs/evaluate/40_compare.ipynb #18-40-compare
+# %% ../../nbs/evaluate/40_compare.ipynb #16-40-compare
 def compare_arms(
     predictions: pd.DataFrame,           # of one study, baseline included
     metric="auroc",                      # name in METRICS, or a `Metric`
@@ -139,11 +121,11 @@ def compare_arms(
     out.attrs.update(notes=notes, rejected=lost, n_resamples=n_resamples, seed=seed)
     return out
 
-# %% ../../nbs/evaluate/40_compare.ipynb #30-40-compare
+# %% ../../nbs/evaluate/40_compare.ipynb #28-40-compare
 ARM_TITLES = {"scratch": "training from scratch", "frozen": "the frozen network", "full": "full fine-tuning", "lora": "LoRA fine-tuning",
               "norm": "fine-tuning the norm layers", "gradual": "gradual unfreezing"}
 
-# %% ../../nbs/evaluate/40_compare.ipynb #31-40-compare
+# %% ../../nbs/evaluate/40_compare.ipynb #29-40-compare
 @dataclass(frozen=True)
 class Verdict:
     "What a comparison allows to be said."
@@ -153,7 +135,7 @@ class Verdict:
 
     def __str__(self) -> str: return ("budget-limited " if self.budget_limited else "") + self.word
 
-# %% ../../nbs/evaluate/40_compare.ipynb #32-40-compare
+# %% ../../nbs/evaluate/40_compare.ipynb #30-40-compare
 def _one_row(table, arm) -> tuple[pd.Series, int]:
     "The row to judge and the number of arms that Holm's correction ran over."
     if isinstance(table, (pd.Series, dict)): return pd.Series(table), 0
@@ -165,14 +147,14 @@ def _one_row(table, arm) -> tuple[pd.Series, int]:
     best = rows.assign(_p=rows.p_adjusted.fillna(2), _d=-rows.difference.abs().fillna(0)).sort_values(["_p", "_d"], kind="stable").iloc[0]
     return best, int(table.p.notna().sum())
 
-# %% ../../nbs/evaluate/40_compare.ipynb #33-40-compare
+# %% ../../nbs/evaluate/40_compare.ipynb #31-40-compare
 def _word(row: pd.Series, smallest_gain: float) -> str:
     "benefit, harm, equivalent or inconclusive."
     if not pd.isna(row.p_adjusted) and row.p_adjusted < .05 and row.difference != 0: return "benefit" if row.difference > 0 else "harm"
     if not pd.isna(row.lo) and smallest_gain and -smallest_gain <= row.lo and row.hi <= smallest_gain: return "equivalent"
     return "inconclusive"
 
-# %% ../../nbs/evaluate/40_compare.ipynb #34-40-compare
+# %% ../../nbs/evaluate/40_compare.ipynb #32-40-compare
 def _evidence(row: pd.Series, n_arms: int) -> str:
     "The bracket with interval, p and number of groups."
     metric = metric_title(row.metric)
@@ -182,14 +164,14 @@ def _evidence(row: pd.Series, n_arms: int) -> str:
     after = f" after Holm over {n_arms} arms" if n_arms > 1 else ""
     return f"{row.conf * 100:.3g} % CI {number(row.lo)} to {number(row.hi)}, {p_text(row.p_adjusted)}{after}; {groups}"
 
-# %% ../../nbs/evaluate/40_compare.ipynb #35-40-compare
+# %% ../../nbs/evaluate/40_compare.ipynb #33-40-compare
 def _worth(row: pd.Series, gain: float) -> str:
     "Whether a benefit reaches the smallest gain that was declared worth having."
     if not gain: return ""
     if row.difference < gain: return f"; this is less than the {number(gain)} declared worth having"
     return f"; it exceeds the {number(gain)} declared worth having" + (", though the interval does not exclude less" if row.lo < gain else "")
 
-# %% ../../nbs/evaluate/40_compare.ipynb #36-40-compare
+# %% ../../nbs/evaluate/40_compare.ipynb #34-40-compare
 def verdict(
     table,                             # of `compare_arms`: one comparison, or a row of it
     smallest_gain: float | None,       # smallest difference worth having, declared beforehand
@@ -212,7 +194,7 @@ def verdict(
     text = ("budget-limited: " if budget_limited else "") + text
     return Verdict(word, text[0].upper() + text[1:] + ".", budget_limited)
 
-# %% ../../nbs/evaluate/40_compare.ipynb #44-40-compare
+# %% ../../nbs/evaluate/40_compare.ipynb #42-40-compare
 def equivalence_p(
     differences: np.ndarray,    # resampled differences [resample]; NaN: rejected
     margin: float,              # smallest difference that matters
@@ -222,11 +204,11 @@ def equivalence_p(
     if not len(d) or 2 * len(d) < len(differences): return math.nan, math.nan
     return tuple(float((beyond.sum() + 1) / (len(d) + 1)) for beyond in (d <= -margin, d >= margin))
 
-# %% ../../nbs/evaluate/40_compare.ipynb #47-40-compare
+# %% ../../nbs/evaluate/40_compare.ipynb #45-40-compare
 EQUIVALENCE_COLUMNS = ("target", "protocol", "model", "arm", "baseline", "metric", "label", "unit", "difference", "lo", "hi", "conf",
                        "margin", "p_lower", "p_upper", "p", "p_adjusted", "equivalent", "n_groups")
 
-# %% ../../nbs/evaluate/40_compare.ipynb #48-40-compare
+# %% ../../nbs/evaluate/40_compare.ipynb #46-40-compare
 def equivalence(
     predictions: pd.DataFrame,           # of one study, baseline included
     smallest_gain: float,                # smallest difference worth having, declared beforehand

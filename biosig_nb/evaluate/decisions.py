@@ -38,8 +38,9 @@ def confusion_rows(Y: np.ndarray, D: np.ndarray, weights: Weights):
     return (s[:, i * k:(i + 1) * k] for i in range(4))
 
 # %% ../../nbs/evaluate/16_decisions.ipynb #12-16-decisions
-def ratio(a: np.ndarray, b: np.ndarray, defined, empty: float = 0.) -> np.ndarray:
-    "a / b where defined; `empty` where b is 0 though defined; NaN elsewhere."
+def ratio(a: np.ndarray, b: np.ndarray, defined=None, empty: float = 0.) -> np.ndarray:
+    "a / b where defined (default: where b > 0); `empty` where b is 0 though defined; NaN elsewhere."
+    if defined is None: defined = b > 0
     with np.errstate(invalid="ignore", divide="ignore"): return np.where(defined, np.where(b > 0, a / b, empty), np.nan)
 
 # %% ../../nbs/evaluate/16_decisions.ipynb #13-16-decisions

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import ConfigError, DataError, nearest
-from .bootstrap import Piece, arm_pieces, resample_counts, settings
+from .bootstrap import Piece, arm_pieces, setting_counts, settings
 from .metrics import decide, is_exclusive, metric_title
 from .predictions import GROUP_NOUN, label_names, probabilities, truth
 from .style import MISSING, PALETTE, arm_colours, arm_title, estimate_text, new_axes, pick, show, use_style
@@ -98,11 +98,11 @@ def roc_band(
     found = list(settings(predictions, unit))
     if len(found) > 1: raise ConfigError(f"ROC curves: {len(found)} targets or protocols in one table; choose one")
     s, ax, j = found[0][1], new_axes(ax, (4.4, 4.2)), label_names(predictions).index(label)
-    counts = np.concatenate([np.ones((1, len(s.groups))), resample_counts(s.groups, n_resamples, seed)])
+    counts = setting_counts(s, n_resamples, seed)[0]
     grid, colours = np.concatenate([np.linspace(0, .1, 51), np.linspace(.1, 1, 91)[1:]]), arm_colours(s.df.arm)
     for (_, arm, _), df in s.arms():
         if arms is not None and arm not in arms: continue
-        curves = np.array([_roc_rows(piece, j, counts, grid) for piece in arm_pieces(df, s.groups, False)])
+        curves = np.array([_roc_rows(piece, j, counts, grid) for piece in arm_pieces(df, s.groups)])
         there = ~np.isnan(curves)
         with np.errstate(invalid="ignore"): curves = np.where(there, curves, 0).sum(0) / there.sum(0)
         ax.plot([0, *grid], [0, *curves[0]], color=colours[arm], label=arm_title(arm), zorder=3)

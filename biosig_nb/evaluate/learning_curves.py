@@ -16,8 +16,7 @@ import pandas as pd
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from ..errors import ConfigError, DataError, nearest
-from .bootstrap import Setting, arm_pieces, averaged, setting_counts, settings
-from .decisions import mean_defined
+from .bootstrap import arm_pieces, averaged, setting_counts, settings
 from .metrics import Metric, get_metric, metric_title
 from .predictions import label_names
 from .resampling import interval
@@ -57,21 +56,7 @@ class Curves:
     why: str         # why there can be no interval; empty where there can
     arms: dict       # (model, arm, role) -> {nominal size: scores [1 + resample], the estimate first}
 
-# %% ../../nbs/evaluate/48_learning_curves.ipynb #13-48-learning-curves
-def _score(rows: np.ndarray, m: Metric, label, s: Setting) -> np.ndarray:
-    "One number a resample: of the label, of all labels together, or the macro average over the qualified labels."
-    if not m.per_label: return rows[:, 0]
-    names, use = list(s.support.index), [label] if label else s.qualified
-    return mean_defined(rows[:, [names.index(l) for l in use]])[:, 0] if use else np.full(len(rows), np.nan)
-
 # %% ../../nbs/evaluate/48_learning_curves.ipynb #14-48-learning-curves
-def _why(s: Setting, m: Metric, label, min_groups: int) -> str:
-    "Why there can be no interval."
-    if len(s.groups) < min_groups: return f"{len(s.groups)} groups (fewer than {min_groups})"
-    if not m.per_label: return ""
-    return s.support.reason[label] if label else "" if s.qualified else "no label has enough support"
-
-# %% ../../nbs/evaluate/48_learning_curves.ipynb #16-48-learning-curves
 def _check_sizes(df: pd.DataFrame, nominal: np.ndarray, size: str) -> None:
     "Two sizes at least, the other one fixed, and each arm the same fits at all its sizes."
     found, other = sorted(set(nominal[nominal > 0])), next(c for c in SIZES if c != size)
@@ -87,7 +72,7 @@ def _check_sizes(df: pd.DataFrame, nominal: np.ndarray, size: str) -> None:
         if n.min() < whole:
             raise DataError(f"arm {arm} ({model}): {size} {n.idxmin():g} has {n.min()} of {whole} fits; every size needs the same seeds and folds")
 
-# %% ../../nbs/evaluate/48_learning_curves.ipynb #17-48-learning-curves
+# %% ../../nbs/evaluate/48_learning_curves.ipynb #15-48-learning-curves
 def all_sizes(predictions, m: Metric, size: str, unit: str, label, arms, n_resamples: int, seed: int, notes: list, equal_groups: bool = False,
             threshold: float = .5, stratified: bool = False, missing: str = "drop", **rules) -> Iterator[Curves]:
     "Of each target and protocol the scores of the arms at all sizes, in the same resamples."
@@ -100,19 +85,19 @@ def all_sizes(predictions, m: Metric, size: str, unit: str, label, arms, n_resam
     for (target, protocol), s in settings(predictions[predictions.arm.isin(arms)] if arms else predictions, unit, **rules):
         nominal = nominal_sizes(s.df, size)
         _check_sizes(s.df, nominal, size)
-        why = _why(s, m, label, rules.get("min_groups", 5))
+        why = s.lack(m.per_label, label, rules.get("min_groups", 5))
         if why: notes.append(f"{target}, {protocol}, by {unit}: no interval for {shown}: {why}")
         counts, found = setting_counts(s, n_resamples, seed, stratified, missing, [label] if label else None)[0], {}
         for (*arm, n), df in s.df.assign(_size=nominal).groupby(["model", "arm", "role", "_size"]):
             rows = averaged(arm_pieces(df, s.groups, equal_groups), m, counts, threshold)
-            found.setdefault(tuple(arm), {})[n] = _score(rows, m, label, s)
+            found.setdefault(tuple(arm), {})[n] = s.reduce(rows, m, label)
         order = dict.fromkeys(map(tuple, s.df[["model", "arm", "role"]].drop_duplicates().to_numpy()))
         yield Curves(target, protocol, shown, len(s.groups), why, {key: found[key] for key in order})
 
-# %% ../../nbs/evaluate/48_learning_curves.ipynb #18-48-learning-curves
+# %% ../../nbs/evaluate/48_learning_curves.ipynb #16-48-learning-curves
 CURVE_COLUMNS = ("target", "protocol", "model", "arm", "role", "metric", "label", "unit", "size", "estimate", "lo", "hi", "conf", "n_groups")
 
-# %% ../../nbs/evaluate/48_learning_curves.ipynb #19-48-learning-curves
+# %% ../../nbs/evaluate/48_learning_curves.ipynb #17-48-learning-curves
 def learning_curve(
     predictions: pd.DataFrame,    # of one study, arms trained on several sizes
     metric="auroc",               # name in METRICS, or a `Metric`
@@ -139,13 +124,13 @@ def learning_curve(
     out.attrs.update(notes=notes, size=size, n_resamples=n_resamples, seed=seed)
     return out
 
-# %% ../../nbs/evaluate/48_learning_curves.ipynb #25-48-learning-curves
+# %% ../../nbs/evaluate/48_learning_curves.ipynb #23-48-learning-curves
 def one_family(table: pd.DataFrame) -> None:
     "A `ConfigError` where the table holds more than one kind of curve, or none."
     n = len(table[["target", "protocol", "metric", "label", "unit"]].drop_duplicates())
     if n != 1: raise ConfigError(f"a figure shows one kind of curve, the table holds {n}; choose one target, protocol, metric, label and unit")
 
-# %% ../../nbs/evaluate/48_learning_curves.ipynb #26-48-learning-curves
+# %% ../../nbs/evaluate/48_learning_curves.ipynb #24-48-learning-curves
 def band(ax, rows: pd.DataFrame, y: str, colour, title: str) -> None:
     "One arm: a line with its band, or a horizontal one for size 0."
     rows = rows.sort_values("size")
@@ -157,7 +142,7 @@ def band(ax, rows: pd.DataFrame, y: str, colour, title: str) -> None:
     ax.plot(rows["size"], rows[y], "o-", color=colour, ms=4.5, label=title if not len(flat) else None)
     ax.fill_between(rows["size"], rows.lo.astype(float), rows.hi.astype(float), color=colour, alpha=.15, lw=0)
 
-# %% ../../nbs/evaluate/48_learning_curves.ipynb #27-48-learning-curves
+# %% ../../nbs/evaluate/48_learning_curves.ipynb #25-48-learning-curves
 def plot_learning_curve(
     table: pd.DataFrame,        # of `learning_curve`, or of `paired_gain`: one target, protocol, metric and label
     ax=None,                    # axes
@@ -179,7 +164,7 @@ def plot_learning_curve(
     ax.grid(axis="y"); ax.legend(loc="best")
     return ax
 
-# %% ../../nbs/evaluate/48_learning_curves.ipynb #34-48-learning-curves
+# %% ../../nbs/evaluate/48_learning_curves.ipynb #32-48-learning-curves
 def meetings(c: Curves, baseline: str) -> list[tuple]:
     "((model, arm), its scores by size, the baseline's) of each arm that is not the baseline; another model's arm meets the only model that has it."
     base = {model: scores for (model, arm, _), scores in c.arms.items() if arm == baseline}
@@ -193,10 +178,10 @@ def meetings(c: Curves, baseline: str) -> list[tuple]:
     if not out: raise ConfigError(f"{c.target}, {c.protocol}: no arm beside the baseline {baseline!r}")
     return out
 
-# %% ../../nbs/evaluate/48_learning_curves.ipynb #35-48-learning-curves
+# %% ../../nbs/evaluate/48_learning_curves.ipynb #33-48-learning-curves
 GAIN_COLUMNS = ("target", "protocol", "model", "arm", "baseline", "metric", "label", "unit", "size", "difference", "lo", "hi", "conf", "n_groups")
 
-# %% ../../nbs/evaluate/48_learning_curves.ipynb #36-48-learning-curves
+# %% ../../nbs/evaluate/48_learning_curves.ipynb #34-48-learning-curves
 def paired_gain(
     predictions: pd.DataFrame,    # as in `learning_curve`, baseline included
     metric="auroc",               # name in METRICS, or a `Metric`

@@ -13,7 +13,8 @@ from statsmodels.stats.proportion import proportion_confint
 
 from ..errors import ConfigError
 from .bootstrap import interval, resample_counts, settings
-from .calibration import BINS, bin_edges, bin_sums, calibration_table, ratio
+from .calibration import BINS, bin_edges, bin_sums, calibration_table
+from .decisions import ratio
 from .logistic import bend, curve, logistic_rows, smoother
 from .predictions import GROUP_NOUN, label_names, probabilities, truth
 from .style import PALETTE, estimate_text, pick

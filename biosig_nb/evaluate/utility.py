@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import ConfigError, DataError, nearest
-from .bootstrap import Setting, arm_pieces, averaged, interval, resample_counts, settings
+from .bootstrap import Setting, arm_pieces, averaged, interval, setting_counts, settings
 from .metrics import Metric
 from .predictions import GROUP_NOUN, label_names
 from .style import arm_colours, arm_title, new_axes, number
@@ -104,10 +104,9 @@ def decision_curve(
     for a in arms or ():
         if a not in set(predictions.arm): raise ConfigError(f"arm {a!r}: {nearest(a, predictions.arm.unique())}")
     for (target, protocol), s in settings(predictions, unit, **rules):
-        few = "" if len(s.groups) >= rules.get("min_groups", 5) else f"{len(s.groups)} groups"
-        why = few or s.support.reason[label]
+        why = s.lack(True, label, rules.get("min_groups", 5))
         if why: notes.append(f"{target}, {protocol}, by {unit}: no interval for {label}: {why}")
-        counts = np.concatenate([np.ones((1, len(s.groups)), np.int16), resample_counts(s.groups, n_resamples, seed)])
+        counts = setting_counts(s, n_resamples, seed)[0]
         for (model, arm, role), df in s.arms():
             if arms and arm not in arms: continue
             rows = _curve_rows(df, s, known.index(label), t, counts, not why, conf, equal_groups)
