@@ -8,13 +8,12 @@ __all__ = ['REPORTED', 'primary_analysis', 'Analysis', 'analyse', 'judge', 'gap_
 # %% ../../nbs/studies/20_analysis.ipynb #03-20-analysis
 import hashlib, json
 from dataclasses import dataclass
-import numpy as np
 import pandas as pd
 import yaml
 from ..errors import ConfigError, nearest
 from ..evaluate.bootstrap import metric_table
 from ..evaluate.calibration import calibration_table
-from ..evaluate.compare import compare_arms, verdict
+from ..evaluate.compare import COMPARISON_COLUMNS, compare_arms, verdict
 from ..evaluate.metrics import METRICS
 from ..evaluate.predictions import label_names
 from ..evaluate.style import estimate_text
@@ -46,7 +45,7 @@ REPORTED = ("auroc", "auprc", "prevalence", "f1", "sensitivity", "specificity", 
 
 # %% ../../nbs/studies/20_analysis.ipynb #12-20-analysis
 def analyse(
-    results: dict,               # protocol -> TrialResult
+    results: dict,               # name of a trial -> TrialResult
     study: str,                  # name of the study
     n_resamples: int = 10_000,   # bootstrap resamples of the groups for metrics; comparisons use 10,000 or more
     seed: int = 0,               # of the resamples
@@ -62,18 +61,22 @@ def analyse(
               [(predictions, plan["unit"]), (predictions, example_unit), *((o, example_unit) for o in other.values())]]
     tables.append(calibration_table(predictions[predictions.role != "control"], unit=plan["unit"], n_resamples=min(1000, n_resamples), seed=seed))
     boot = max(10_000, n_resamples)
-    arms = compare_arms(predictions, plan["metric"], unit=plan["unit"], baseline=plan["contrast"]["baseline"], n_resamples=boot, seed=seed) if predictions.arm.nunique() > 1 else pd.DataFrame()
-    rivals = [compare_arms(predictions, plan["metric"], unit=plan["unit"], baseline=name, arms=[plan["contrast"]["arm"]], n_resamples=boot, seed=seed)
-              for name in predictions.arm[predictions.role != "arm"].unique()] if plan["contrast"]["arm"] in set(predictions.arm) else []
+    against = lambda name, arms: compare_arms(predictions, plan["metric"], unit=plan["unit"], baseline=name, arms=arms, n_resamples=boot, seed=seed)
+    first, base, role = plan["contrast"]["arm"], plan["contrast"]["baseline"], predictions.groupby("arm", sort=False).role.first()
+    there = [a for a in role.index[role == "arm"] if a != base]
+    families = [[a for a in there if a in (first, *plan["others"])], [a for a in there if a not in (first, *plan["others"])]] if base in role.index else []
+    compared = [against(base, family) for family in families if family]     # the declared arms, and apart from them any others
+    if first in there: compared += [against(name, [first]) for name in role.index[role != "arm"]]
     limited = any(r.budget_limited for p, r in results.items() if p == plan["protocol"])
-    notes = dict.fromkeys(n for t in (*tables, arms) for n in t.attrs.get("notes", ()))
-    for t in (*tables, arms, *rivals): t.attrs = {}
-    return Analysis(predictions, other, pd.concat(tables, ignore_index=True), pd.concat([arms, *rivals], ignore_index=True), judge(plan, arms, label_names(predictions), limited, with_verdict), tuple(notes))
+    notes = dict.fromkeys(n for t in (*tables, *compared) for n in t.attrs.get("notes", ()))
+    for t in (*tables, *compared): t.attrs = {}
+    comparisons = pd.concat(compared, ignore_index=True) if compared else pd.DataFrame(columns=COMPARISON_COLUMNS)
+    return Analysis(predictions, other, pd.concat(tables, ignore_index=True), comparisons, judge(plan, comparisons, label_names(predictions), limited, with_verdict), tuple(notes))
 
 # %% ../../nbs/studies/20_analysis.ipynb #14-20-analysis
 def judge(
     plan: dict,                  # of `primary_analysis`
-    arms: pd.DataFrame,          # comparisons of the arms with the baseline
+    comparisons: pd.DataFrame,   # of Analysis
     labels: tuple,               # labels of the run
     limited: bool,               # the baseline was stopped by its budget
     with_verdict: bool,          # whether a verdict may be given
@@ -81,11 +84,11 @@ def judge(
     "The declared contrast as a number and a sentence."
     c = plan["contrast"]
     out = {"analysis": f"{c['arm']} against {c['baseline']}: {METRICS[plan['metric']].title} of {plan['label']} by {plan['unit']}, {plan['protocol']} protocol", "hash": plan["hash"], "declared": plan["label"] in labels}
-    rows = arms[(arms.arm == c["arm"]) & (arms.protocol == plan["protocol"])] if len(arms) else arms
+    declared = comparisons[(comparisons.target == plan["target"]) & (comparisons.protocol == plan["protocol"]) & (comparisons.baseline == c["baseline"]) & comparisons.arm.isin([c["arm"], *plan["others"]])]
+    rows = declared[declared.arm == c["arm"]]
     if not len(rows): return {**out, "headline": None, "reason": f"this run has no {plan['protocol']} protocol with both {c['arm']} and {c['baseline']}", "verdict": None, "sentence": "This run does not contain the primary contrast."}
     row = rows.iloc[0]
-    n_arms = int((arms.protocol == plan["protocol"]).sum())
-    v = verdict(row, plan["smallest_gain"], limited, n_arms=n_arms)
+    v = verdict(row, plan["smallest_gain"], limited, n_arms=int(declared.p.notna().sum()))
     headline = None if pd.isna(row.lo) else {"difference": float(row.difference), "lo": float(row.lo), "hi": float(row.hi), "conf": float(row.conf), "p_adjusted": float(row.p_adjusted), "n_groups": int(row.n_groups)}
     reason = "" if headline else "support too small for an interval"
     if not with_verdict: return {**out, "headline": headline, "reason": reason, "verdict": None, "sentence": f"Smoke run, too small for a verdict. {v.sentence}"}
