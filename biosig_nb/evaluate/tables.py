@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from ..errors import DataError
 from .metrics import metric_title
-from .style import estimate_text
+from .style import arm_title, estimate_text
 
 # %% ../../nbs/evaluate/60_tables.ipynb #04-60-tables
 def results_table(
@@ -27,7 +27,8 @@ def results_table(
     if by == "label":
         support = m.drop_duplicates("label").set_index("label")
         wide.insert(0, "positives", support.n_pos); wide.insert(1, "in groups", support.n_pos_groups)
-    return wide.rename(columns={k: metric_title(k) for k in wide.columns if k in names}).reset_index().rename_axis(columns=None).fillna("")
+    out = wide.rename(columns={k: metric_title(k) for k in wide.columns if k in names}).reset_index().rename_axis(columns=None).fillna("")
+    return out.assign(arm=out.arm.map(arm_title)) if by == "arm" else out
 
 # %% ../../nbs/evaluate/60_tables.ipynb #08-60-tables
 def table_html(

@@ -9,6 +9,7 @@ __all__ = ['clean_fhr', 'clean_uc', 'fill_short_gaps', 'downsample', 'baseline',
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import MultipleLocator
 from scipy.ndimage import uniform_filter1d
 from ..errors import ConfigError, DataError
 
@@ -164,7 +165,9 @@ def plot_ctg(
         x, real = fill_short_gaps(x, fs); minute = np.arange(len(x))/fs/60
         ax.fill_between(minute, lo, hi, where=~real, color=".88", lw=0, step="mid")
         ax.plot(minute, x, color="k", lw=.8)
-        ax.set(ylim=(lo, hi), ylabel=name, xlim=(0, len(x)/fs/60)); ax.grid(True, color="#f3d3c6", lw=.6)
+        ax.set(ylim=(lo, hi), ylabel=name, xlim=(0, len(x)/fs/60)); ax.tick_params(which="minor", length=0)
+        ax.xaxis.set_minor_locator(MultipleLocator(1)); ax.yaxis.set_minor_locator(MultipleLocator(10))      # a line a minute and every 10 units
+        ax.grid(True, color="#e9b7a2", lw=.7); ax.grid(True, which="minor", color="#f3d3c6", lw=.4)
     axes[0].set_yticks(range(60, 211, 30)); axes[0].plot(np.arange(len(base))/fs/60, base, ":", color="#0072B2", lw=1.2)
     for e in decelerations(fhr, fs, base).itertuples(): axes[0].plot((e.start/60, e.stop/60), (57, 57), color="#D55E00", lw=4, solid_capstyle="butt")
     axes[0].set_title(title); axes[1].set_xlabel("time (min); grey: lost, orange: decelerations, dotted: baseline")

@@ -15,10 +15,10 @@ from ..data.cohort import Cohort
 from ..data.simulate_mitdb import simulate_mitdb
 from ..data.simulate_ptbdb import simulate_ptbdb
 from ..learn.controls import metadata_rival, missingness_rival, position_rival
-from ..learn.fit import Recipe
+from ..learn.fit import LEARNING_RATES, Recipe
 from ..learn.opponents import features_rival, minirocket_rival
 from ..learn.splits import Split, fixed_split, grouped_kfold, holdout, one_fold
-from ..learn.trial import Task, TransferTrial, TrialResult
+from ..learn.trial import Task, TransferTrial
 from ..models.beat_nets import BeatCNN
 
 STUDY = "mitbih_ptb"
@@ -110,8 +110,7 @@ def make_trial(
 ) -> TransferTrial:        # ready to run
     "The study's TransferTrial under one protocol."
     source, target = cohorts(p, protocol, folders)
-    n = p["n_lr_trials"]
-    lrs = {1: (3e-3,), 2: (1e-3, 3e-3), 3: (3e-4, 1e-3, 3e-3)}[n]
+    n, lrs = p["n_lr_trials"], LEARNING_RATES[p["n_lr_trials"]]
     size = min(128, max(32, len(source) // 512))                              # a small source gets small batches
     big = Recipe(max_updates=p["pretrain_updates"], batch_size=size, lrs=lrs, check_every=max(50, p["pretrain_updates"] // 30), patience=8, precision="auto")
     small = Recipe(max_updates=p["max_updates"], batch_size=32, lrs=lrs, check_every=20, patience=8, precision="auto", balance="group" if protocol == "recommended" else "none")
