@@ -78,7 +78,8 @@ def arm_title(
     arm: str,       # the arm's name
 ) -> str:           # as in a legend
     "An arm's name as a reader of a picture wants it."
-    return SHORT.get(arm, arm.replace("_", " "))
+    name, *more = arm.split(" (", 1)                  # "lora (rank 8)"
+    return " (".join([SHORT.get(name, name.replace("_", " ")), *more])
 
 # %% ../../nbs/evaluate/05_style.ipynb #20-05-style
 def _png(fig, alt: str, dpi: int) -> bytes:

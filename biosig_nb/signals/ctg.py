@@ -9,6 +9,7 @@ __all__ = ['clean_fhr', 'clean_uc', 'fill_short_gaps', 'downsample', 'baseline',
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from numpy.lib.stride_tricks import sliding_window_view
 from matplotlib.ticker import MultipleLocator
 from scipy.ndimage import uniform_filter1d
 from ..errors import ConfigError, DataError
@@ -90,19 +91,27 @@ def _weighted_median(x, w) -> float:
     return float(x[order][np.searchsorted(c, c[-1]/2)])
 
 # %% ../../nbs/signals/40_ctg.ipynb #22-40-ctg
+def _usual_rate(v: np.ndarray, share: float = 1/8) -> float:
+    "The highest rate (bpm) at which the histogram is not exceeded by the next five lower rates, with that share of the samples at or above it."
+    n = np.bincount(np.round(v).astype(int), minlength=300)
+    above = n[::-1].cumsum()[::-1]
+    peak = (n[5:] >= sliding_window_view(n, 5)[:-1].max(axis=1)) & (above[5:] >= share*len(v)) & (n[5:] > 0)
+    return float(np.flatnonzero(peak)[-1] + 5)
+
+# %% ../../nbs/signals/40_ctg.ipynb #23-40-ctg
 def baseline(
     fhr: np.ndarray,           # clean heart rate [time] (bpm), NaN = lost
     fs: float = 4.,            # sampling rate, a whole number (Hz)
     window: float = 600.,      # window (s)
     rounds: int = 3,           # how often samples far from the line are left out
 ) -> np.ndarray:               # [time] (bpm); all NaN where less than a minute was recorded
-    "Level of the flat stretches in 10-minute windows, after FIGO 2015."
+    "Level of the flat stretches in 10-minute windows, after FIGO 2015, searched near the usual rate of the trace, after Mantel et al. 1990."
     fhr = _row(fhr, "FHR"); x, real = downsample(fhr, np.isfinite(fhr), fs, 1.)
     if real.sum() < 60: return np.full(len(fhr), np.nan)
     at = np.flatnonzero(real); v = x[at]
     slope = np.abs(np.gradient(uniform_filter1d(v, 15)))
     weight, centres = 1/(.1+slope), np.arange(15, len(x)+15, 30)
-    line = np.full(len(x), np.nan); keep = np.ones(len(v), bool)
+    usual = _usual_rate(v); keep = np.abs(v-usual) <= 20
     for _ in range(rounds):
         level = np.full(len(centres), np.nan)
         for i, c in enumerate(centres):
@@ -110,12 +119,12 @@ def baseline(
             k = keep[lo:hi]
             if k.sum() >= 60: level[i] = _weighted_median(v[lo:hi][k], weight[lo:hi][k])
         known = np.isfinite(level)
-        if not known.any(): level[:], known[:] = _weighted_median(v, weight), True
+        if not known.any(): level[:], known[:] = usual, True
         line = np.interp(np.arange(len(x)), centres[known], level[known])
         keep = np.abs(v-line[at]) < 12
     return np.interp(np.arange(len(fhr))/fs, np.arange(len(x))+.5, uniform_filter1d(line, 180))
 
-# %% ../../nbs/signals/40_ctg.ipynb #25-40-ctg
+# %% ../../nbs/signals/40_ctg.ipynb #26-40-ctg
 def _events(fhr, base, fs, sign, height, lasting, edge) -> pd.DataFrame:
     "Departures of one sign as a table."
     x, real = fill_short_gaps(fhr, fs)
@@ -126,7 +135,7 @@ def _events(fhr, base, fs, sign, height, lasting, edge) -> pd.DataFrame:
     return pd.DataFrame([(a/fs, b/fs, p/fs, e.max(), e.sum()/fs) for a, b, p, e in rows if e.max() >= height],
                         columns=["start", "stop", "peak", "depth", "area"], dtype=float)
 
-# %% ../../nbs/signals/40_ctg.ipynb #26-40-ctg
+# %% ../../nbs/signals/40_ctg.ipynb #27-40-ctg
 def decelerations(
     fhr: np.ndarray,           # clean heart rate [time] (bpm), NaN = lost
     fs: float = 4.,            # sampling rate (Hz)
@@ -138,7 +147,7 @@ def decelerations(
     "Falls of the heart rate below its baseline, after FIGO 2015."
     return _events(fhr, base, fs, -1, height, lasting, edge)
 
-# %% ../../nbs/signals/40_ctg.ipynb #27-40-ctg
+# %% ../../nbs/signals/40_ctg.ipynb #28-40-ctg
 def accelerations(
     fhr: np.ndarray,           # clean heart rate [time] (bpm), NaN = lost
     fs: float = 4.,            # sampling rate (Hz)
@@ -150,7 +159,7 @@ def accelerations(
     "Rises of the heart rate above its baseline, after FIGO 2015."
     return _events(fhr, base, fs, 1, height, lasting, edge)
 
-# %% ../../nbs/signals/40_ctg.ipynb #31-40-ctg
+# %% ../../nbs/signals/40_ctg.ipynb #32-40-ctg
 def plot_ctg(
     fhr: np.ndarray,           # clean heart rate [time] (bpm), NaN = lost
     uc: np.ndarray,            # clean contractions [time], NaN = lost

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import wfdb
-from biosig_nb.signals.ctg import clean_fhr, clean_uc, downsample, fill_short_gaps
+from biosig_nb.signals.ctg import baseline, clean_fhr, clean_uc, downsample, fill_short_gaps
 from biosig_nb.signals.ctg_features import FEATURES, ctg_features
 
 DATA = Path(os.environ.get("BIOSIG_DATA") or "/nonexistent")/"ctu-uhb-ctgdb"/"1.0.0"
@@ -49,3 +49,10 @@ def test_real_records_give_plausible_numbers():
     middle = dict(zip(FEATURES, np.nanmedian(np.array(rows), axis=0)))
     assert 125 < middle["baseline"] < 147 and 1 < middle["contractions"] < 7 and 8 < middle["ltv"] < 30 and 4 < middle["decelerations"] < 25, middle
     assert 0 < middle["below_100"] < middle["below_110"] < .4 and 0 < middle["lag"] < 50, middle
+
+
+@pytest.mark.realdata
+@pytest.mark.skipif(not DATA.is_dir(), reason="BIOSIG_DATA holds no ctu-uhb-ctgdb/1.0.0")
+def test_the_baseline_of_real_records_does_not_sink_into_decelerations():
+    lowest = [np.nanmin(baseline(clean_fhr(np.nan_to_num(wfdb.rdrecord(str(p.with_suffix("")), channels=[0]).p_signal[-7200:, 0]))[0])) for p in sorted(DATA.glob("*.hea"))]
+    assert np.nanpercentile(lowest, 10) > 105 and np.nanmedian(lowest) > 125, np.nanpercentile(lowest, (1, 5, 10, 50))
