@@ -154,6 +154,21 @@ def ctg_windows(
                   pd.DataFrame(flow, columns=["step", "kept", "dropped", "why"]))
 
 # %% ../../nbs/data/61_ctg_births.ipynb #22-61-ctg-births
+def _own_records(folder: Path) -> pd.DataFrame:
+    "records.csv, checked: index record; columns label, fs (Hz) and whatever else stands there."
+    if not (folder / "records.csv").is_file(): raise DataError(f"{folder}: no records.csv; it needs the columns record, label and, if you like, group and fs")
+    t = pd.read_csv(folder / "records.csv", dtype={"record": str, "group": str})
+    for c in ("record", "label"):
+        if c not in t: raise DataError(f"records.csv: no column {c!r}; found {', '.join(t.columns)}")
+    if t.record.duplicated().any(): raise DataError(f"records.csv: record {t.record[t.record.duplicated()].iloc[0]} stands there twice")
+    def refuse(bad, column, wanted):
+        if bad.any(): raise DataError(f"records.csv, record {t.record[bad.idxmax()]}: {column} is {t[column][bad.idxmax()]}, expected {wanted}")
+    refuse(~t.label.isin([0, 1]), "label", "0 or 1")
+    if "group" in t: refuse(t.group.isna(), "group", "a name in every row (or no such column)")
+    if "fs" in t: refuse(~(pd.to_numeric(t.fs, errors="coerce") > 0), "fs", "a rate in Hz")
+    return (t if "fs" in t else t.assign(fs=4.)).set_index("record")
+
+# %% ../../nbs/data/61_ctg_births.ipynb #23-61-ctg-births
 def own_folder(
     folder: str | Path,          # with records.csv
     minutes: float = 30.,        # up to the end of the record (min)
@@ -162,19 +177,11 @@ def own_folder(
     least: float = .05,          # share of the heart rate that must be there
 ) -> Cohort:                     # one example a record
     "A user's own births. Raises `DataError` naming file and row for what is missing or cannot be."
-    folder = Path(folder)
-    if not (folder / "records.csv").is_file(): raise DataError(f"{folder}: no records.csv; it needs the columns record, label and, if you like, group and fs")
-    t = pd.read_csv(folder / "records.csv", dtype={"record": str, "group": str})
-    for c in ("record", "label"):
-        if c not in t: raise DataError(f"records.csv: no column {c!r}; found {', '.join(t.columns)}")
-    bad = ~t.label.isin([0, 1])
-    if bad.any(): raise DataError(f"records.csv, record {t.record[bad.idxmax()]}: label is {t.label[bad.idxmax()]!r}, expected 0 or 1")
-    if t.record.duplicated().any(): raise DataError(f"records.csv: record {t.record[t.record.duplicated()].iloc[0]} stands there twice")
-    t = t.set_index("record"); rates = t["fs"] if "fs" in t else pd.Series(4., t.index)
+    folder = Path(folder); t = _own_records(folder)
     simulated = any((folder / f"{r}.hea").is_file() and is_simulated(folder, r) for r in t.index[:1])
-    return assemble_births("own", folder, t, lambda r: _own_birth(folder, r, float(rates[r]), minutes, fs), fs, label, least, [("records", len(t), 0, "in records.csv")], [], simulated)
+    return assemble_births("own", folder, t, lambda r: _own_birth(folder, r, float(t.fs[r]), minutes, fs), fs, label, least, [("records", len(t), 0, "in records.csv")], [], simulated)
 
-# %% ../../nbs/data/61_ctg_births.ipynb #23-61-ctg-births
+# %% ../../nbs/data/61_ctg_births.ipynb #24-61-ctg-births
 def _own_birth(folder: Path, record: str, rate: float, minutes: float, fs: float) -> tuple[np.ndarray, dict]:
     "One record of a user's folder, WFDB or csv."
     path = (folder / record).resolve()
@@ -184,4 +191,5 @@ def _own_birth(folder: Path, record: str, rate: float, minutes: float, fs: float
     t = pd.read_csv(path); t.columns = t.columns.str.strip().str.lower()
     for c in ("fhr", "uc"):
         if c not in t: raise DataError(f"{record}: no column {c!r}; found {', '.join(t.columns)}")
+        if (bad := pd.to_numeric(t[c], errors="coerce").isna() & t[c].notna()).any(): raise DataError(f"{record}, line {bad.idxmax() + 2}: {c} is {t[c][bad.idxmax()]!r}, expected a number, or nothing where the signal was lost")
     return birth(t.fhr.to_numpy(float), t.uc.to_numpy(float), rate, minutes, fs)

@@ -121,7 +121,7 @@ def baseline(
         known = np.isfinite(level)
         if not known.any(): level[:], known[:] = usual, True
         line = np.interp(np.arange(len(x)), centres[known], level[known])
-        keep = np.abs(v-line[at]) < 12
+        keep = (np.abs(v-line[at]) < 12) & (v >= usual-20)
     return np.interp(np.arange(len(fhr))/fs, np.arange(len(x))+.5, uniform_filter1d(line, 180))
 
 # %% ../../nbs/signals/40_ctg.ipynb #26-40-ctg
