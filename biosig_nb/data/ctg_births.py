@@ -85,6 +85,7 @@ def ctg_records(
     kinds=None,                  # of ultrasound, scalp, both, unknown; None: all
     least: float = .05,          # share of the heart rate that must be there
     align: str = "end",          # one of ALIGN
+    name: str = "acidosis",      # what the label is called
 ) -> Cohort:                     # one example a birth
     "Births with their traces, features, clinical table and label. Raises `ConfigError` for a kind or an alignment that does not exist."
     if align not in ALIGN: raise ConfigError(f"align={align!r}: {nearest(align, ALIGN)}")
@@ -96,7 +97,7 @@ def ctg_records(
     label = rule.label(table)
     table, flow = _keep(table.assign(label=label), label.notna(), f"no value for {rule.text()}", flow)
     until = (lambda r: None) if align == "end" else (lambda r: None if pd.isna(table.second_stage_at[r]) else int(table.second_stage_at[r]))
-    return assemble_births("ctu-uhb-ctgdb", Path(folder), table, lambda r: read_birth(folder, r, minutes, fs, until(r)), fs, "acidosis", least, flow, missing, is_simulated(folder, found[0]))
+    return assemble_births("ctu-uhb-ctgdb", Path(folder), table, lambda r: read_birth(folder, r, minutes, fs, until(r)), fs, name, least, flow, missing, is_simulated(folder, found[0]))
 
 # %% ../../nbs/data/61_ctg_births.ipynb #12-61-ctg-births
 def _keep(table: pd.DataFrame, keep, why: str, flow: list) -> tuple[pd.DataFrame, list]:

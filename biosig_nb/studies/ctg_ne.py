@@ -53,7 +53,7 @@ def prepare(
     return locate("ctu-uhb-ctgdb", root), hospital
 
 # %% ../../nbs/studies/40_ctg_ne.ipynb #06-40-ctg-ne
-LABELS = {"scalp": "acidosis", "hospital": "encephalopathy", "own": "case"}     # what a case is called in each target set
+LABELS = {"scalp": "acidosis", "hospital": "case", "own": "case"}     # what the label of a run is called: a "case" is an acidosis of CTU-UHB, and whatever the other hospital means by it
 
 # %% ../../nbs/studies/40_ctg_ne.ipynb #07-40-ctg-ne
 def rule(
@@ -69,10 +69,10 @@ def cohorts(
     folders: tuple,        # of `prepare`
 ) -> tuple[Cohort, Cohort]:     # births to learn from, births to judge on
     "Source: ultrasound recordings. Target: scalp recordings of the same database; or a folder of other births, and then the source is all of CTU-UHB."
-    how, source = dict(minutes=p["minutes"], fs=p["fs"]), rule(p, "source_ph")
-    if folders[1] is not None: return ctg_records(folders[0], rule=source, align=p["align"], **how), own_folder(folders[1], label=LABELS[p["target_set"]], **how)
-    return (ctg_records(folders[0], rule=source, kinds=("ultrasound",), align=p["align"], **how),
-            ctg_records(folders[0], rule=rule(p, "target_ph"), kinds=("scalp",), align=p["align"], **how))
+    label, how = LABELS[p["target_set"]], dict(minutes=p["minutes"], fs=p["fs"])
+    some = lambda which, kinds: ctg_records(folders[0], rule=rule(p, which), kinds=kinds, align=p["align"], name=label, **how)
+    if folders[1] is not None: return some("source_ph", None), own_folder(folders[1], label=label, **how)
+    return some("source_ph", ("ultrasound",)), some("target_ph", ("scalp",))
 
 # %% ../../nbs/studies/40_ctg_ne.ipynb #10-40-ctg-ne
 def all_births(
@@ -80,7 +80,7 @@ def all_births(
     folders: tuple,        # of `prepare`
 ) -> Cohort:               # every birth of CTU-UHB
     "All births of the database, of every kind of recording."
-    return ctg_records(folders[0], rule=rule(p, "all_ph"), minutes=p["minutes"], fs=p["fs"], align=p["align"])
+    return ctg_records(folders[0], rule=rule(p, "all_ph"), minutes=p["minutes"], fs=p["fs"], align=p["align"], name=LABELS[p["target_set"]])
 
 # %% ../../nbs/studies/40_ctg_ne.ipynb #15-40-ctg-ne
 def splits_of(
