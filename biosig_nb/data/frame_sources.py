@@ -49,8 +49,9 @@ def read_frames(
         for row, at in zip(raw, (2 * start).tolist()):
             if os.preadv(fd, [row[size - real:]], at) != 2 * real: raise DataError(f"signal file '{path.name}' ends before sample {at // 2 + real}; it is cut short, fetch it again")
     finally: os.close(fd)
-    x = (raw.astype(np.float32) - np.float32(baseline)) / np.float32(gain)
-    x[raw == LOST["16"]] = 0
+    x = np.multiply(raw, np.float32(1 / gain), dtype=np.float32)
+    if baseline: x -= np.float32(baseline / gain)
+    if (lost := raw == LOST["16"]).any(): x[lost] = 0
     if real < size: x[:, :size - real] = 0
     return x
 

@@ -78,7 +78,8 @@ def read_plan(
     for mine in np.split(order, np.flatnonzero(np.diff(plan.segment[order])) + 1) if len(order) else ():
         s = plan.segments[plan.segment[mine[0]]]; real = min(size, s.n)
         got = source.frames(s, plan.start[mine], size)
-        got[:, size - real:] -= np.float32(normalise[0]); got /= np.float32(normalise[1])
+        if normalise[0]: got[:, size - real:] -= np.float32(normalise[0])
+        if normalise[1] != 1: got *= np.float32(1 / normalise[1])
         x[mine, 0] = got
     names = np.array([(s.patient, s.name) for s in plan.segments], str).reshape(-1, 2)[plan.segment]
     return Frames(x, plan.label, names[:, 0], names[:, 1], plan.start)

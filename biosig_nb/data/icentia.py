@@ -88,12 +88,12 @@ def collect(
     end = np.flatnonzero(real & (w == 0))
     if len(end) == 0: return None
     at = np.flatnonzero(real[:end[0]]); sample, code = np.cumsum(step[:end[0]])[at], kind[at]
-    aux = np.full(len(at), "", object); aux[:] = ""
+    aux, about = np.full(len(at), "", object), np.zeros(len(at), bool)
     for i, text in notes:
         owner = np.searchsorted(at, i) - 1
-        if i < end[0] and owner >= 0: aux[owner] = text
-    about = np.array([str(x).startswith("##") for x in aux], bool)           # notes on the file itself
-    if any("time resolution" not in x for x in aux[about]): return None
+        if i > end[0] or owner < 0: continue
+        aux[owner], about[owner] = text, text.startswith("##")              # "##": a note on the file itself
+        if about[owner] and "time resolution" not in text: return None
     keep = ~about & (code > 0)
     return Annotations(sample[keep], _SYMBOL[code[keep]], aux[keep])
 

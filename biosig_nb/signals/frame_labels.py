@@ -75,8 +75,9 @@ def rhythm_stretches(
 ) -> Rhythm:                   # stretches in order of time
     "Rhythm from annotations; raises `ConfigError` for an unknown name of the gaps."
     if gap not in RHYTHMS: raise ConfigError(f"gap={gap!r} is no rhythm; {nearest(gap, RHYTHMS)}")
-    begin, code = [0], [RHYTHMS.index(gap)]
-    for at, note in zip(np.asarray(sample).tolist(), aux):
+    begin, code, aux, sample = [0], [RHYTHMS.index(gap)], np.asarray(aux, object), np.asarray(sample)
+    said = np.flatnonzero(aux != "")                                         # most annotations are beats without a note
+    for at, note in zip(sample[said].tolist(), aux[said]):
         if note[:1] not in ("(", ")"): continue
         begin.append(at); code.append(RHYTHMS.index(gap if note == ")" else NOTES.get(note.strip(), "undefined")))
     keep = np.r_[np.diff(begin) > 0, True]                                   # of several at one sample the last holds

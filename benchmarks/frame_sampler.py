@@ -1,0 +1,83 @@
+"""Frames a second of the sampler against the raw read limit, a memory map and wfdb; memory over a sparse tree of 2,000 segments.
+
+`python benchmarks/frame_sampler.py [DATA_ROOT]` (default BIOSIG_DATA; simulated segments where Icentia11k is not there).
+"""
+import os, resource, sys, tempfile, time
+from pathlib import Path
+import numpy as np
+import wfdb
+from biosig_nb.data.catalog import data_root
+from biosig_nb.data.frame_sources import IcentiaSource
+from biosig_nb.data.frames import FrameSampler, batches, join_plans
+from biosig_nb.data.simulate_holter import SEGMENT, simulate_holter
+
+SIZE, BATCH = 2048, 512
+
+
+def sparse_tree(root, segments=2000, each=50):
+    "A tree of segments of full length that take no space on disk: the files of one simulated segment, its signal a hole."
+    model = simulate_holter(root / "model", n_patients=1, n_segments=1, n_samples=SEGMENT) / "p00/p00000/p00000_s00"
+    atr, head = model.with_suffix(".atr").read_bytes(), model.with_suffix(".hea").read_text()
+    folder = root / "icentia11k-continuous-ecg/1.0"
+    for i in range(segments // each):
+        at = folder / f"p{i // 1000:02d}/p{i:05d}"; at.mkdir(parents=True)
+        for k in range(each):
+            name = f"p{i:05d}_s{k:02d}"
+            (at / f"{name}.hea").write_text(head.replace("p00000_s00", name)); (at / f"{name}.atr").write_bytes(atr)
+            with open(at / f"{name}.dat", "wb") as f: f.truncate(2 * SEGMENT)
+    return folder
+
+
+def rss():
+    "Resident memory now (MB)."
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 1e6
+
+
+def growth(folder, frames=1000):
+    "Frames read, seconds, and how much resident memory grew, over one pass through all segments of a tree (MB)."
+    before = top = rss(); n, start = 0, time.perf_counter()
+    sampler = FrameSampler(IcentiaSource(folder), SIZE, per_patient=frames)
+    for b in batches(sampler, BATCH): n += len(b.y); top = max(top, rss())
+    return n, time.perf_counter() - start, top - before
+
+
+def rate(read, n, repeats=3):
+    "Best frames a second of several runs."
+    best = float("inf")
+    for _ in range(repeats):
+        start = time.perf_counter(); read()
+        best = min(best, time.perf_counter() - start)
+    return n / best
+
+
+def rates(folder, n=4000):
+    "Frames a second, by way of reading: the same places every time, the files in the system's cache."
+    source = IcentiaSource(folder); each = -(-n // len(source.patients)); n = each * len(source.patients)
+    sampler = FrameSampler(source, SIZE, per_patient=each)
+    plan = join_plans([sampler.plan(p) for p in sampler.patients()]); plan = plan.take(np.random.default_rng(0).permutation(n))
+    paths = [str(s.folder / s.name) for s in plan.segments]; todo = list(zip(plan.segment.tolist(), plan.start.tolist()))
+    files = [os.open(p + ".dat", os.O_RDONLY) for p in paths]; row = np.empty(SIZE, "<i2")
+
+    def raw():
+        for k, at in todo: os.preadv(files[k], [row], 2 * at)
+    def memory_map():
+        for k, at in todo: np.memmap(paths[k] + ".dat", "<i2", "r")[at:at + SIZE].astype(np.float32)
+    def by_wfdb():
+        for k, at in todo[:200]: wfdb.rdrecord(paths[k], sampfrom=at, sampto=at + SIZE)
+    out = {"raw read, files open, no conversion": rate(raw, n),
+           "sampler, signal and beat labels": rate(lambda: [0 for _ in batches(sampler, BATCH)], n),
+           "sampler, signal only": rate(lambda: [0 for _ in batches(FrameSampler(source, SIZE, each, rule=None), BATCH)], n),
+           "a memory map for each frame": rate(memory_map, n), "wfdb.rdrecord for each frame": rate(by_wfdb, 200, 1)}
+    for f in files: os.close(f)
+    return out
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as tmp:
+        real = data_root(sys.argv[1] if len(sys.argv) > 1 else "") / "icentia11k-continuous-ecg/1.0"
+        folder = real if real.is_dir() else simulate_holter(Path(tmp) / "small", n_patients=4, n_segments=3, n_samples=SEGMENT)
+        print(f"frames of {SIZE} samples, {'Icentia11k' if folder == real else 'simulated segments'}")
+        n, seconds, grown = growth(sparse_tree(Path(tmp) / "sparse"))
+        print(f"one pass over 2,000 segments: {n:,} frames in {seconds:.1f} s ({n / seconds:,.0f} frames/s), resident memory grew by {grown:.0f} MB")
+        found = rates(folder); limit = next(iter(found.values()))
+        for name, fps in found.items(): print(f"{name:38} {fps:10,.0f} frames/s {100 * fps / limit:7.1f} % of the raw limit")
