@@ -16,7 +16,7 @@ from .catalog import fingerprint
 from .icentia import Segment, choose_patients, list_segments, segment_annotations
 from .wfdb_files import LOST, Annotations, read_header, read_record
 from ..errors import DataError
-from ..signals.filters import fill_gaps, resample, to_index
+from ..signals.filters import fill_gaps, rational_ratio, resample, to_index
 
 # %% ../../nbs/data/71_frame_sources.ipynb #04-71-frame-sources
 class FrameSource(Protocol):
@@ -41,13 +41,15 @@ def read_frames(
 ) -> np.ndarray:               # [frame, size] float32; 0 where a sample was lost, and on the left where the file is too short
     "Frames in physical units, reading only their bytes; raises `DataError` for a frame outside the file or a file cut short."
     real, start = min(size, n), np.asarray(start, np.int64)
-    if len(start) and not (start.min() >= 0 and start.max() + real <= n): raise DataError(f"{path.name}: frame of {real} samples at {start.min()} to {start.max()}, the segment has {n}")
+    if len(start) and not (start.min() >= 0 and start.max() + real <= n):
+        raise DataError(f"{path.name}: frame of {real} samples at {start.min()} to {start.max()}, the segment has {n}")
     raw = np.zeros((len(start), size), "<i2")
     try: fd = os.open(path, os.O_RDONLY)
     except OSError as e: raise DataError(f"signal file '{path.name}' cannot be opened ({e.strerror}); fetch it again") from e
     try:
         for row, at in zip(raw, (2 * start).tolist()):
-            if os.preadv(fd, [row[size - real:]], at) != 2 * real: raise DataError(f"signal file '{path.name}' ends before sample {at // 2 + real}; it is cut short, fetch it again")
+            if os.preadv(fd, [row[size - real:]], at) == 2 * real: continue
+            raise DataError(f"signal file '{path.name}' ends before sample {at // 2 + real}; it is cut short, fetch it again")
     finally: os.close(fd)
     x = np.multiply(raw, np.float32(1 / gain), dtype=np.float32)
     if baseline: x -= np.float32(baseline / gain)
@@ -64,7 +66,8 @@ def segment_scale(
     "Scale of a segment's signal; raises `DataError` where its header does not describe one channel of 16 bits at that rate and length."
     h = read_header(segment.folder, segment.name)
     if h.formats != ("16",) or h.fs != fs or h.offsets[0] or h.n_samples != segment.n or h.files[0] != f"{segment.name}.dat":
-        raise DataError(f"record {segment.name}: expected one channel of format 16 at {fs:g} Hz with {segment.n} samples in '{segment.name}.dat', its header says format {'/'.join(h.formats)}, {h.fs:g} Hz, {h.n_samples}")
+        raise DataError(f"record {segment.name}: expected one channel of format 16 at {fs:g} Hz with {segment.n} samples in '{segment.name}.dat', "
+                        f"its header says format {'/'.join(h.formats)}, {h.fs:g} Hz, {h.n_samples}")
     if h.units[0].lower() != "mv": raise DataError(f"record {segment.name}: expected millivolts, its header says {h.units[0]!r}")
     return float(h.gains[0]), float(h.baselines[0])
 
@@ -88,7 +91,8 @@ class IcentiaSource:
     def about(self):
         first = self.segments(self.patients[0])
         simulated = is_simulated(first[0].folder, first[0].name)
-        finger = hashlib.sha256("\n".join([*self.patients, *(fingerprint(self.folder / p[:3] / p) for p in self.patients[:8])]).encode()).hexdigest()[:16]      # all names, the files of eight
+        files = [fingerprint(self.folder / p[:3] / p) for p in self.patients[:8]]            # all names, the files of eight
+        finger = hashlib.sha256("\n".join([*self.patients, *files]).encode()).hexdigest()[:16]
         return dict(database=self.database, version=self.folder.name, simulated=simulated, fingerprint=finger, missing=[])
 
 # %% ../../nbs/data/71_frame_sources.ipynb #16-71-frame-sources
@@ -124,7 +128,7 @@ class MitdbSource:
         for r in wanted:
             h = read_header(self.folder, r); lead = find_lead(h.channels, leads)
             if lead and (paced or r not in PACED):
-                n = -(-h.n_samples * int(self.fs) // int(h.fs)) if self.fs == int(self.fs) and h.fs == int(h.fs) else len(resampled_lead(self.folder, r, lead, self.fs))
+                up, down = rational_ratio(h.fs, self.fs); n = -(-h.n_samples * up // down)
                 self._parts.setdefault(patient_of(r), []).append((Segment(patient_of(r), r, self.folder, n), lead, h.fs))
         if not self._parts: raise DataError(f"no record in {self.folder} has lead {' or '.join(leads)}: choose another lead")
         self._of = {s.name: (lead, rate) for parts in self._parts.values() for s, lead, rate in parts}
@@ -144,4 +148,5 @@ class MitdbSource:
 
     def about(self):
         simulated = is_simulated(self.folder, next(iter(self._of)))
-        return dict(database=self.database, version=self.folder.name, simulated=simulated, fingerprint=fingerprint(self.folder), missing=[] if simulated else self.missing)
+        missing = [] if simulated else self.missing
+        return dict(database=self.database, version=self.folder.name, simulated=simulated, fingerprint=fingerprint(self.folder), missing=missing)

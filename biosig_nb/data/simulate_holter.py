@@ -130,7 +130,9 @@ def draw_segment(
     for e in episodes:
         lo, hi = int(e.start * FS), min(n, int(e.stop * FS)); m = hi - lo
         if e.rhythm == "AFIB": x[0, lo:hi] += f_waves(rng, m, size=rng.uniform(.04, .1))
-        if e.rhythm == "noise": x[0, lo:hi] += rng.uniform(.3, .8) * np.convolve(rng.normal(size=m + 9), np.ones(10) / 4, "valid") + rng.uniform(.2, .6) * np.sin(2 * np.pi * rng.uniform(.3, 1) * np.arange(m) / FS)
+        if e.rhythm != "noise": continue
+        x[0, lo:hi] += rng.uniform(.3, .8) * np.convolve(rng.normal(size=m + 9), np.ones(10) / 4, "valid")                # muscle
+        x[0, lo:hi] += rng.uniform(.2, .6) * np.sin(2 * np.pi * rng.uniform(.3, 1) * np.arange(m) / FS)                   # movement
     return x, *annotate(episodes, beats, n)
 
 # %% ../../nbs/data/44_simulate_holter.ipynb #21-44-simulate-holter

@@ -44,8 +44,9 @@ def test_the_first_patient_carries_rate_and_no_beats():
     rates = label_counts(FrameSampler(source, rule="heart_rate"), 500)
     assert (rates > 10).sum() >= 2
     beats = FrameSampler(source, rule="beat", seed=1)
-    with pytest.raises(DataError, match="one class only"): label_counts(beats, 400, least=100)
-    cohort = to_cohort(FrameSampler(source, rule="heart_rate"), 100)
+    for rule in ("beat", "rhythm"):
+        with pytest.raises(DataError, match=f"the {rule} task has one class only"): label_counts(FrameSampler(source, rule=rule), 1000)
+    cohort = to_cohort(FrameSampler(source, rule="heart_rate"), 400)
     assert np.abs(cohort.signals).max() < 20 and set(cohort.groups) == {"icentia11k-continuous-ecg/p00000"}
     mean, sd = measure_scale(beats, 200)
     assert abs(mean) < .05 and .02 < sd < 1                      # millivolts: not the unit of the published constants
