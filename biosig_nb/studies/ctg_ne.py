@@ -88,7 +88,9 @@ def splits_of(
     p: dict,               # resolved parameters
     by_window: bool = False,    # the published way: at random, whosever they are
 ) -> list[Split]:          # splits
-    "Repeated folds by record, or one random division of windows."
+    "Repeated folds by record, or one random division of windows. Raises `ConfigError` for fewer than two cases a fold: such folds measure nothing."
+    cases = len(set(cohort.groups[cohort.labels == 1]))
+    if cases < 2 * p["n_folds"]: raise ConfigError(f"{cases} cases among {len(set(cohort.groups))} births are too few for {p['n_folds']} folds; take a higher pH as the threshold, or fewer folds")
     if by_window: return [holdout(np.arange(len(cohort)), cohort.labels, test=.2, validation=.1, seed=p["seed"], unit="example")]
     return grouped_kfold(cohort.groups, cohort.labels, p["n_folds"], p["n_repeats"], validation=.25, seed=p["seed"])
 
