@@ -34,10 +34,11 @@ class Task:
     cohort: Cohort                # the examples
     splits: tuple                 # of Split: one for a source, repeats x folds for a target
     recipe: Recipe                # the same for all arms
+    prepare: Callable | None = None       # (cohort, split) -> the cohort as networks see it: scaled by numbers of the training side
 
     def fingerprint(self) -> str:      # 12 hex digits
         "Changes with the data, the labels, the splits or the recipe."
-        parts = [self.name, self.cohort.source.get("fingerprint", ""), str(self.cohort.signals.shape), describe_splits(list(self.splits))["hash"], json.dumps(asdict(self.recipe), sort_keys=True)]
+        parts = [self.name, self.cohort.source.get("fingerprint", ""), str(self.cohort.signals.shape), describe_splits(list(self.splits))["hash"], json.dumps(asdict(self.recipe), sort_keys=True), getattr(self.prepare, "__name__", "")]
         h = hashlib.sha256("|".join(parts).encode()); h.update(np.ascontiguousarray(self.cohort.labels).tobytes())
         return h.hexdigest()[:12]
 
@@ -51,7 +52,8 @@ def examples(
     y = cohort.labels[index]
     y = torch.as_tensor(y, dtype=torch.long) if exclusive(cohort) else torch.as_tensor(np.asarray(y).reshape(len(index), -1), dtype=torch.float32)
     w = group_weights(cohort.groups[index]) if recipe.balance == "group" else np.ones(len(index), np.float32)
-    return Examples(torch.as_tensor(np.asarray(cohort.signals[index], np.float32)), y, torch.as_tensor(w))
+    real = None if cohort.mask is None else torch.as_tensor(np.stack([cohort.mask[index].argmax(1), cohort.mask.shape[1] - cohort.mask[index][:, ::-1].argmax(1)], axis=1))
+    return Examples(torch.as_tensor(np.asarray(cohort.signals[index], np.float32)), y, torch.as_tensor(w), real)
 
 # %% ../../nbs/learn/50_trial.ipynb #08-50-trial
 def exclusive(
@@ -122,14 +124,29 @@ class TransferTrial:
     rank: int = 4                                # LoRA's rank
     double_cap: bool = True                      # train scratch again at twice the cap where it needs that
     control_arms: tuple = ()                     # of CONTROL_ARMS, on the target
+    more_sources: tuple = ()                     # of Task; "full (NAME)" starts from the source of that name
+
+    @property
+    def sources(self) -> tuple: return (() if self.source is None else (self.source,)) + self.more_sources
+
+    def taught_by(self,
+        arm: str,                                # "full", "full (mitdb)", "lora (rank 8)"
+    ) -> tuple:                                  # name of the arm in learn.adapt, rank of LoRA, source Task or None
+        "What an arm's name says. Raises `ConfigError` for a source that the trial does not have."
+        name, inside = re.fullmatch(r"([^(]+?)(?: \((.+)\))?", arm).groups()
+        if name in ("scratch", "random frozen"): return name, self.rank, None
+        if ranked := re.fullmatch(r"rank (\d+)", inside or ""): return name, int(ranked[1]), self.source
+        source = self.source if inside is None else next((s for s in self.sources if s.name == inside), None)
+        if source is None: raise ConfigError(f"arm '{arm}' needs a source task" if inside is None else f"arm '{arm}': {nearest(inside, [s.name for s in self.sources])}")
+        return name, self.rank, source
 
     def __post_init__(self):
         for a in self.control_arms:
             if a not in CONTROL_ARMS: raise ConfigError(f"control arm '{a}'; {nearest(a, CONTROL_ARMS)}")
         names = [*self.arms, *self.control_arms, *(r.name for r in self.rivals)]
         if len(set(names)) < len(names): raise ConfigError(f"two arms or rivals of the trial have the same name: {', '.join(sorted({n for n in names if names.count(n) > 1}))}")
-        if self.source is not None: check_apart(self.source.cohort.groups, self.target.cohort.groups)
-        elif needy := [a for a in (*self.arms, *self.control_arms) if a not in ("scratch", "random frozen")]: raise ConfigError(f"arms {', '.join(needy)} need a source task")
+        for s in self.sources: check_apart(s.cohort.groups, self.target.cohort.groups)
+        for a in (*self.arms, *self.control_arms): self.taught_by(a)
 
     def run(self,
         work: str | Path,                        # folder for finished pieces
@@ -150,22 +167,30 @@ class Runner:
 
     def run(self):
         t, target = self.trial, self.trial.target
-        plan_source = [] if t.source is None else self.plan(t.source, ("scratch",), t.source_rivals, [a for a in t.control_arms if a == "shuffled source"], first=True)
+        plans = [(s, self.plan(s, ("scratch",), t.source_rivals if s is t.source else (), [a for a in t.control_arms if a == "shuffled source" and s is t.source], first=True)) for s in t.sources]
         plan_target = self.plan(target, t.arms, t.rivals, t.control_arms)
-        self.total = len(plan_source) + len(plan_target)
-        for piece in plan_source: self.attempt(t.source, piece, t.source_rivals)
+        self.total = sum(len(p) for _, p in plans) + len(plan_target)
+        for source, plan in plans:
+            for piece in plan: self.attempt(source, piece, t.source_rivals)
         for piece in plan_target: self.attempt(target, piece, t.rivals)
         self.stop_if_failed()
         limited = self.give_scratch_more_time(target, plan_target)
-        source, s_info = self.collect(t.source, plan_source) if t.source else (pd.DataFrame(), [])
+        taught = [self.collect(source, plan) for source, plan in plans]
         predictions, info = self.collect(target, plan_target)
-        pieces, history = tables(s_info + info)
-        return TrialResult(predictions, source, pieces, history, limited)
+        pieces, history = tables([i for _, found in taught for i in found] + info)
+        return TrialResult(predictions, pd.concat([p for p, _ in taught], ignore_index=True) if taught else pd.DataFrame(), pieces, history, limited)
 
     def plan(self, task, arms, rivals, controls=(), first=False):
         splits = task.splits[:1] if first else task.splits
-        nets = [Piece(a, role, s, sp) for role, names in (("arm", arms), ("control", controls)) for a in names for s in self.trial.seeds for sp in splits]
+        nets = [Piece(a, role, s, sp, self.mark(a)) for role, names in (("arm", arms), ("control", controls)) for a in names for s in self.trial.seeds for sp in splits]
         return nets + [Piece(r.name, r.role, self.trial.seeds[0], sp, r.mark) for r in rivals for sp in splits]
+
+    def mark(self, arm):
+        "Of an arm that another source taught: which source, so that a changed one is learned again."
+        source = self.trial.taught_by(arm)[2]
+        return "" if source is None or source is self.trial.source else source.fingerprint()[:8]
+
+    def is_source(self, task): return any(task is s for s in self.trial.sources)
 
     def attempt(self, task, piece, rivals=(), factor=1):
         "Do one piece unless it is on disk; a failure is remembered and does not stop the others."
@@ -177,32 +202,32 @@ class Runner:
                 self.fit_rival(task, piece, rival, folder) if rival else self.fit_net(task, piece, folder, name, factor)
         except Exception as e:
             self.failed[f"{task.name}: {name}"] = e
-            if piece.arm == "scratch" and task is self.trial.source: self.stop_if_failed()
+            if piece.arm == "scratch" and self.is_source(task): self.stop_if_failed()
         self.done += 1
         self.tell(f"{self.trial.protocol} {task.name}: {name}")
 
     def start(self, task, piece):
         "A function that makes the network as the piece starts it."
-        t, outputs, arm, body = self.trial, len(task.cohort.label_names), piece.arm, None
-        if task is t.source: arm = "scratch"
+        t, outputs, body = self.trial, len(task.cohort.label_names), None
+        arm, rank, source = t.taught_by(piece.arm)
+        if self.is_source(task): arm = "scratch"
         elif arm == "random frozen": arm, body = "frozen", build(t.make, outputs, piece.start).body.state_dict()
         elif arm != "scratch":
-            taught = Piece("scratch", "arm", piece.seed, t.source.splits[0]) if arm != "shuffled source" else Piece(arm, "control", piece.seed, t.source.splits[0])
-            arm, body = "full" if arm == "shuffled source" else arm, load_file(self.folder(t.source) / f"{taught.name}.safetensors")
-        ranked = re.fullmatch(r"lora \(rank (\d+)\)", arm)                      # one more rank of LoRA beside the trial's own
-        arm, rank = ("lora", int(ranked[1])) if ranked else (arm, t.rank)
+            taught = Piece("scratch", "arm", piece.seed, source.splits[0]) if arm != "shuffled source" else Piece(arm, "control", piece.seed, source.splits[0])
+            arm, body = "full" if arm == "shuffled source" else arm, load_file(self.folder(source) / f"{taught.name}.safetensors")
         return lambda: adapt(arm, t.make, outputs, body, piece.start, rank)
 
     def fit_net(self, task, piece, folder, name, factor):
         t, sp = self.trial, piece.split
         recipe = replace(task.recipe, max_updates=task.recipe.max_updates * factor)
-        make, cohort = self.start(task, piece), shuffle_labels(task.cohort, sp, piece.start) if task is t.source and piece.role == "control" else task.cohort
+        make, seen = self.start(task, piece), task.prepare(task.cohort, sp) if task.prepare else task.cohort
+        cohort = shuffle_labels(seen, sp, piece.start) if self.is_source(task) and piece.role == "control" else seen
         checkpoints = folder / f"{name}.part"
         done = fit(make, examples(cohort, sp.train, recipe), examples(cohort, sp.validation, recipe), recipe, piece.start, checkpoints)
-        unseen = task is t.source and piece.role == "control"               # nobody asks what a net says that was taught nonsense
+        unseen = self.is_source(task) and piece.role == "control"               # nobody asks what a net says that was taught nonsense
         index = sp.validation if unseen else np.concatenate([sp.validation, sp.test])
-        p = probabilities(predict(done.net, examples(task.cohort, index, recipe).x), exclusive(task.cohort))
-        if task is t.source: save_file({k: v.contiguous() for k, v in done.net.body.state_dict().items()}, folder / f"{name}.safetensors")
+        p = probabilities(predict(done.net, examples(seen, index, recipe).x), exclusive(task.cohort))
+        if self.is_source(task): save_file({k: v.contiguous() for k, v in done.net.body.state_dict().items()}, folder / f"{name}.safetensors")
         size = min(recipe.batch_size, len(sp.train))
         self.store(task, piece, p, index, folder, name, dict(
             updates=done.updates, epochs=done.updates / (len(sp.train) // size), cap=recipe.max_updates // recipe.check_every * recipe.check_every, lr=done.lr, stopped=done.stopped, best_loss=done.best_loss,
@@ -220,11 +245,11 @@ class Runner:
         "Predictions first, the small json last: a piece counts as done when the json is there."
         t, sp, c = self.trial, piece.split, task.cohort
         units = lambda split: int(len(np.unique(split.groups[split.train])))
-        taught = piece.net and task is not t.source and piece.arm not in ("scratch", "random frozen")
+        source = t.taught_by(piece.arm)[2] if piece.net and not self.is_source(task) else None
         frame = make_predictions(
             study=t.study, target=task.name, protocol=t.protocol, model=t.model if piece.net else "", arm=piece.arm, role=piece.role, seed=piece.seed, repeat=sp.repeat, fold=sp.fold,
             part=np.repeat(["validation", "test"], [len(sp.validation), len(index) - len(sp.validation)]), example=c.table.index.to_numpy()[index], group=c.groups[index],
-            Y=c.targets()[index], P=p, labels=c.label_names, source_n=units(t.source.splits[0]) if taught else 0, target_n=units(sp))
+            Y=c.targets()[index], P=p, labels=c.label_names, source_n=units(source.splits[0]) if source else 0, target_n=units(sp))
         save_predictions(frame, folder / f"{name}.parquet")
         info = dict(task=task.name, arm=piece.arm, role=piece.role, seed=piece.seed, repeat=sp.repeat, fold=sp.fold, **info)
         tmp = folder / f"{name}.json.tmp"; tmp.write_text(json.dumps(info)); os.replace(tmp, folder / f"{name}.json")
