@@ -1,5 +1,5 @@
 """Frames: annotations and samples of real recordings against wfdb, labels against loops, and memory over many segments."""
-import os, subprocess, sys
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -137,21 +137,10 @@ def test_short_segments_are_padded_on_the_left(tmp_path):
     mean, sd = measure_scale(sampler, 30); assert abs(sd) > 0 and np.isfinite(mean)
 
 
-GROWTH = """
-import sys; sys.path.insert(0, {bench!r})
-from pathlib import Path
-import frame_sampler as f
-folder = f.sparse_tree(Path({root!r}))
-n, seconds, grown = f.growth(folder, frames=150)
-print(n, grown)
-"""
-
-
-def test_memory_over_2000_segments(tmp_path):
+def test_memory_over_2000_segments(tmp_path, monkeypatch):
     "Resident memory of a fresh process grows by less than 200 MB over a pass through 2,000 segments of full length (sparse files)."
-    bench = str(Path(__file__).resolve().parents[2]/"benchmarks")
     if not Path("/proc/self/statm").is_file(): pytest.skip("needs /proc")
-    run = subprocess.run([sys.executable, "-c", GROWTH.format(bench=bench, root=str(tmp_path))], capture_output=True, text=True, timeout=300)
-    assert run.returncode == 0, run.stderr[-2000:]
-    n, grown = run.stdout.split()
-    assert int(n) == 6000 and float(grown) < 200
+    monkeypatch.syspath_prepend(str(Path(__file__).resolve().parents[2]/"benchmarks"))
+    import frame_sampler
+    n, seconds, grown = frame_sampler.fresh_growth(frame_sampler.sparse_tree(tmp_path), frames=150)
+    assert n == 6000 and grown < 200
