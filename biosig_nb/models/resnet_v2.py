@@ -35,7 +35,8 @@ class Block(nn.Module):
     ):
         super().__init__()
         bias, c_out = ndim == 2, width * (4 if bottleneck else 1)
-        plan = [(c_in, width, 1, 1), (width, width, kernel, stride), (width, c_out, 1, 1)] if bottleneck else [(c_in, width, kernel, stride), (width, c_out, kernel, 1)]
+        plan = [(c_in, width, kernel, stride), (width, c_out, kernel, 1)]
+        if bottleneck: plan = [(c_in, width, 1, 1), (width, width, kernel, stride), (width, c_out, 1, 1)]
         layers = []
         for k, (a, b, size, step) in enumerate(plan):
             if preactivation: layers += [_norm(ndim, a), nn.ReLU(), _conv(ndim, a, b, size, step, bias)]
@@ -44,7 +45,10 @@ class Block(nn.Module):
         change = [_conv(ndim, c_in, c_out, 1, stride, bias)] + [_norm(ndim, c_out)] * (not preactivation) if stride > 1 or c_in != c_out else []
         self.shortcut = nn.Sequential(*change)
 
-    def forward(self, x): return self.after(self.layers(x) + self.shortcut(x))
+    def forward(self,
+        x: torch.Tensor,               # [batch, c_in, ...]
+    ) -> torch.Tensor:                 # [batch, c_out, ...]
+        return self.after(self.layers(x) + self.shortcut(x))
 
 # %% ../../nbs/models/15_resnet_v2.ipynb #09-15-resnet-v2
 class Spectrogram(nn.Module):
@@ -56,8 +60,13 @@ class Spectrogram(nn.Module):
         super().__init__()
         self.n_fft, self.hop = n_fft, hop
 
-    def forward(self, x):
-        x = x[:, 0].float(); window = torch.hann_window(self.n_fft, device=x.device)
+    def forward(self,
+        x: torch.Tensor,      # [batch, 1, time]
+    ) -> torch.Tensor:        # [batch, 1, frequency, frame]
+        if x.shape[-1] <= self.n_fft // 2:
+            raise DataError(f"Spectrogram: {x.shape[-1]} samples, at least {self.n_fft // 2 + 1} are needed for a window of {self.n_fft}")
+        x = x[:, 0].float()
+        window = torch.hann_window(self.n_fft, device=x.device)
         with torch.autocast(x.device.type, enabled=False):      # half precision has no Fourier transform
             z = torch.stft(x - x.mean(dim=1, keepdim=True), self.n_fft, self.hop, window=window, return_complex=True)
         return z.abs()[:, None]
@@ -65,7 +74,10 @@ class Spectrogram(nn.Module):
 # %% ../../nbs/models/15_resnet_v2.ipynb #13-15-resnet-v2
 class Pool(nn.Module):
     "Mean over time (and frequency), weighted by the share of real samples: [batch, channel, ...] -> [batch, channel]."
-    def forward(self, x, mask=None):
+    def forward(self,
+        x: torch.Tensor,                     # [batch, channel, (frequency,) time]
+        mask: torch.Tensor | None = None,    # [batch, 1, samples]: 1 where the signal is real; shrunk to the time of x
+    ) -> torch.Tensor:                       # [batch, channel]; zero where nothing is real
         if x.ndim == 4: x = x.mean(dim=2)
         if mask is None: return x.mean(dim=2)
         w = F.adaptive_avg_pool1d(mask.to(x.dtype), x.shape[-1])
@@ -76,24 +88,34 @@ WIDTHS, KERNELS = (64, 128, 256, 512), (7, 5, 5, 3)     # of the four stages; ke
 
 class Body(nn.Module):
     "Stem, four stages and average: [batch, channel (and mask), time] -> [batch, feature]."
-    def __init__(self, blocks: tuple, n_channels: int, ndim: int, bottleneck: bool, preactivation: bool, masked: bool):
+    def __init__(self,
+        blocks: tuple,           # blocks of the four stages
+        n_channels: int,         # channels of the signal
+        ndim: int,               # 1: the signal; 2: its spectrogram
+        bottleneck: bool,        # blocks of ResNet-50
+        preactivation: bool,     # blocks of He et al. 2016
+        masked: bool,            # one more input channel, the mask
+    ):
         super().__init__()
         self.n_channels, self.masked = n_channels, masked
         kernels = KERNELS if ndim == 1 else (3, 3, 3, 3)
         self.front = Spectrogram() if ndim == 2 else nn.Identity()
         pool = (nn.MaxPool1d, nn.MaxPool2d)[ndim - 1](3, 2, 1)
-        self.stem = nn.Sequential(_conv(ndim, n_channels, WIDTHS[0], 7, 2, ndim == 2), *([] if preactivation else [_norm(ndim, WIDTHS[0]), nn.ReLU()]), pool)
+        first = [] if preactivation else [_norm(ndim, WIDTHS[0]), nn.ReLU()]
+        self.stem = nn.Sequential(_conv(ndim, n_channels, WIDTHS[0], 7, 2, ndim == 2), *first, pool)
         stages, c = [], WIDTHS[0]
         for k, (n, width, kernel) in enumerate(zip(blocks, WIDTHS, kernels)):
             for i in range(n):
                 stages.append(Block(c, width, kernel, 2 if k and not i else 1, ndim, bottleneck, preactivation))
                 c = width * (4 if bottleneck else 1)
-        self.stages, self.pool, self.n_features = nn.Sequential(*stages, *([_norm(ndim, c), nn.ReLU()] if preactivation else [])), Pool(), c
+        last = [_norm(ndim, c), nn.ReLU()] if preactivation else []
+        self.stages, self.pool, self.n_features = nn.Sequential(*stages, *last), Pool(), c
 
-    def forward(self, x):
-        wanted = self.n_channels + self.masked
-        if x.ndim != 3 or x.shape[1] != wanted:
-            raise DataError(f"ResNet: input has shape {tuple(x.shape)}, expected [batch, {wanted}, time]" + (", the last channel a mask" if self.masked else ""))
+    def forward(self,
+        x: torch.Tensor,         # [batch, n_channels (+ 1 if masked), time]
+    ) -> torch.Tensor:           # [batch, n_features]
+        wanted, note = self.n_channels + self.masked, ", the last channel a mask" if self.masked else ""
+        if x.ndim != 3 or x.shape[1] != wanted: raise DataError(f"ResNet: input has shape {tuple(x.shape)}, expected [batch, {wanted}, time]{note}")
         mask, x = (x[:, -1:], x[:, :-1]) if self.masked else (None, x)
         return self.pool(self.stages(self.stem(self.front(x))), mask)
 
@@ -112,10 +134,14 @@ class ResNet(nn.Module):
         super().__init__()
         if ndim not in (1, 2): raise ConfigError(f"ndim={ndim}: 1 (signal) or 2 (spectrogram)")
         if ndim == 2 and n_channels != 1: raise ConfigError(f"n_channels={n_channels}: the spectrogram is that of one channel")
+        self.name = f"ResNet-{2 + sum(blocks) * (3 if bottleneck else 2)}, {ndim}-D" + ", pre-activation" * preactivation      # layers counted as usual
         self.body = Body(tuple(blocks), n_channels, ndim, bottleneck, preactivation, masked)
         self.head = nn.Linear(self.body.n_features, n_classes)
 
-    def forward(self, x): return self.head(self.body(x))
+    def forward(self,
+        x: torch.Tensor,               # [batch, n_channels (+ 1 if masked), time]
+    ) -> torch.Tensor:                 # logits [batch, n_classes]
+        return self.head(self.body(x))
 
 # %% ../../nbs/models/15_resnet_v2.ipynb #18-15-resnet-v2
 def ResNet18(

@@ -26,7 +26,8 @@ def strip_head(
     state = {k: v.detach().to("cpu", copy=True).contiguous() for k, v in net.body.state_dict().items()}
     if extra := [k for k in state if "lora_" in k or "base_layer" in k]:
         raise ConfigError(f"the body has low-rank additions ({extra[0]}, ...); fold them in with learn.adapt.merge_lora first")
-    if bad := [k for k, v in state.items() if not torch.isfinite(v).all()]: raise DataError(f"weights that are not finite: {some(bad)}; the training went wrong")
+    bad = [k for k, v in state.items() if not torch.isfinite(v).all()]
+    if bad: raise DataError(f"weights that are not finite: {some(bad)}; the training went wrong")
     return state
 
 # %% ../../nbs/models/90_weights.ipynb #06-90-weights
@@ -50,7 +51,14 @@ def write_whole(
         os.replace(part, path)
     finally: part.unlink(missing_ok=True)
 
-# %% ../../nbs/models/90_weights.ipynb #13-90-weights
+# %% ../../nbs/models/90_weights.ipynb #12-90-weights
+def title(
+    net: nn.Module,   # a network
+) -> str:             # "ResNet-18, 1-D", or the name of its class
+    "What a network calls itself."
+    return str(getattr(net, "name", type(net).__name__))
+
+# %% ../../nbs/models/90_weights.ipynb #14-90-weights
 ADDED = ("network", "tensors", "parameters", "statistics", "sha256")      # what `save_body` puts into a card
 
 
@@ -66,7 +74,7 @@ def save_body(
     state = strip_head(net)
     names, data = {n for n, _ in net.body.named_parameters()}, save(state)
     count = lambda trained: sum(v.numel() for k, v in state.items() if v.is_floating_point() and (k in names) == trained)
-    card = {**card, **dict(zip(ADDED, (type(net).__name__, len(state), count(True), count(False), hashlib.sha256(data).hexdigest())))}
+    card = {**card, **dict(zip(ADDED, (title(net), len(state), count(True), count(False), hashlib.sha256(data).hexdigest())))}
     try: text = json.dumps(card, indent=2, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError) as e: raise ConfigError(f"card: {e}; use text, finite numbers, lists and dictionaries") from None
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -74,19 +82,20 @@ def save_body(
     write_whole(path.with_suffix(".json"), (text + "\n").encode())
     return card
 
-# %% ../../nbs/models/90_weights.ipynb #19-90-weights
+# %% ../../nbs/models/90_weights.ipynb #20-90-weights
 def read_card(
     path: Path,       # weights, *.safetensors
 ) -> dict:            # the card beside them
     "The card of a file of weights, without reading the weights; raises `DataError` where it is missing or damaged."
     path = Path(path).with_suffix(".json")
     try: card = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError: raise DataError(f"{path.name}: no such card in {path.parent}; weights come as a pair, .safetensors and .json") from None
+    except FileNotFoundError: raise DataError(f"{path.name}: no such card; weights come as a pair, .safetensors and .json") from None
     except (OSError, ValueError) as e: raise DataError(f"{path.name}: not a card ({e}); copy it again") from None
-    if not isinstance(card, dict) or "sha256" not in card: raise DataError(f"{path.name}: a card has an entry 'sha256', this file has none; save the body with save_body")
+    if not isinstance(card, dict) or "sha256" not in card:
+        raise DataError(f"{path.name}: a card has an entry 'sha256', this file has none; save the body with save_body")
     return card
 
-# %% ../../nbs/models/90_weights.ipynb #20-90-weights
+# %% ../../nbs/models/90_weights.ipynb #21-90-weights
 def load_body(
     path: Path,                # weights, *.safetensors, with their card beside them
 ) -> tuple[dict, dict]:        # (name -> tensor, the card)
@@ -96,12 +105,13 @@ def load_body(
     try: data = path.read_bytes()
     except OSError as e: raise DataError(f"{path.name}: cannot be read ({e.strerror}); weights come as a pair, .safetensors and .json") from None
     found = hashlib.sha256(data).hexdigest()
-    if found != card["sha256"]: raise DataError(f"{path.name}: checksum {found[:12]}, its card says {str(card['sha256'])[:12]}; a damaged file or another card: copy both again")
-    try: state = load(data)
+    if found != card["sha256"]:
+        raise DataError(f"{path.name}: checksum {found[:12]}, its card says {str(card['sha256'])[:12]}; a damaged file or another card: copy both again")
+    try: state = dict(sorted(load(data).items()))
     except SafetensorError as e: raise DataError(f"{path.name}: not a safetensors file ({e})") from None
     return state, card
 
-# %% ../../nbs/models/90_weights.ipynb #22-90-weights
+# %% ../../nbs/models/90_weights.ipynb #23-90-weights
 def put_body(
     net: nn.Module,            # a network with `body`; its head stays as it is
     state: dict,               # name -> tensor, from `load_body`
@@ -112,11 +122,12 @@ def put_body(
     faults = {"missing": [k for k in own if k not in state], "not in this network": [k for k in state if k not in own],
               "of another shape": [f"{k} ({shape(state[k])}, wanted {shape(own[k])})" for k in own if k in state and own[k].shape != state[k].shape]}
     if any(faults.values()):
-        raise DataError(f"these weights do not fit {type(net).__name__}: " + "; ".join(f"{why}: {some(v)}" for why, v in faults.items() if v) + "; the card says which network they are of")
+        told = "; ".join(f"{why}: {some(v, 2)}" for why, v in faults.items() if v)
+        raise DataError(f"these weights do not fit {title(net)}: {told}; the card says which network they are of")
     net.body.load_state_dict(state)
     return net
 
-# %% ../../nbs/models/90_weights.ipynb #30-90-weights
+# %% ../../nbs/models/90_weights.ipynb #31-90-weights
 def weights_table(
     folder: Path,          # where weights lie
 ) -> pd.DataFrame:         # name, network, parameters, mb, fault ("" where the pair is whole)
@@ -125,5 +136,6 @@ def weights_table(
     for path in sorted(Path(folder).glob("*.safetensors")):
         try: card, fault = load_body(path)[1], ""
         except DataError as e: card, fault = {}, str(e)
-        rows.append({"name": path.stem, "network": card.get("network", ""), "parameters": card.get("parameters"), "mb": path.stat().st_size / 1e6, "fault": fault})
+        known = {"network": card.get("network", ""), "parameters": card.get("parameters")}
+        rows.append({"name": path.stem, **known, "mb": path.stat().st_size / 1e6, "fault": fault})
     return pd.DataFrame(rows, columns=["name", "network", "parameters", "mb", "fault"]).astype({"parameters": "Int64"})
