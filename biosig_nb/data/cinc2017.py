@@ -79,7 +79,8 @@ def list_strips(
     present, missing = present_records(folder, RECORDS, ("hea", "mat"))
     paths = {r.rsplit("/", 1)[-1]: r for r in present}
     lost = sorted({r.rsplit("/", 1)[-1] for r in missing} - set(paths))
-    if is_simulated(folder, present[0]): lost = [r for r in lost if any(p.endswith(r) for p in read_records_list(folder))]      # a simulated database is as large as its list says
+    if is_simulated(folder, present[0]):                                   # a simulated database is as large as its list says
+        listed = {r.rsplit("/", 1)[-1] for r in read_records_list(folder)}; lost = [r for r in lost if r in listed]
     found, lost = choose(list(paths), lost, records, "challenge 2017")
     return {r: paths[r] for r in found}, lost
 
