@@ -65,7 +65,8 @@ def draw_strip(
     shapes = {k: shape(person, k) for k in "NSV"}
     if kind == "A":
         rr = person.rr * (1 - .2 * min(effect, 1.))
-        times = rng.uniform(.1, .5) + np.cumsum(af_intervals(rng, int(seconds / (.4 * rr)) + 5, rr, shared, effect) + rng.normal(0, person.rr_spread * rr, int(seconds / (.4 * rr)) + 5))
+        m = int(seconds / (.4 * rr)) + 5
+        times = rng.uniform(.1, .5) + np.cumsum(af_intervals(rng, m, rr, shared, effect) + rng.normal(0, person.rr_spread * rr, m))
         kinds = np.full(len(times), "N"); shapes["N"] = shapes["N"].scaled(amplitude=np.array([max(0., 1 - effect * np.sqrt(shared)), 1, 1, 1, 1]))
     keep = times < seconds - .1
     x = render(rng, person, times[keep], [shapes[k] for k in kinds[keep].tolist()], ("i",), n, FS)[0]
@@ -92,7 +93,8 @@ def write_strip(
     path = Path(folder) / record; path.parent.mkdir(parents=True, exist_ok=True)
     d = np.clip(np.round(x * GAIN), -32767, 32767).astype("<i2")
     savemat(path.with_suffix(".mat"), {"val": d[None]}, format="4")
-    path.with_suffix(".hea").write_text(f"{path.name} 1 {FS:g} {len(d)} 00:00:00 01/01/2000\n{path.name}.mat 16+24 {GAIN:g}/mV 16 0 {d[0]} {int(d.sum(dtype=np.int64)) % 65536} 0 ECG\n# simulated\n", newline="\n")
+    lines = [f"{path.name} 1 {FS:g} {len(d)} 00:00:00 01/01/2000", f"{path.name}.mat 16+24 {GAIN:g}/mV 16 0 {d[0]} {int(d.sum(dtype=np.int64)) % 65536} 0 ECG", "# simulated"]
+    path.with_suffix(".hea").write_text("\n".join(lines) + "\n", newline="\n")
 
 # %% ../../nbs/data/45_simulate_cinc.ipynb #18-45-simulate-cinc
 def simulate_cinc(

@@ -1,0 +1,86 @@
+"""Strips of the 2017 challenge, on the real records, against other readers."""
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import signal
+from scipy.io import loadmat
+
+from biosig_nb.data.cinc2017 import CLASSES, cinc_records, near_duplicates, normalise, opening, read_labels
+from biosig_nb.signals.af_features import FEATURES, af_features
+
+wfdb = pytest.importorskip("wfdb")
+
+
+@pytest.fixture(scope="module")
+def folder() -> Path:
+    root = os.environ.get("BIOSIG_DATA")
+    path = Path(root) / "challenge-2017/1.0.0" if root else None
+    if path is None or not path.is_dir(): pytest.skip("BIOSIG_DATA holds no challenge-2017")
+    return path
+
+
+@pytest.fixture(scope="module")
+def strips(folder): return cinc_records(folder)
+
+
+@pytest.mark.realdata
+def test_labels_and_missing(folder, strips):
+    lines = dict(line.split(",") for line in (folder / "REFERENCE-v3.csv").read_text().split())
+    assert dict(zip(strips.table.record, strips.table.label)) == lines and set(lines.values()) == set(CLASSES)
+    assert strips.counts().examples.to_dict() == pd.Series(list(lines.values())).value_counts()[list(CLASSES)].to_dict()
+    assert len(strips) + len(strips.source["missing"]) == 8528 and not strips.source["simulated"]
+    old = read_labels(folder, "original")
+    differ = sum(old[r] != k for r, k in lines.items())
+    assert any(f"of these {differ:,} have another label" in why for why in strips.flow.why)
+
+
+@pytest.mark.realdata
+def test_samples_are_those_of_the_file(folder, strips):
+    raw_rate = cinc_records(folder, fs=300., length=18300, records=strips.table.record.tolist()[:40])
+    for i, record in enumerate(raw_rate.table.record):
+        path = folder / "training" / record[:3] / record
+        stored = loadmat(path.with_suffix(".mat"))["val"][0]
+        x = raw_rate.signals[i, 0]
+        assert (x[-len(stored):] == (stored / 1000).astype(np.float32)).all() and not x[:-len(stored)].any()
+        assert np.allclose(x[-len(stored):], wfdb.rdrecord(str(path)).p_signal[:, 0], atol=1e-6)
+        assert raw_rate.mask[i].sum() == len(stored) == round(300 * raw_rate.table.seconds.iloc[i])
+
+
+@pytest.mark.realdata
+def test_resampling_against_fourier(folder, strips):
+    for i, record in list(enumerate(strips.table.record))[:30]:
+        stored = loadmat(folder / "training" / record[:3] / f"{record}.mat")["val"][0] / 1000
+        low, n = strips.signals[i, 0][strips.mask[i]], len(stored) // 6
+        assert len(low) == -(-len(stored) * 5 // 6)
+        calm = lambda v: signal.sosfiltfilt(signal.butter(4, 40, fs=250, output="sos"), v)[500:-500]
+        theirs = calm(signal.resample(stored[:6 * n], 5 * n))
+        assert np.abs(calm(low[:5 * n]) - theirs).max() < .02 * max(1., np.ptp(theirs)), record
+
+
+@pytest.mark.realdata
+def test_normalised_by_the_training_side(strips):
+    train = np.arange(0, len(strips), 2)
+    scaled = normalise(strips, train)
+    x = np.concatenate([scaled.signals[i, 0][scaled.mask[i]] for i in train]).astype(float)
+    assert abs(x.mean()) < 1e-3 and abs(x.std() - 1) < 1e-3 and not scaled.signals[:, 0][~scaled.mask].any()
+    assert .15 < scaled.source["normalised"]["sd"] < .35                                    # .2373 in the whole database
+
+
+@pytest.mark.realdata
+def test_near_duplicates_by_brute_force(strips):
+    x, at = opening(strips)
+    brute = {(int(at[i]), int(at[j])) for i in range(len(x)) for j in range(i + 1, len(x)) if abs(np.corrcoef(x[i], x[j])[0, 1]) >= .9}
+    found = near_duplicates(strips, block=31)
+    assert set(zip(found["first"], found["second"])) <= brute and len(brute) - len(found) <= 2
+
+
+@pytest.mark.realdata
+def test_fibrillation_is_irregular(strips):
+    rows = pd.DataFrame([af_features(strips.signals[i, 0][strips.mask[i]], strips.fs) for i in range(len(strips))])
+    assert list(rows.columns) == list(FEATURES)
+    by = rows.groupby(strips.table.label.to_numpy()).median()
+    assert by.rmssd["A"] > 2 * by.rmssd["N"] and by.p_energy["A"] < by.p_energy["N"] and by.noise_share["~"] > by.noise_share["N"]
+    assert rows.loc[strips.table.label.to_numpy() != "~", "heart_rate"].between(30, 200).mean() > .98
