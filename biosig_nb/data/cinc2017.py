@@ -24,7 +24,8 @@ from ..signals.filters import fill_gaps, resample
 
 # %% ../../nbs/data/75_cinc2017.ipynb #05-75-cinc2017
 CLASSES = ("N", "A", "O", "~")                  # normal, atrial fibrillation, other rhythm, too noisy
-TABLES = {"3": ("REFERENCE-v3.csv",), "original": ("REFERENCE-original.csv", "REFERENCE-v0.csv", "REFERENCE.csv")}     # version: file names, the first that is there
+TABLES = {"3": ("REFERENCE-v3.csv",),           # version: names of its table, the first that is there
+          "original": ("REFERENCE-original.csv", "REFERENCE-v0.csv", "REFERENCE.csv")}
 
 
 def read_labels(
@@ -108,9 +109,10 @@ def cinc_records(
     table = pd.DataFrame(facts, columns=["record", "seconds", "samples", "cut"], index=pd.Index([f"challenge-2017/{r}" for r in names], name="example"))
     table["label"] = labels[names].to_numpy()
     flow += _flow_rows(folder, version, table, kept)
-    source = dict(database="challenge-2017", version=Path(folder).name, labels=str(version), pad=pad, simulated=is_simulated(folder, paths[names[0]]), fingerprint=fingerprint(folder), missing=missing)
-    cohort = Cohort(signals, np.array([CLASSES.index(k) for k in table.label]), table.index.to_numpy(str), table, float(fs), ("ECG", "mask")[:1 + mask], CLASSES, source, real,
-                    pd.DataFrame(flow, columns=["step", "kept", "dropped", "why"]))
+    source = dict(database="challenge-2017", version=Path(folder).name, labels=str(version), pad=pad, simulated=is_simulated(folder, paths[names[0]]),
+                  fingerprint=fingerprint(folder), missing=missing)
+    cohort = Cohort(signals, np.array([CLASSES.index(k) for k in table.label]), table.index.to_numpy(str), table, float(fs),
+                    ("ECG", "mask")[:1 + mask], CLASSES, source, real, pd.DataFrame(flow, columns=["step", "kept", "dropped", "why"]))
     return (cohort if kept.all() else cohort.take(np.flatnonzero(kept))).check()
 
 # %% ../../nbs/data/75_cinc2017.ipynb #16-75-cinc2017
@@ -140,7 +142,8 @@ def normalise(
     x = np.array(cohort.signals, np.float32)
     x[:, 0] -= np.float32(mean); x[:, 0] /= np.float32(sd)
     x[:, 0][~cohort.mask] = 0
-    return replace(cohort, signals=x, source={**cohort.source, "normalised": dict(mean=float(mean), sd=float(sd), examples=0 if train_index is None else len(train_index))})
+    said = dict(mean=float(mean), sd=float(sd), examples=0 if train_index is None else len(train_index))
+    return replace(cohort, signals=x, source={**cohort.source, "normalised": said})
 
 # %% ../../nbs/data/75_cinc2017.ipynb #24-75-cinc2017
 def train_moments(
@@ -184,7 +187,8 @@ def near_duplicates(
         pairs.update({(int(at[lo + a]), int(at[lo + b])): float(r[a, b]) for a, b in zip(i, j) if b > a})
     whole = {k: aligned_r(cohort, *k) for k in pairs}
     same = identical_strips(cohort)
-    rows = [(*k, *cohort.table.record.iloc[list(k)], *cohort.table.label.iloc[list(k)], k in same, pairs.get(k, 1.), whole.get(k, 1.)) for k in sorted(pairs.keys() | same) if k in same or abs(whole[k]) >= least]
+    kept = [k for k in sorted(pairs.keys() | same) if k in same or abs(whole[k]) >= least]; t = cohort.table
+    rows = [(*k, *t.record.iloc[list(k)], *t.label.iloc[list(k)], k in same, pairs.get(k, 1.), whole.get(k, 1.)) for k in kept]
     return pd.DataFrame(rows, columns=["first", "second", "record_1", "record_2", "label_1", "label_2", "identical", "r", "r_whole"])
 
 # %% ../../nbs/data/75_cinc2017.ipynb #29-75-cinc2017
@@ -217,6 +221,6 @@ def join_duplicates(
     n = len(cohort); i, j = (pairs[k].to_numpy(int) for k in ("first", "second"))
     part = connected_components(coo_array((np.ones(len(i)), (i, j)), shape=(n, n)), directed=False)[1]
     first = np.unique(part, return_index=True)[1]
-    tied = int(n - len(first))
-    flow = pd.concat([cohort.flow, pd.DataFrame([("records", n, 0, f"{tied:,} share a group with an earlier record that is nearly the same")], columns=["step", "kept", "dropped", "why"])], ignore_index=True)
+    said = ("records", n, 0, f"{n - len(first):,} share a group with an earlier record that is nearly the same")
+    flow = pd.concat([cohort.flow, pd.DataFrame([said], columns=["step", "kept", "dropped", "why"])], ignore_index=True)
     return replace(cohort, groups=cohort.groups[first[part]], flow=flow)

@@ -93,7 +93,8 @@ def write_strip(
     path = Path(folder) / record; path.parent.mkdir(parents=True, exist_ok=True)
     d = np.clip(np.round(x * GAIN), -32767, 32767).astype("<i2")
     savemat(path.with_suffix(".mat"), {"val": d[None]}, format="4")
-    lines = [f"{path.name} 1 {FS:g} {len(d)} 00:00:00 01/01/2000", f"{path.name}.mat 16+24 {GAIN:g}/mV 16 0 {d[0]} {int(d.sum(dtype=np.int64)) % 65536} 0 ECG", "# simulated"]
+    lines = [f"{path.name} 1 {FS:g} {len(d)} 00:00:00 01/01/2000",
+             f"{path.name}.mat 16+24 {GAIN:g}/mV 16 0 {d[0]} {int(d.sum(dtype=np.int64)) % 65536} 0 ECG", "# simulated"]
     path.with_suffix(".hea").write_text("\n".join(lines) + "\n", newline="\n")
 
 # %% ../../nbs/data/45_simulate_cinc.ipynb #18-45-simulate-cinc

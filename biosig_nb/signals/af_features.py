@@ -85,8 +85,9 @@ def interval_features(
     d, ratio = np.diff(rr), rr_features(peaks, fs).rr_ratio.to_numpy()[1:]
     sd1, sd2 = np.std(d) / np.sqrt(2), np.std(rr[1:] + rr[:-1]) / np.sqrt(2)
     still = np.std(rr[1:]) * np.std(rr[:-1]) == 0
-    return dict(heart_rate=60 / np.median(rr), rr_cv=rr.std() / rr.mean(), rmssd=1000 * np.sqrt((d**2).mean()), pnn50=(np.abs(d) > .05).mean(), rr_change=np.median(np.abs(d)) / np.median(rr),
-                sd1=1000 * sd1, sd_ratio=sd1 / max(sd2, 1e-6), neighbours=0. if still else np.corrcoef(rr[1:], rr[:-1])[0, 1], turning=(d[1:] * d[:-1] < 0).mean(),
+    return dict(heart_rate=60 / np.median(rr), rr_cv=rr.std() / rr.mean(), rmssd=1000 * np.sqrt((d**2).mean()), pnn50=(np.abs(d) > .05).mean(),
+                rr_change=np.median(np.abs(d)) / np.median(rr), sd1=1000 * sd1, sd_ratio=sd1 / max(sd2, 1e-6),
+                neighbours=0. if still else np.corrcoef(rr[1:], rr[:-1])[0, 1], turning=(d[1:] * d[:-1] < 0).mean(),
                 sample_entropy=sample_entropy(rr), cosen=cosen(rr), early=(ratio < .8).mean(), late=(ratio > 1.2).mean())
 
 # %% ../../nbs/signals/55_af_features.ipynb #13-55-af-features
@@ -106,7 +107,8 @@ def beat_features(
     rest = x.copy(); rest[at] -= middle
     f, power = welch(rest, fs, nperseg=min(len(x), round(4 * fs)))
     band = lambda lo, hi: power[(f >= lo) & (f <= hi)].sum()
-    return dict(p_energy=np.ptp(middle[a - round(.24 * fs):a - round(.08 * fs)]) / size, f_share=band(4, 9) / max(band(1, 40), 1e-12), qrs_spread=np.subtract(*np.percentile(height, [75, 25])) / max(np.median(height), 1e-6),
+    return dict(p_energy=np.ptp(middle[a - round(.24 * fs):a - round(.08 * fs)]) / size, f_share=band(4, 9) / max(band(1, 40), 1e-12),
+                qrs_spread=np.subtract(*np.percentile(height, [75, 25])) / max(np.median(height), 1e-6),
                 qrs_width=1000 * (slope > .3 * slope.max()).sum() / fs, likeness=np.median(like), unlike=(like < .7).mean())
 
 # %% ../../nbs/signals/55_af_features.ipynb #14-55-af-features
@@ -128,7 +130,9 @@ def af_features(
 ) -> dict:                 # one number for each of FEATURES, NaN where it cannot be measured
     "Numbers of one strip; `DataError` where it is no single lead of at least two seconds, or holds NaN."
     x = np.asarray(x, np.float64)
-    if x.ndim != 1 or len(x) < 2 * fs or not np.isfinite(x).all(): raise DataError(f"features of a strip need one lead of at least 2 s without NaN, got shape {x.shape} at {fs:g} Hz")
+    if x.ndim != 1 or len(x) < 2 * fs or not np.isfinite(x).all():
+        raise DataError(f"features of a strip need one lead of at least 2 s without NaN, got shape {x.shape} at {fs:g} Hz")
     peaks = detect_r_peaks(x, fs)
-    out = {**dict.fromkeys(FEATURES, np.nan), **interval_features(peaks, fs), **beat_features(bandpass(x, fs, .7, min(40., .45 * fs)), peaks, fs), "noise_share": noise_share(x, peaks, fs)}
+    z = bandpass(x, fs, .7, min(40., .45 * fs))
+    out = {**dict.fromkeys(FEATURES, np.nan), **interval_features(peaks, fs), **beat_features(z, peaks, fs), "noise_share": noise_share(x, peaks, fs)}
     return {k: float(v) for k, v in out.items()}
