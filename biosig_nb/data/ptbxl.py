@@ -78,8 +78,8 @@ def ptbxl_table(
         if bad.any(): raise DataError(f"ptbxl_database.csv: record {t.ecg_id[bad.idxmax()]} has {what}; fetch it again")
     said = [parse_statements(s, i) for s, i in zip(t.scp_codes, t.ecg_id)]
     age, sex = number["age"], number["sex"].map({0: "male", 1: "female"}).fillna("")
-    out = pd.DataFrame({"patient": number["patient_id"].astype(int).astype(str), "age": age.mask(age > 89, 90.), "over_89": age > 89, "sex": sex, "statements": said,
-                        "fold": number["strat_fold"].astype(int), "path_100": t.filename_lr, "path_500": t.filename_hr})
+    out = pd.DataFrame({"patient": number["patient_id"].astype(int).astype(str), "age": age.mask(age > 89, 90.), "over_89": age > 89, "sex": sex,
+                        "statements": said, "fold": number["strat_fold"].astype(int), "path_100": t.filename_lr, "path_500": t.filename_hr})
     split = out.groupby("patient").fold.unique().map(sorted); split = split[split.map(len) > 1]
     if len(split): raise DataError(f"ptbxl_database.csv: patient {split.index[0]} stands in several folds ({_listed(split.iloc[0])}); fetch it again")
     return out.set_index(pd.Index(number["ecg_id"].astype(int), name="ecg_id"))
@@ -143,6 +143,17 @@ def check_layout(
     if wrong: raise DataError(f"record {r.name}: {wrong}; fetch it again")
 
 # %% ../../nbs/data/80_ptbxl.ipynb #26-80-ptbxl
+def _check_leads(leads) -> tuple:
+    "Names of leads as LEADS spells them."
+    if leads is None: return LEADS
+    leads = (leads,) if isinstance(leads, str) else tuple(leads); upper = {k.upper(): k for k in LEADS}
+    for k in leads:
+        if str(k).upper() not in upper: raise ConfigError(f"lead {k!r}: {nearest(str(k), LEADS)}")
+    found = tuple(upper[str(k).upper()] for k in leads)
+    if not found or len(set(found)) < len(found): raise ConfigError(f"leads={leads}: expected one or more leads, each once")
+    return found
+
+# %% ../../nbs/data/80_ptbxl.ipynb #27-80-ptbxl
 def read_leads(
     folder: str | Path,          # folder of the database
     path: str,                   # "records100/00000/00001_lr"
@@ -152,13 +163,13 @@ def read_leads(
 ) -> np.ndarray:                 # [lead, time] (mV) float64
     "Leads of one recording; raises `DataError` where it is not what the database's recordings are."
     r = read_record(folder, path); check_layout(r, rate)
-    x = r.signals[[LEADS.index(k) for k in leads]]
+    leads = _check_leads(leads); x = r.signals[[LEADS.index(k) for k in leads]]
     if not np.abs(x).max() <= 20:                                  # NaN or large: look closer, lead by lead
         for row, lead in zip(x, leads): check_lead(row, path, lead)
         x = np.stack([fill_gaps(row)[0] for row in x])
     return x if fs is None else resample(x, rate, fs)
 
-# %% ../../nbs/data/80_ptbxl.ipynb #30-80-ptbxl
+# %% ../../nbs/data/80_ptbxl.ipynb #31-80-ptbxl
 def einthoven_error(
     x: np.ndarray,               # signals [..., lead, time] with I, II, III as the first three leads (mV)
 ) -> np.ndarray:                 # [...] root mean square of I + III - II, as a share of that of the three leads
@@ -167,7 +178,7 @@ def einthoven_error(
     size = np.sqrt((i**2 + ii**2 + iii**2).mean(axis=-1))
     return np.sqrt(((i + iii - ii)**2).mean(axis=-1)) / np.maximum(size, 1e-12)
 
-# %% ../../nbs/data/80_ptbxl.ipynb #34-80-ptbxl
+# %% ../../nbs/data/80_ptbxl.ipynb #35-80-ptbxl
 def ptbxl_records(
     folder: str | Path,          # folder of the database, `<root>/ptb-xl/1.0.3`
     task: str = "superclass",    # one of TASKS
@@ -196,18 +207,7 @@ def ptbxl_records(
     cohort = Cohort(signals, Y.to_numpy(), groups, facts, float(fs or rate), leads, label_names, source, None, flow)
     return _drop_rare(_drop_flat(cohort), min_positives).check()
 
-# %% ../../nbs/data/80_ptbxl.ipynb #35-80-ptbxl
-def _check_leads(leads) -> tuple:
-    "Names of leads as LEADS spells them."
-    if leads is None: return LEADS
-    leads = (leads,) if isinstance(leads, str) else tuple(leads); upper = {k.upper(): k for k in LEADS}
-    for k in leads:
-        if str(k).upper() not in upper: raise ConfigError(f"lead {k!r}: {nearest(str(k), LEADS)}")
-    found = tuple(upper[str(k).upper()] for k in leads)
-    if not found or len(set(found)) < len(found): raise ConfigError(f"leads={leads}: expected one or more leads, each once")
-    return found
-
-
+# %% ../../nbs/data/80_ptbxl.ipynb #36-80-ptbxl
 def _check_folds(folds) -> tuple:
     "Folds as whole numbers from 1 to 10."
     if folds is None: return FOLDS
@@ -215,7 +215,7 @@ def _check_folds(folds) -> tuple:
     if not folds or not set(folds) <= set(FOLDS): raise ConfigError(f"folds={folds}: expected some of 1 to 10")
     return tuple(int(k) for k in folds)
 
-# %% ../../nbs/data/80_ptbxl.ipynb #36-80-ptbxl
+# %% ../../nbs/data/80_ptbxl.ipynb #37-80-ptbxl
 def _choose(folder, table: pd.DataFrame, labels: tuple, rate: int, folds: tuple, task: str) -> tuple:
     "(table, labels, flow, missing) of the recordings that are asked for, on disk, and have a label of the task."
     paths, wanted, (Y, names, judged) = table[RATES[rate]], table.fold.isin(folds).to_numpy(), labels
@@ -235,7 +235,7 @@ def _files(folder, paths: set) -> set:
     folders = [at for at in {p.rpartition("/")[0] for p in paths} if (Path(folder) / at).is_dir()]
     return {f"{at}/{name}" if at else name for at in folders for name in os.listdir(Path(folder) / at)}
 
-# %% ../../nbs/data/80_ptbxl.ipynb #37-80-ptbxl
+# %% ../../nbs/data/80_ptbxl.ipynb #38-80-ptbxl
 def _row(cohort: Cohort, kept: int, dropped: int, why: str) -> pd.DataFrame:
     "The flow with one row more."
     return pd.concat([cohort.flow, pd.DataFrame([("records", kept, dropped, why)], columns=cohort.flow.columns)], ignore_index=True)
@@ -261,7 +261,7 @@ def _drop_rare(cohort: Cohort, least: int) -> Cohort:
     flow = _row(cohort, len(cohort), 0, f"labels with fewer than {least} positives left out: {rare}; their recordings stay")
     return replace(cohort, labels=cohort.labels[:, keep], label_names=tuple(k for k, ok in zip(cohort.label_names, keep) if ok), flow=flow)
 
-# %% ../../nbs/data/80_ptbxl.ipynb #45-80-ptbxl
+# %% ../../nbs/data/80_ptbxl.ipynb #46-80-ptbxl
 SINUS = ("SR", "SBRAD", "STACH", "SARRH")
 RHYTHM = ("SR", "AFIB", "STACH", "SARRH", "SBRAD", "PACE", "SVARR", "BIGU", "AFLT", "SVTAC", "PSVT", "TRIGU")      # the twelve statements of rhythm
 RHYTHM_CLASSES = ("N", "AF", "O")
@@ -279,7 +279,7 @@ def exclusive_rhythm(
         return "" if not r else "AF" if "AFIB" in r else "N" if r <= set(sinus) else "O"
     return table.statements.map(rule).rename("rhythm")
 
-# %% ../../nbs/data/80_ptbxl.ipynb #46-80-ptbxl
+# %% ../../nbs/data/80_ptbxl.ipynb #47-80-ptbxl
 def one_rhythm(
     cohort: Cohort,              # from `ptbxl_records`, of any task
     sinus: tuple = SINUS,        # see `exclusive_rhythm`

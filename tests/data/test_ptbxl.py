@@ -92,7 +92,8 @@ def test_one_rhythm(raw, cohort):
 def test_a_damaged_record_is_named(tmp_path):
     copy = tmp_path / "1.0.3"; shutil.copytree(FOLDER, copy); head = sorted(copy.glob("records100/*/*.hea"))[3]; head.chmod(0o644); head.parent.chmod(0o755)
     text = head.read_text()
-    for old, new, message in ((" 0 V1\n", " 0 V9\n", "no lead V1"), ("/mV", "/uV", "expected mV"), ("12 100 1000", "12 500 1000", "at 500 Hz"), ("1000.0(0)", "1.0(0)", "ADC units")):
+    for old, new, message in ((" 0 V1\n", " 0 V9\n", "no lead V1"), ("/mV", "/uV", "expected mV"), ("12 100 1000", "12 500 1000", "at 500 Hz"),
+                              ("1000.0(0)", "1.0(0)", "ADC units")):
         assert old in text; head.write_text(text.replace(old, new))
         with pytest.raises(DataError, match=message) as e: ptbxl.ptbxl_records(copy)
         assert head.stem in str(e.value) and "\n" not in str(e.value)
