@@ -163,7 +163,8 @@ class Runner:
     ):
         self.trial, self.work, self.failed, self.done, self.total = trial, work, {}, 0, 0
         base = hashlib.sha256(repr((trial.study, trial.protocol, trial.model, trial.rank, trial.source and trial.source.fingerprint())).encode()).hexdigest()[:8]
-        self.folder = lambda task: work / f"{trial.protocol}-{trial.model}-{task.name.replace(' ', '_')}-{base}-{task.fingerprint()}"
+        slug = lambda name: re.sub(r"[^\w.-]+", "_", name)
+        self.folder = lambda task: work / f"{trial.protocol}-{slug(trial.model)}-{slug(task.name)}-{base}-{task.fingerprint()}"
 
     def run(self):
         t, target = self.trial, self.trial.target

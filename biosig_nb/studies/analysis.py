@@ -14,7 +14,7 @@ from ..errors import ConfigError, nearest
 from ..evaluate.bootstrap import metric_table
 from ..evaluate.calibration import calibration_table
 from ..evaluate.compare import COMPARISON_COLUMNS, compare_arms, verdict
-from ..evaluate.metrics import METRICS
+from ..evaluate.metrics import METRICS, metric_title
 from ..evaluate.predictions import label_names
 from ..evaluate.style import estimate_text
 from .parameters import find_asset
@@ -51,14 +51,17 @@ def analyse(
     seed: int = 0,               # of the resamples
     example_unit: str = "beat",  # what an example is called
     with_verdict: bool = True,   # False for the smoke preset, which is too small for one
+    extra: tuple = (),           # of Metric: what else is reported of the target
 ) -> Analysis:                   # tables and verdict
     "The declared primary analysis and the tables of a report, from the Predictions of a study's trials."
     plan = primary_analysis(study)
     predictions = pd.concat([r.predictions for r in results.values()], ignore_index=True)
     sources = [r.source_predictions for r in results.values() if len(r.source_predictions)]
     other = {name: pd.concat([s[s.target == name] for s in sources], ignore_index=True) for name in dict.fromkeys(t for s in sources for t in s.target)}
-    tables = [metric_table(df, REPORTED, unit=unit, n_resamples=n_resamples, seed=seed) for df, unit in
-              [(predictions, plan["unit"]), (predictions, example_unit), *((o, example_unit) for o in other.values())]]
+    own = [*REPORTED, *(m for m in [plan["metric"]] if m not in REPORTED), *extra]
+    units = dict.fromkeys((plan["unit"], example_unit))
+    tables = [metric_table(df, names, unit=unit, n_resamples=n_resamples, seed=seed) for df, names, unit in
+              [*((predictions, own, unit) for unit in units), *((o, REPORTED, example_unit) for o in other.values())]]
     tables.append(calibration_table(predictions[predictions.role != "control"], unit=plan["unit"], n_resamples=min(1000, n_resamples), seed=seed))
     boot = max(10_000, n_resamples)
     against = lambda name, arms: compare_arms(predictions, plan["metric"], unit=plan["unit"], baseline=name, arms=arms, n_resamples=boot, seed=seed)
@@ -83,7 +86,7 @@ def judge(
 ) -> dict:                       # analysis, hash, declared, headline, verdict
     "The declared contrast as a number and a sentence."
     c = plan["contrast"]
-    out = {"analysis": f"{c['arm']} against {c['baseline']}: {METRICS[plan['metric']].title} of {plan['label']} by {plan['unit']}, {plan['protocol']} protocol", "hash": plan["hash"], "declared": plan["label"] in labels}
+    out = {"analysis": f"{c['arm']} against {c['baseline']}: {METRICS[plan['metric']].title} of {'all classes' if plan['label'] == 'all' else plan['label']} by {plan['unit']}, {plan['protocol']} protocol", "hash": plan["hash"], "declared": plan["label"] in (*labels, "all")}
     declared = comparisons[(comparisons.target == plan["target"]) & (comparisons.protocol == plan["protocol"]) & (comparisons.baseline == c["baseline"]) & comparisons.arm.isin([c["arm"], *plan["others"]])]
     rows = declared[declared.arm == c["arm"]]
     if not len(rows): return {**out, "headline": None, "reason": f"this run has no {plan['protocol']} protocol with both {c['arm']} and {c['baseline']}", "verdict": None, "sentence": "This run does not contain the primary contrast."}
@@ -104,7 +107,7 @@ def gap_table(
     "What the published way of splitting adds to the number; empty unless both protocols were run."
     m = metrics[metrics.metric.isin(names) & (metrics.unit == unit) & (metrics.role != "control") & (metrics.label != "macro_all")]
     several = m.groupby(["target", "metric"]).label.transform("nunique") > 1
-    m = m[~several | (m.label == "macro")].assign(text=lambda d: [estimate_text(*r) for r in d[["estimate", "lo", "hi"]].to_numpy()], metric=lambda d: [METRICS[k].title for k in d.metric])
+    m = m[~several | (m.label == "macro")].assign(text=lambda d: [estimate_text(*r) for r in d[["estimate", "lo", "hi"]].to_numpy()], metric=lambda d: [metric_title(k) for k in d.metric])
     both = m.pivot_table(index=["target", "arm", "metric"], columns="protocol", values=["estimate", "text"], aggfunc="first", sort=False, dropna=False).dropna(how="all")
     if not {("estimate", "published"), ("estimate", "recommended")} <= set(both.columns): return pd.DataFrame(columns=["target", "arm", "metric", "published", "recommended", "gap"])
     out = both["text"][["published", "recommended"]].assign(gap=both["estimate"]["published"] - both["estimate"]["recommended"])

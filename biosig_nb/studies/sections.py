@@ -28,7 +28,7 @@ from ..evaluate.coverage import coverage_note
 from ..evaluate.figures import forest
 from ..evaluate.label_efficiency import efficiency_sentence, label_efficiency
 from ..evaluate.learning_curves import learning_curve, plot_learning_curve
-from ..evaluate.metrics import get_metric
+from ..evaluate.metrics import get_metric, metric_title
 from ..evaluate.precision import difference_width, interval_width, plot_precision, precision_table
 from ..evaluate.predictions import GROUP_NOUN, label_names
 from ..evaluate.recalibrate import METHODS, before_after, before_after_text
@@ -47,7 +47,7 @@ class View:
     predictions: pd.DataFrame     # target task, one protocol, validation and test rows, all arms
     metrics: pd.DataFrame         # the same, rows of metrics.csv
     comparisons: pd.DataFrame     # the same, rows of comparisons.csv
-    label: str                    # the declared label, or the only one
+    label: str                    # the declared event or label, or the only one
     unit: str                     # patient, record, ...
     arms: tuple                   # baseline and arm of the primary contrast
     threshold: float              # declared probability from which one would act
@@ -68,13 +68,14 @@ def look_at(
     protocol: str,           # "recommended" or "published"
     run_dir=None,            # run folder
     seed: int = 0,           # of resamples
+    model: str | None = None,     # network, where the run holds several; its opponents and controls stay
 ) -> View:
     "The view of a run that its sections share."
-    of = lambda t: t[(t.target == plan["target"]) & (t.protocol == protocol)] if len(t) else t
+    of = lambda t: t[(t.target == plan["target"]) & (t.protocol == protocol) & (model is None or t.model.isin([model, ""]))] if len(t) else t
     df, there = of(A.predictions), label_names(A.predictions)
     arms = tuple(a for a in (plan["contrast"]["baseline"], plan["contrast"]["arm"]) if a in set(df.arm))
     m = of(A.metrics)
-    label = plan["label"] if plan["label"] in there else there[0]
+    label = next((plan[k] for k in ("event", "label") if plan.get(k) in there), there[0])
     return View(df, m[m.unit == plan["unit"]], of(A.comparisons), label, plan["unit"], arms, plan["threshold"], run_dir, seed)
 
 # %% ../../nbs/studies/25_sections.ipynb #10-25-sections
@@ -87,7 +88,7 @@ def show_gain(
     if arms is not None: rows = rows[rows.arm.isin(list(arms))]
     if not len(rows): return
     found = "; ".join(f"{r.arm} {r.difference:+.3f}" for r in rows.itertuples())
-    show(forest(rows).figure, "gain", f"Forest plot: gain in AUROC of each pre-trained arm over {arm_title(v.arms[0])}, by {v.unit}: {found}", v.run_dir)
+    show(forest(rows).figure, "gain", f"Forest plot: gain in {metric_title(rows.metric.iloc[0])} of each pre-trained arm over {arm_title(v.arms[0])}, by {v.unit}: {found}", v.run_dir)
     display(Markdown(f"*What pre-training adds, paired by {v.unit}, {v.predictions.protocol.iloc[0]} protocol. Look at whether an interval leaves the zero line, not at where its middle is.*"))
 
 # %% ../../nbs/studies/25_sections.ipynb #13-25-sections
@@ -244,7 +245,7 @@ def show_provenance(
     trials: dict,       # name -> TransferTrial
 ) -> None:
     "What would be needed to repeat the run, and what was left without an interval."
-    tasks = {(name, task.name): task for name, t in trials.items() for task in (t.source, t.target) if task}
+    tasks = {(name, task.name): task for name, t in trials.items() for task in (*t.sources, t.target)}
     facts = {"study": next(iter(trials.values())).study, **{k: P[k] for k in ("preset", "protocol", "seed", "threads")}, "primary analysis (hash)": A.primary["hash"],
              **{f"{s['database']} {s['version']}": ("simulated, " if s["simulated"] else "") + f"fingerprint {s['fingerprint']}" for s in (t.cohort.source for t in tasks.values())},
              **{f"splits, {name} {task}": describe_splits(list(t.splits))["hash"] for (name, task), t in tasks.items()},
