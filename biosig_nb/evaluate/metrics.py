@@ -126,7 +126,7 @@ def metric_title(
     name: str,      # as in metrics.csv
 ) -> str:           # as on an axis
     "A metric's name as a reader wants it; a name that is not in METRICS without its underscores."
-    return METRICS[name].title if name in METRICS else name.replace("_", " ")
+    return METRICS[name].title if name in METRICS else name.replace("_", " ").replace(" f1", " F1")
 
 # %% ../../nbs/evaluate/20_metrics.ipynb #23-20-metrics
 def _plain(name, Y, P, w, threshold: float = .5):
