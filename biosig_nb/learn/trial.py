@@ -9,7 +9,7 @@ __all__ = ['CONTROL_ARMS', 'Task', 'examples', 'exclusive', 'shuffle_labels', 'P
 # %% ../../nbs/learn/50_trial.ipynb #03-50-trial
 import hashlib, json, os, re, shutil, sys, time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 import numpy as np
 import pandas as pd
@@ -35,10 +35,11 @@ class Task:
     splits: tuple                 # of Split: one for a source, repeats x folds for a target
     recipe: Recipe                # the same for all arms
     prepare: Callable | None = None       # (cohort, split) -> the cohort as networks see it: scaled by numbers of the training side
+    stress: tuple = ()            # of (name, function): prepared signals [n, channel, time] -> changed ones, on which trained networks are asked again
 
     def fingerprint(self) -> str:      # 12 hex digits
         "Changes with the data, the labels, the splits or the recipe."
-        parts = [self.name, self.cohort.source.get("fingerprint", ""), str(self.cohort.signals.shape), describe_splits(list(self.splits))["hash"], json.dumps(asdict(self.recipe), sort_keys=True), getattr(self.prepare, "__name__", "")]
+        parts = [self.name, self.cohort.source.get("fingerprint", ""), str(self.cohort.signals.shape), describe_splits(list(self.splits))["hash"], json.dumps(asdict(self.recipe), sort_keys=True), getattr(self.prepare, "__name__", ""), *(name for name, _ in self.stress)]
         h = hashlib.sha256("|".join(parts).encode()); h.update(np.ascontiguousarray(self.cohort.labels).tobytes())
         return h.hexdigest()[:12]
 
@@ -106,6 +107,7 @@ class TrialResult:
     pieces: pd.DataFrame                 # one row a piece: updates, epochs, learning rate, how it stopped, trainable, seconds
     history: pd.DataFrame                # task, arm, role, seed, repeat, fold, update, part (train or validation), loss
     budget_limited: bool                 # the baseline was still improving at twice the cap
+    stressed: pd.DataFrame = field(default_factory=pd.DataFrame)     # test side under the target's `stress`, same schema, target "NAME (stress)"
 
 # %% ../../nbs/learn/50_trial.ipynb #17-50-trial
 @dataclass(frozen=True)
@@ -179,7 +181,7 @@ class Runner:
         taught = [self.collect(source, plan) for source, plan in plans]
         predictions, info = self.collect(target, plan_target)
         pieces, history = tables([i for _, found in taught for i in found] + info)
-        return TrialResult(predictions, pd.concat([p for p, _ in taught], ignore_index=True) if taught else pd.DataFrame(), pieces, history, limited)
+        return TrialResult(predictions, pd.concat([p for p, _ in taught], ignore_index=True) if taught else pd.DataFrame(), pieces, history, limited, self.collect_stressed(target, plan_target))
 
     def plan(self, task, arms, rivals, controls=(), first=False):
         splits = task.splits[:1] if first else task.splits
@@ -229,11 +231,19 @@ class Runner:
         index = sp.validation if unseen else np.concatenate([sp.validation, sp.test])
         p = probabilities(predict(done.net, examples(seen, index, recipe).x), exclusive(task.cohort))
         if self.is_source(task): save_file({k: v.contiguous() for k, v in done.net.body.state_dict().items()}, folder / f"{name}.safetensors")
+        if task is t.target: self.ask_again(task, piece, done.net, seen, folder, name)
         size = min(recipe.batch_size, len(sp.train))
         self.store(task, piece, p, index, folder, name, dict(
             updates=done.updates, epochs=done.updates / (len(sp.train) // size), cap=recipe.max_updates // recipe.check_every * recipe.check_every, lr=done.lr, stopped=done.stopped, best_loss=done.best_loss,
             trainable=count_parameters(done.net)[0], seconds=done.seconds, history=done.history.to_dict("list")))
         shutil.rmtree(checkpoints, ignore_errors=True)
+
+    def ask_again(self, task, piece, net, seen, folder, name):
+        "What the network says of the test side under each stress."
+        for label, change in task.stress:
+            x = torch.as_tensor(np.asarray(change(np.asarray(seen.signals[piece.split.test], np.float32)), np.float32))
+            frame = self.frame(task, piece, probabilities(predict(net, x), exclusive(task.cohort)), piece.split.test).assign(target=f"{task.name} ({label})")
+            save_predictions(frame, folder / f"{name}~{label.replace(' ', '_')}.parquet")
 
     def fit_rival(self, task, piece, rival, folder):
         t0, index = time.monotonic(), np.concatenate([piece.split.validation, piece.split.test])
@@ -244,16 +254,19 @@ class Runner:
 
     def store(self, task, piece, p, index, folder, name, info):
         "Predictions first, the small json last: a piece counts as done when the json is there."
+        save_predictions(self.frame(task, piece, p, index), folder / f"{name}.parquet")
+        info = dict(task=task.name, arm=piece.arm, role=piece.role, seed=piece.seed, repeat=piece.split.repeat, fold=piece.split.fold, **info)
+        tmp = folder / f"{name}.json.tmp"; tmp.write_text(json.dumps(info)); os.replace(tmp, folder / f"{name}.json")
+
+    def frame(self, task, piece, p, index):
+        "Predictions of some examples; those of the test side are called so, the others validation."
         t, sp, c = self.trial, piece.split, task.cohort
         units = lambda split: int(len(np.unique(split.groups[split.train])))
         source = t.taught_by(piece.arm)[2] if piece.net and not self.is_source(task) else None
-        frame = make_predictions(
+        return make_predictions(
             study=t.study, target=task.name, protocol=t.protocol, model=t.model if piece.net else "", arm=piece.arm, role=piece.role, seed=piece.seed, repeat=sp.repeat, fold=sp.fold,
-            part=np.repeat(["validation", "test"], [len(sp.validation), len(index) - len(sp.validation)]), example=c.table.index.to_numpy()[index], group=c.groups[index],
+            part=np.where(np.isin(index, sp.test), "test", "validation"), example=c.table.index.to_numpy()[index], group=c.groups[index],
             Y=c.targets()[index], P=p, labels=c.label_names, source_n=units(source.splits[0]) if source else 0, target_n=units(sp))
-        save_predictions(frame, folder / f"{name}.parquet")
-        info = dict(task=task.name, arm=piece.arm, role=piece.role, seed=piece.seed, repeat=sp.repeat, fold=sp.fold, **info)
-        tmp = folder / f"{name}.json.tmp"; tmp.write_text(json.dumps(info)); os.replace(tmp, folder / f"{name}.json")
 
     def give_scratch_more_time(self, task, plan):
         "Train scratch at twice the cap where more than a fifth of its runs hit it; True if that was still too little."
@@ -269,6 +282,11 @@ class Runner:
         folder, longer = self.folder(task), lambda p: p.name + "-2x" if (self.folder(task) / f"{p.name}-2x.json").exists() else p.name
         frames = [load_predictions(folder / f"{longer(p)}.parquet", check=False) for p in plan]
         return validate_predictions(pd.concat(frames, ignore_index=True)), [self.info(task, longer(p)) for p in plan]
+
+    def collect_stressed(self, task, plan):
+        folder = self.folder(task)
+        frames = [load_predictions(folder / f"{p.name}~{label.replace(' ', '_')}.parquet", check=False) for label, _ in task.stress for p in plan if p.net]
+        return validate_predictions(pd.concat(frames, ignore_index=True)) if frames else pd.DataFrame()
 
     def info(self, task, name): return json.loads((self.folder(task) / f"{name}.json").read_text())
 
