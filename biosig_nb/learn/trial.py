@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from safetensors.torch import load_file, save_file
 from torch import nn
 from ..data.cohort import Cohort
 from ..errors import BiosigError, ConfigError, nearest
@@ -24,6 +23,7 @@ from .fit import Examples, Recipe, fit, predict
 from .losses import group_weights, probabilities
 from .opponents import Rival
 from .splits import Split, check_apart, describe_splits
+from .weights import load_body, save_body
 from ..models.counting import count_parameters
 
 # %% ../../nbs/learn/50_trial.ipynb #05-50-trial
@@ -217,7 +217,7 @@ class Runner:
         elif arm == "random frozen": arm, body = "frozen", build(t.make, outputs, piece.start).body.state_dict()
         elif arm != "scratch":
             taught = Piece("scratch", "arm", piece.seed, source.splits[0]) if arm != "shuffled source" else Piece(arm, "control", piece.seed, source.splits[0])
-            arm, body = "full" if arm == "shuffled source" else arm, load_file(self.folder(source) / f"{taught.name}.safetensors")
+            arm, body = "full" if arm == "shuffled source" else arm, load_body(self.folder(source) / "weights" / f"{taught.name}.safetensors")[0]
         return lambda: adapt(arm, t.make, outputs, body, piece.start, rank)
 
     def fit_net(self, task, piece, folder, name, factor):
@@ -230,13 +230,20 @@ class Runner:
         unseen = self.is_source(task) and piece.role == "control"               # nobody asks what a net says that was taught nonsense
         index = sp.validation if unseen else np.concatenate([sp.validation, sp.test])
         p = probabilities(predict(done.net, examples(seen, index, recipe).x), exclusive(task.cohort))
-        if self.is_source(task): save_file({k: v.contiguous() for k, v in done.net.body.state_dict().items()}, folder / f"{name}.safetensors")
+        if self.is_source(task): save_body(done.net, folder / "weights" / f"{name}.safetensors", self.card(task, piece, done))
         if task is t.target: self.ask_again(task, piece, done.net, seen, folder, name)
         size = min(recipe.batch_size, len(sp.train))
         self.store(task, piece, p, index, folder, name, dict(
             updates=done.updates, epochs=done.updates / (len(sp.train) // size), cap=recipe.max_updates // recipe.check_every * recipe.check_every, lr=done.lr, stopped=done.stopped, best_loss=done.best_loss,
             trainable=count_parameters(done.net)[0], seconds=done.seconds, history=done.history.to_dict("list")))
         shutil.rmtree(checkpoints, ignore_errors=True)
+
+    def card(self, task, piece, done):
+        "What whoever gets the body has to know of it."
+        c, t = task.cohort, self.trial
+        return dict(study=t.study, protocol=t.protocol, task=task.name, labels=list(c.label_names), shuffled=piece.role == "control", database={k: c.source.get(k) for k in ("database", "version", "simulated", "fingerprint")},
+                    channels=list(c.channels), fs=c.fs, samples=int(c.signals.shape[-1]), examples=len(piece.split.train), groups=len(np.unique(piece.split.groups[piece.split.train])), seed=piece.seed,
+                    recipe=asdict(task.recipe), prepare=getattr(task.prepare, "__name__", ""), learning_rate=done.lr, updates=done.updates, validation_loss=done.best_loss)
 
     def ask_again(self, task, piece, net, seen, folder, name):
         "What the network says of the test side under each stress."

@@ -67,7 +67,7 @@ def write_results(
     "Write a run's tables, each file whole or not at all; raises `DataError` where a table is not what it should be."
     folder = Path(run_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    for task, table in {"": predictions, **(other or {})}.items(): save_predictions(table, folder / f"predictions{'_' * bool(task)}{task}.parquet")
+    for task, table in {"": predictions, **(other or {})}.items(): save_predictions(table, folder / f"predictions{'_' * bool(task)}{task.replace(' ', '_')}.parquet")
     for name, table, columns in (("metrics", metrics, METRIC_COLUMNS), ("comparisons", comparisons, COMPARISON_COLUMNS)):
         if len(table) and set(columns) - set(table.columns): raise DataError(f"{name}: columns missing: {', '.join(c for c in columns if c not in table.columns)}")
         write_whole(folder / f"{name}.csv", table.reindex(columns=list(columns)).to_csv(index=False))
@@ -114,7 +114,7 @@ class Run:
         task: str = "",    # "" is the target task
     ) -> pd.DataFrame:     # validated
         "Out-of-fold predictions of one task."
-        return load_predictions(self.folder / f"predictions{'_' * bool(task)}{task}.parquet")
+        return load_predictions(self.folder / f"predictions{'_' * bool(task)}{task.replace(' ', '_')}.parquet")
 
     def table(self,
         name: str,         # "metrics" or "comparisons"
