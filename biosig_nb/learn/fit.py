@@ -7,7 +7,7 @@ __all__ = ['STOP_ON', 'LEARNING_RATES', 'Recipe', 'resolve_precision', 'Examples
            'Stretch', 'chunk_size', 'Chunks', 'set_train_mode', 'Learner', 'Fit', 'fit_once', 'fit', 'predict']
 
 # %% ../../nbs/learn/30_fit.ipynb #04-30-fit
-import logging, sys, time, warnings
+import logging, math, sys, time, warnings
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -177,7 +177,7 @@ class Learner(L.LightningModule):
     def configure_optimizers(self):
         opt = torch.optim.AdamW([p for p in self.net.parameters() if p.requires_grad], lr=self.lr, weight_decay=self.recipe.weight_decay)
         warm = min(self.recipe.warmup, max(1, self.budget // 5))
-        cosine = lambda u: .5 * (1 + np.cos(np.pi * min(1, u / self.budget))) if self.recipe.schedule == "cosine" else 1.
+        cosine = lambda u: .5 * (1 + math.cos(math.pi * min(1, u / self.budget))) if self.recipe.schedule == "cosine" else 1.
         return {"optimizer": opt, "lr_scheduler": {"scheduler": torch.optim.lr_scheduler.LambdaLR(opt, lambda u: min(1, (u + 1) / warm) * cosine(u)), "interval": "step"}}
 
     def on_train_epoch_start(self):
