@@ -10,6 +10,7 @@ __all__ = ['CONTROL_ARMS', 'Task', 'examples', 'exclusive', 'shuffle_labels', 'P
 import hashlib, json, os, re, shutil, sys, time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 import numpy as np
 import pandas as pd
@@ -35,11 +36,12 @@ class Task:
     splits: tuple                 # of Split: one for a source, repeats x folds for a target
     recipe: Recipe                # the same for all arms
     prepare: Callable | None = None       # (cohort, split) -> the cohort as networks see it: scaled by numbers of the training side
-    stress: tuple = ()            # of (name, function): prepared signals [n, channel, time] -> changed ones, on which trained networks are asked again
+    stress: tuple = ()            # of (name, function): prepared signals [n, channel, time] -> changed ones, on which the networks of the first repeat are asked again
+    around: Callable | None = None        # of a source: (make, outputs) -> network that learns the task around the body of make(outputs); None: make(outputs) itself
 
     def fingerprint(self) -> str:      # 12 hex digits
         "Changes with the data, the labels, the splits or the recipe."
-        parts = [self.name, self.cohort.source.get("fingerprint", ""), str(self.cohort.signals.shape), describe_splits(list(self.splits))["hash"], json.dumps(asdict(self.recipe), sort_keys=True), getattr(self.prepare, "__name__", ""), *(name for name, _ in self.stress)]
+        parts = [self.name, self.cohort.source.get("fingerprint", ""), str(self.cohort.signals.shape), describe_splits(list(self.splits))["hash"], json.dumps(asdict(self.recipe), sort_keys=True), getattr(self.prepare, "__name__", ""), *(name for name, _ in self.stress), *([self.around.__name__] if self.around else [])]
         h = hashlib.sha256("|".join(parts).encode()); h.update(np.ascontiguousarray(self.cohort.labels).tobytes())
         return h.hexdigest()[:12]
 
@@ -218,7 +220,8 @@ class Runner:
         elif arm != "scratch":
             taught = Piece("scratch", "arm", piece.seed, source.splits[0]) if arm != "shuffled source" else Piece(arm, "control", piece.seed, source.splits[0])
             arm, body = "full" if arm == "shuffled source" else arm, load_body(self.folder(source) / "weights" / f"{taught.name}.safetensors")[0]
-        return lambda: adapt(arm, t.make, outputs, body, piece.start, rank)
+        make = partial(task.around, t.make) if task.around else t.make
+        return lambda: adapt(arm, make, outputs, body, piece.start, rank)
 
     def fit_net(self, task, piece, folder, name, factor):
         t, sp = self.trial, piece.split
@@ -231,7 +234,7 @@ class Runner:
         index = sp.validation if unseen else np.concatenate([sp.validation, sp.test])
         p = probabilities(predict(done.net, examples(seen, index, recipe).x), exclusive(task.cohort))
         if self.is_source(task): save_body(done.net, folder / "weights" / f"{name}.safetensors", self.card(task, piece, done))
-        if task is t.target: self.ask_again(task, piece, done.net, seen, folder, name)
+        if task is t.target and piece.split.repeat == 0: self.ask_again(task, piece, done.net, seen, folder, name)
         size = min(recipe.batch_size, len(sp.train))
         self.store(task, piece, p, index, folder, name, dict(
             updates=done.updates, epochs=done.updates / (len(sp.train) // size), cap=recipe.max_updates // recipe.check_every * recipe.check_every, lr=done.lr, stopped=done.stopped, best_loss=done.best_loss,
@@ -292,7 +295,7 @@ class Runner:
 
     def collect_stressed(self, task, plan):
         folder = self.folder(task)
-        frames = [load_predictions(folder / f"{p.name}~{label.replace(' ', '_')}.parquet", check=False) for label, _ in task.stress for p in plan if p.net]
+        frames = [load_predictions(folder / f"{p.name}~{label.replace(' ', '_')}.parquet", check=False) for label, _ in task.stress for p in plan if p.net and p.split.repeat == 0]
         return validate_predictions(pd.concat(frames, ignore_index=True)) if frames else pd.DataFrame()
 
     def info(self, task, name): return json.loads((self.folder(task) / f"{name}.json").read_text())

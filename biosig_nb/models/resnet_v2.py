@@ -95,11 +95,13 @@ class Body(nn.Module):
         bottleneck: bool,        # blocks of ResNet-50
         preactivation: bool,     # blocks of He et al. 2016
         masked: bool,            # one more input channel, the mask
+        n_fft: int = 256,        # samples a window of the spectrogram
+        hop: int = 32,           # samples between two of them
     ):
         super().__init__()
         self.n_channels, self.masked = n_channels, masked
         kernels = KERNELS if ndim == 1 else (3, 3, 3, 3)
-        self.front = Spectrogram() if ndim == 2 else nn.Identity()
+        self.front = Spectrogram(n_fft, hop) if ndim == 2 else nn.Identity()
         pool = (nn.MaxPool1d, nn.MaxPool2d)[ndim - 1](3, 2, 1)
         first = [] if preactivation else [_norm(ndim, WIDTHS[0]), nn.ReLU()]
         self.stem = nn.Sequential(_conv(ndim, n_channels, WIDTHS[0], 7, 2, ndim == 2), *first, pool)
@@ -130,12 +132,14 @@ class ResNet(nn.Module):
         bottleneck: bool = False,      # blocks of ResNet-50
         preactivation: bool = False,   # blocks of He et al. 2016
         masked: bool = False,          # the last input channel says where the signal is real
+        n_fft: int = 256,              # 2-D: samples a window of the spectrogram
+        hop: int = 32,                 # 2-D: samples between two of them
     ):
         super().__init__()
         if ndim not in (1, 2): raise ConfigError(f"ndim={ndim}: 1 (signal) or 2 (spectrogram)")
         if ndim == 2 and n_channels != 1: raise ConfigError(f"n_channels={n_channels}: the spectrogram is that of one channel")
         self.name = f"ResNet-{2 + sum(blocks) * (3 if bottleneck else 2)}, {ndim}-D" + ", pre-activation" * preactivation      # layers counted as usual
-        self.body = Body(tuple(blocks), n_channels, ndim, bottleneck, preactivation, masked)
+        self.body = Body(tuple(blocks), n_channels, ndim, bottleneck, preactivation, masked, n_fft, hop)
         self.head = nn.Linear(self.body.n_features, n_classes)
 
     def forward(self,
