@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['STOP_ON', 'LEARNING_RATES', 'Recipe', 'resolve_precision', 'Examples', 'epoch_order', 'batch_index', 'crop_batch',
-           'Stretch', 'chunk_size', 'Chunks', 'set_train_mode', 'Learner', 'Fit', 'fit_once', 'fit', 'predict']
+           'Stretch', 'chunk_size', 'Chunks', 'set_train_mode', 'Learner', 'Fit', 'device_count', 'fit_once', 'fit',
+           'predict']
 
 # %% ../../nbs/learn/30_fit.ipynb #04-30-fit
-import logging, math, sys, time, warnings
+import logging, math, os, pickle, socket, sys, tempfile, time, warnings
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -16,8 +17,10 @@ import numpy as np
 import pandas as pd
 import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.plugins.environments import LightningEnvironment
+from lightning.pytorch.strategies import DDPStrategy
 from sklearn.metrics import f1_score
-from torch import nn
+from torch import distributed, multiprocessing, nn
 from ..errors import ConfigError, DataError
 from .losses import example_losses
 
@@ -105,15 +108,16 @@ def crop_batch(
     length: int,          # samples of a crop
     seed: int,            # of the starts
     update: int,          # number of the update
+    share: slice = slice(None),      # which of the batch are wanted
 ) -> tuple:               # signals [batch, channel, length], labels, weights
     "A batch of random stretches; the starts hang on seed and update only."
-    x, y, w = data.batch(index)
-    if length >= x.shape[-1]: return x, y, w
-    lo, hi = data.real[index].T if data.real is not None else (torch.zeros(len(index)), torch.full((len(index),), float(x.shape[-1])))
-    first = torch.minimum(lo.float(), torch.tensor(float(x.shape[-1] - length))); last = torch.maximum(hi.float() - length, first)
+    n = data.x.shape[-1]
+    if length >= n: return data.batch(index[share])
+    lo, hi = data.real[index].T if data.real is not None else (torch.zeros(len(index)), torch.full((len(index),), float(n)))
+    first = torch.minimum(lo.float(), torch.tensor(float(n - length))); last = torch.maximum(hi.float() - length, first)
     at = first + torch.rand(len(index), generator=torch.Generator().manual_seed(seed * 1_000_003 + update)) * (last - first + 1)
-    at = torch.minimum(at.floor(), last).long()
-    return torch.stack([row[:, a:a + length] for row, a in zip(x, at.tolist())]), y, w
+    index, at = index[share], torch.minimum(at.floor(), last).long()[share]
+    return torch.stack([data.x[i, :, a:a + length] for i, a in zip(index.tolist(), at.tolist())]), data.y[index], data.w[index]
 
 # %% ../../nbs/learn/30_fit.ipynb #24-30-fit
 class Stretch:
@@ -122,13 +126,13 @@ class Stretch:
         data: Examples,       # training examples
         recipe: Recipe,       # gives batch size and stretch length
         seed: int,            # order of the batches
-    ): self.data, self.recipe, self.seed, self.number = data, recipe, seed, 0
+    ): self.data, self.recipe, self.seed, self.number, self.share = data, recipe, seed, 0, slice(None)
 
     def __len__(self): return self.recipe.check_every
     def __iter__(self):
         for update in range(self.number * len(self), (self.number + 1) * len(self)):
             index = batch_index(update, len(self.data), self.recipe.batch_size, self.seed)
-            yield crop_batch(self.data, index, self.recipe.crop, self.seed, update) if self.recipe.crop else self.data.batch(index)
+            yield crop_batch(self.data, index, self.recipe.crop, self.seed, update, self.share) if self.recipe.crop else self.data.batch(index[self.share])
 
 # %% ../../nbs/learn/30_fit.ipynb #25-30-fit
 def chunk_size(
@@ -182,17 +186,25 @@ class Learner(L.LightningModule):
 
     def on_train_epoch_start(self):
         self.trainer.train_dataloader.number = self.current_epoch
-        torch.manual_seed(self.seed * 1_000_003 + self.current_epoch)
+        torch.manual_seed(self.seed * 1_000_003 + self.current_epoch + (self.global_rank << 40))      # another dropout mask in each process
         set_train_mode(self.net)
+
+    def over_all(self, x: torch.Tensor) -> torch.Tensor:
+        "Sum of a tensor over the processes; with one process the tensor itself."
+        return x if self.trainer.world_size == 1 else self.trainer.strategy.reduce(x.to(self.device), reduce_op="sum")
 
     def training_step(self, batch, _):
         x, y, w = batch
         out = self.net(x).float()
-        loss = (example_losses(out, y) * w).sum() / w.sum()
-        if self.recipe.stop_on == "train_accuracy": self._right.append((out.detach().argmax(1) == y).float().mean())
+        mine, weight = (example_losses(out, y) * w).sum(), w.sum()
+        total, weight = self.over_all(torch.stack([mine.detach(), weight]))
+        loss = total / weight
+        if self.recipe.stop_on == "train_accuracy":
+            right = (out.detach().argmax(1) == y).float()
+            self._right.append(right.mean() if self.trainer.world_size == 1 else torch.div(*self.over_all(torch.stack([right.sum(), torch.ones_like(right).sum()]))))
         if not torch.isfinite(loss): raise DataError(f"the training loss became {loss.item()} at update {self.global_step} (learning rate {self.lr:g}); try a smaller one")
-        self._train.append(loss.detach())
-        return loss
+        self._train.append(loss)
+        return mine / weight * self.trainer.world_size
 
     def on_validation_epoch_start(self): self._sums, self._said = [0., 0.], []
     def validation_step(self, batch, _):
@@ -205,19 +217,21 @@ class Learner(L.LightningModule):
         "What a look is judged by, lower is better."
         if self.recipe.stop_on == "validation_loss": return loss
         if self.recipe.stop_on == "train_accuracy": return -torch.stack(self._right).mean().item() if self._right else 0.
-        truth, said = torch.cat(self._said, dim=1).numpy()
+        said = [torch.cat(self._said, dim=1)] * self.trainer.world_size
+        if len(said) > 1: distributed.all_gather_object(said, said[0])
+        truth, said = torch.cat(said, dim=1).numpy()
         return -float(f1_score(truth, said, average="macro", zero_division=0))
 
     def on_validation_epoch_end(self):
-        loss = self._sums[0] / self._sums[1]
+        total, weight = self.over_all(torch.tensor(self._sums, dtype=torch.float64)).tolist()
+        loss = total / weight
         score = self.score(loss); self._right = []
         self.log("score", torch.tensor(score, dtype=torch.float64))
         self.history.append((self.global_step, torch.stack(self._train).mean().item() if self._train else float("nan"), loss)); self._train = []
         if score < self.best_score: self.best_score, self.best_loss, self.best = score, loss, {k: v.detach().cpu().clone() for k, v in self.net.state_dict().items()}
 
     def on_save_checkpoint(self, checkpoint): checkpoint["learner"] = {"history": self.history, "best": self.best, "best_loss": self.best_loss, "best_score": self.best_score}
-    def on_load_checkpoint(self, checkpoint):
-        for k, v in checkpoint["learner"].items(): setattr(self, k, v)
+    def on_load_checkpoint(self, checkpoint): vars(self).update(checkpoint["learner"])
 
 # %% ../../nbs/learn/30_fit.ipynb #33-30-fit
 @dataclass
@@ -234,6 +248,81 @@ class Fit:
     best_score: float = float("nan")     # of the recipe's `stop_on` at the best look; lower is better
 
 # %% ../../nbs/learn/30_fit.ipynb #35-30-fit
+def run_trainer(
+    learner: Learner,             # network, recipe and budget
+    batches: Stretch,             # training side
+    chunks: Chunks,               # validation side
+    folder: str | Path | None,    # where a checkpoint is kept; None: nowhere
+    **where,                      # Lightning's devices and strategy; default: one device
+) -> tuple:                       # updates made, "patience" or "cap"
+    "Run Lightning's loop; the learner remembers the rest."
+    recipe, bar = learner.recipe, sys.stdout.isatty()
+    stop = EarlyStopping("score", patience=recipe.patience, check_on_train_epoch_end=False)
+    keep = [ModelCheckpoint(folder, filename="last", every_n_epochs=1, save_on_train_epoch_end=True, save_top_k=1, enable_version_counter=False)] if folder else []
+    with torch.random.fork_rng(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trainer = L.Trainer(max_steps=learner.budget, max_epochs=-1, precision=resolve_precision(recipe.precision), logger=False, callbacks=[stop, *keep], enable_progress_bar=bar,
+                            enable_model_summary=False, enable_checkpointing=bool(folder), num_sanity_val_steps=0, deterministic=True, **(where or dict(accelerator="auto", devices=1)))
+        last = Path(folder) / "last.ckpt" if folder else None
+        trainer.fit(learner, batches, chunks, ckpt_path=last if last and last.exists() else None, weights_only=True)
+    return trainer.global_step, "patience" if stop.stopped_epoch or stop.wait_count >= recipe.patience else "cap"
+
+# %% ../../nbs/learn/30_fit.ipynb #37-30-fit
+def device_count(
+    devices: int | str | None = None,      # how many, or "auto" for all GPUs; None: BIOSIG_DEVICES from the environment, else 1
+) -> int:                                  # at least 1
+    "On how many devices a network is trained; without a GPU, in how many processes. Raises `ConfigError` for what is no number, or more than there are."
+    said, gpus = str(os.environ.get("BIOSIG_DEVICES") or 1 if devices is None else devices), torch.cuda.device_count()
+    if said == "auto": return max(1, gpus)
+    if not said.isdecimal() or int(said) < 1: raise ConfigError(f"devices='{said}': a number from 1, or 'auto' for all GPUs (argument, or BIOSIG_DEVICES in the environment)")
+    if 0 < gpus < int(said): raise ConfigError(f"devices={said}: this machine has {gpus} GPU{'s' * (gpus > 1)}")
+    return int(said)
+
+# %% ../../nbs/learn/30_fit.ipynb #40-30-fit
+def train_share(
+    rank: int,                    # number of this process
+    world: int,                   # of how many
+    port: int,                    # where they meet
+    tmp: str,                     # folder of the files between them and the caller
+) -> None:
+    "What each process does: its share of every batch and of the validation side. The first one writes what came out, an error is written for the caller."
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), NODE_RANK="0", LOCAL_RANK=str(rank))
+    tmp, gpu, share = Path(tmp), torch.cuda.is_available(), slice(rank, None, world)
+    try:
+        learner, batches, chunks, folder = torch.load(tmp / "task", mmap=True, weights_only=False)
+        v, batches.share = chunks.data, share
+        where = dict(accelerator="gpu" if gpu else "cpu", devices=world, strategy=DDPStrategy(broadcast_buffers=False), sync_batchnorm=gpu, plugins=[LightningEnvironment()])
+        ended = run_trainer(learner, batches, Chunks(Examples(v.x[share], v.y[share], v.w[share])), folder, **where)
+        learner.on_save_checkpoint(found := {})
+        if rank == 0: torch.save((found, ended), tmp / "done")
+    except Exception as e:
+        (tmp / f"error {rank}").write_bytes(pickle.dumps(e))
+        raise
+
+# %% ../../nbs/learn/30_fit.ipynb #41-30-fit
+def train_shared(
+    task: tuple,                  # what `run_trainer` takes; the learner gets the history and the best weights
+    world: int,                   # processes
+) -> tuple:                       # updates made, "patience" or "cap"
+    "`run_trainer` in several processes; raises what the first of them to fail raised, `ConfigError` for batch normalisation without GPUs."
+    learner = task[0]; set_train_mode(learner.net)
+    if not torch.cuda.is_available() and any(isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training for m in learner.net.modules()):
+        raise ConfigError(f"devices={world}: batch normalisation over several processes needs GPUs; use one device")
+    with tempfile.TemporaryDirectory() as tmp, socket.socket() as s:
+        torch.save(task, Path(tmp) / "task")
+        s.bind(("127.0.0.1", 0)); port = s.getsockname()[1]; s.close()
+        processes = multiprocessing.spawn(train_share, (world, port, tmp), nprocs=world, join=False, daemon=True)
+        try:
+            while not processes.join(grace_period=20): pass                  # one failed: the others are ended, those that wait on it by force
+        except (multiprocessing.ProcessRaisedException, multiprocessing.ProcessExitedException) as e:
+            failed = sorted(Path(tmp).glob("error *"), key=lambda p: p.stat().st_mtime_ns)
+            if failed: raise pickle.loads(failed[0].read_bytes()) from e
+            raise
+        found, ended = torch.load(Path(tmp) / "done", weights_only=True)
+    learner.on_load_checkpoint(found)
+    return ended
+
+# %% ../../nbs/learn/30_fit.ipynb #43-30-fit
 def fit_once(
     net: nn.Module,               # network; trained in place
     train: Examples,              # examples to fit on
@@ -243,25 +332,19 @@ def fit_once(
     seed: int = 0,                # order of batches and dropout
     budget: int | None = None,    # updates at most, rounded down to whole stretches; None: the recipe's
     folder: str | Path | None = None,      # where a checkpoint is kept for resuming; None: nowhere
+    devices: int | str | None = None,      # see `device_count`; never more than examples in a batch or to stop on
 ) -> Fit:                         # with the best weights loaded
     "Train until patience or the cap; raises `DataError` when the loss is no longer finite."
     t0 = time.monotonic()
     budget = max(1, (budget or recipe.max_updates) // recipe.check_every) * recipe.check_every       # whole stretches only
-    learner = Learner(net, recipe, lr, seed, budget)
-    stop = EarlyStopping("score", patience=recipe.patience, check_on_train_epoch_end=False)
-    keep = [ModelCheckpoint(folder, filename="last", every_n_epochs=1, save_on_train_epoch_end=True, save_top_k=1, enable_version_counter=False)] if folder else []
-    bar = sys.stdout.isatty()
-    with torch.random.fork_rng(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        trainer = L.Trainer(max_steps=budget, max_epochs=-1, accelerator="auto", devices=1, precision=resolve_precision(recipe.precision), logger=False, callbacks=[stop, *keep],
-                            enable_progress_bar=bar, enable_model_summary=False, enable_checkpointing=bool(folder), num_sanity_val_steps=0, deterministic=True)
-        last = Path(folder) / "last.ckpt" if folder else None
-        trainer.fit(learner, Stretch(train, recipe, seed), Chunks(validation), ckpt_path=last if last and last.exists() else None, weights_only=True)
+    learner, world = Learner(net, recipe, lr, seed, budget), min(device_count(devices), recipe.batch_size, len(train), len(validation))
+    task = learner, Stretch(train, recipe, seed), Chunks(validation), folder
+    updates, stopped = run_trainer(*task) if world == 1 else train_shared(task, world)
     net.load_state_dict(learner.best)
     history = pd.DataFrame(learner.history, columns=["update", "train_loss", "validation_loss"])
-    return Fit(net.cpu(), history, lr, trainer.global_step, "patience" if stop.stopped_epoch or stop.wait_count >= recipe.patience else "cap", learner.best_loss, time.monotonic() - t0, best_score=learner.best_score)
+    return Fit(net.cpu(), history, lr, updates, stopped, learner.best_loss, time.monotonic() - t0, best_score=learner.best_score)
 
-# %% ../../nbs/learn/30_fit.ipynb #44-30-fit
+# %% ../../nbs/learn/30_fit.ipynb #52-30-fit
 def fit(
     make: "callable",             # () -> a fresh network, the same one at each call
     train: Examples,              # examples to fit on
@@ -269,16 +352,17 @@ def fit(
     recipe: Recipe,               # budget, learning rates, stopping rule
     seed: int = 0,                # order of batches and dropout
     folder: str | Path | None = None,      # where a checkpoint is kept for resuming
+    devices: int | str | None = None,      # see `device_count`
 ) -> Fit:                         # the network trained with the best of the recipe's learning rates
     "Try each learning rate for `trial_share` of the budget, then train with the one that scored best on the validation side."
     t0, tried = time.monotonic(), {}
     if len(recipe.lrs) > 1:
         budget = max(recipe.check_every, int(recipe.trial_share * recipe.max_updates))
-        tried = {lr: fit_once(make(), train, validation, recipe, lr, seed, budget).best_score for lr in recipe.lrs}
-    done = fit_once(make(), train, validation, recipe, min(tried, key=tried.get, default=recipe.lrs[0]), seed, folder=folder)
+        tried = {lr: fit_once(make(), train, validation, recipe, lr, seed, budget, devices=devices).best_score for lr in recipe.lrs}
+    done = fit_once(make(), train, validation, recipe, min(tried, key=tried.get, default=recipe.lrs[0]), seed, folder=folder, devices=devices)
     return replace(done, tried=tried, seconds=time.monotonic() - t0)
 
-# %% ../../nbs/learn/30_fit.ipynb #48-30-fit
+# %% ../../nbs/learn/30_fit.ipynb #56-30-fit
 @torch.inference_mode()
 def predict(
     net: nn.Module,               # trained network
