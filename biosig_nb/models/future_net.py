@@ -46,8 +46,8 @@ def body_shape(
     body = getattr(inner, "body", None)
     if not isinstance(body, nn.Module): raise ConfigError(f"FutureNet: {type(inner).__name__} has no `body`; networks here are head(body(x))")
     say = lambda name, default: getattr(body, name, getattr(inner, name, default))
-    if not say("n_features", 0): raise ConfigError(f"FutureNet: the body of {type(inner).__name__} does not say how many features it gives; set `body.n_features`")
-    return say("n_features", 0), say("n_channels", 1)
+    if width := say("n_features", 0): return width, say("n_channels", 1)
+    raise ConfigError(f"FutureNet: the body of {type(inner).__name__} does not say how many features it gives; set `body.n_features`")
 
 # %% ../../nbs/models/25_future_net.ipynb #10-25-future-net
 class FutureNet(nn.Module):
@@ -84,5 +84,6 @@ class FutureNet(nn.Module):
         x: torch.Tensor,               # context, then candidates [batch, context + n_candidates, time]
     ) -> torch.Tensor:                 # logits [batch, n_candidates]
         if x.ndim != 3 or x.shape[1] != self.context + self.n_candidates:
-            raise DataError(f"FutureNet: input has shape {tuple(x.shape)}, expected [batch, {self.context} frames of context + {self.n_candidates} candidates, time]")
+            wanted = f"{self.context} frames of context + {self.n_candidates} candidates"
+            raise DataError(f"FutureNet: input has shape {tuple(x.shape)}, expected [batch, {wanted}, time]")
         return self.head(self.features(x))
