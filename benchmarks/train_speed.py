@@ -17,7 +17,8 @@ for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"): os.environ.setdefault(name, 
 import argparse, itertools, statistics, tempfile, time
 import torch
 from biosig_nb.learn import fit as module
-from biosig_nb.learn.fit import Examples, Recipe, fit_once, resolve_precision, set_train_mode
+from biosig_nb.learn.fit import fit_once, set_train_mode
+from biosig_nb.learn.recipe import Examples, Recipe, resolve_precision
 from biosig_nb.learn.losses import example_losses
 from biosig_nb.models.resnet_v2 import ResNet18
 

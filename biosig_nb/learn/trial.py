@@ -9,7 +9,7 @@ __all__ = ['CONTROL_ARMS', 'Task', 'examples', 'exclusive', 'shuffle_labels', 'P
 # %% ../../nbs/learn/50_trial.ipynb #03-50-trial
 import hashlib, json, os, re, shutil, sys, time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
 import numpy as np
@@ -20,14 +20,22 @@ from ..data.cohort import Cohort
 from ..errors import BiosigError, ConfigError, nearest
 from ..evaluate.predictions import load_predictions, make_predictions, save_predictions, validate_predictions
 from .adapt import adapt, build
-from .fit import Examples, Recipe, fit, predict
+from .fit import fit, predict
 from .losses import group_weights, probabilities
 from .opponents import Rival
+from .recipe import Examples, Recipe
 from .splits import Split, check_apart, describe_splits
 from .weights import load_body, save_body
 from ..models.counting import count_parameters
 
 # %% ../../nbs/learn/50_trial.ipynb #05-50-trial
+def told(
+    recipe: Recipe,               # how a network is trained
+) -> dict:                        # what of it differs from the default
+    "A recipe in short."
+    return {f.name: getattr(recipe, f.name) for f in fields(recipe) if getattr(recipe, f.name) != f.default}
+
+# %% ../../nbs/learn/50_trial.ipynb #06-50-trial
 @dataclass(frozen=True)
 class Task:
     "A cohort with its splits and the recipe it is learned by."
@@ -41,11 +49,11 @@ class Task:
 
     def fingerprint(self) -> str:      # 12 hex digits
         "Changes with the data, the labels, the splits or the recipe."
-        parts = [self.name, self.cohort.source.get("fingerprint", ""), str(self.cohort.signals.shape), describe_splits(list(self.splits))["hash"], json.dumps(asdict(self.recipe), sort_keys=True), getattr(self.prepare, "__name__", ""), *(name for name, _ in self.stress), *([self.around.__name__] if self.around else [])]
+        parts = [self.name, self.cohort.source.get("fingerprint", ""), str(self.cohort.signals.shape), describe_splits(list(self.splits))["hash"], json.dumps(told(self.recipe), sort_keys=True), getattr(self.prepare, "__name__", ""), *(name for name, _ in self.stress), *([self.around.__name__] if self.around else [])]
         h = hashlib.sha256("|".join(parts).encode()); h.update(np.ascontiguousarray(self.cohort.labels).tobytes())
         return h.hexdigest()[:12]
 
-# %% ../../nbs/learn/50_trial.ipynb #07-50-trial
+# %% ../../nbs/learn/50_trial.ipynb #08-50-trial
 def examples(
     cohort: Cohort,               # the cohort
     index: np.ndarray,            # which of its examples
@@ -58,14 +66,14 @@ def examples(
     real = None if cohort.mask is None else torch.as_tensor(np.stack([cohort.mask[index].argmax(1), cohort.mask.shape[1] - cohort.mask[index][:, ::-1].argmax(1)], axis=1))
     return Examples(torch.as_tensor(np.asarray(cohort.signals[index], np.float32)), y, torch.as_tensor(w), real)
 
-# %% ../../nbs/learn/50_trial.ipynb #08-50-trial
+# %% ../../nbs/learn/50_trial.ipynb #09-50-trial
 def exclusive(
     cohort: Cohort,               # the cohort
 ) -> bool:                        # True: class indices with one name per class; False: yes / no labels
     "Whether a cohort's classes exclude each other (softmax) or are labels of their own (sigmoids)."
     return cohort.labels.ndim == 1 and len(cohort.label_names) > 1
 
-# %% ../../nbs/learn/50_trial.ipynb #10-50-trial
+# %% ../../nbs/learn/50_trial.ipynb #11-50-trial
 CONTROL_ARMS = ("random frozen", "shuffled source")
 
 
@@ -79,7 +87,7 @@ def shuffle_labels(
     for side in (split.train, split.validation): y[side] = y[rng.permutation(side)]
     return replace(cohort, labels=y)
 
-# %% ../../nbs/learn/50_trial.ipynb #13-50-trial
+# %% ../../nbs/learn/50_trial.ipynb #14-50-trial
 @dataclass(frozen=True)
 class Piece:
     "One training: an arm (or a rival) on one fold."
@@ -96,11 +104,11 @@ class Piece:
     @property
     def start(self): return self.seed * 10_007 + self.split.repeat * 101 + self.split.fold      # the same for all arms: same head, same batches
 
-# %% ../../nbs/learn/50_trial.ipynb #14-50-trial
+# %% ../../nbs/learn/50_trial.ipynb #15-50-trial
 class TrialError(BiosigError):
     "Some pieces of a trial failed; the message names them, the others are on disk."
 
-# %% ../../nbs/learn/50_trial.ipynb #15-50-trial
+# %% ../../nbs/learn/50_trial.ipynb #16-50-trial
 @dataclass(frozen=True)
 class TrialResult:
     "What a trial leaves behind."
@@ -111,7 +119,7 @@ class TrialResult:
     budget_limited: bool                 # the baseline was still improving at twice the cap
     stressed: pd.DataFrame = field(default_factory=pd.DataFrame)     # test side under the target's `stress`, same schema, target "NAME (stress)"
 
-# %% ../../nbs/learn/50_trial.ipynb #17-50-trial
+# %% ../../nbs/learn/50_trial.ipynb #18-50-trial
 @dataclass(frozen=True)
 class TransferTrial:
     "Source task + target task + network + arms + rivals -> Predictions."
@@ -158,7 +166,7 @@ class TransferTrial:
         "Train what is not yet on disk, and collect everything."
         return Runner(self, Path(work)).run()
 
-# %% ../../nbs/learn/50_trial.ipynb #19-50-trial
+# %% ../../nbs/learn/50_trial.ipynb #20-50-trial
 class Runner:
     "Does the pieces of one trial, once each."
     def __init__(self,
@@ -312,7 +320,7 @@ class Runner:
         tmp.write_text(json.dumps({"protocol": self.trial.protocol, "done": self.done, "total": self.total, "now": now})); os.replace(tmp, self.work / "progress.json")
         if sys.stdout.isatty(): print(f"\r{self.done}/{self.total} {now:<70.70}", end="" if self.done < self.total else "\n", flush=True)
 
-# %% ../../nbs/learn/50_trial.ipynb #20-50-trial
+# %% ../../nbs/learn/50_trial.ipynb #21-50-trial
 def tables(
     infos: list,                  # the json of each piece
 ) -> tuple[pd.DataFrame, pd.DataFrame]:      # (pieces, history)
@@ -324,7 +332,7 @@ def tables(
     long = pd.concat(history, ignore_index=True).rename(columns={"train_loss": "train", "validation_loss": "validation"})
     return pieces, long.melt([*keys, "update"], ["train", "validation"], "part", "loss")
 
-# %% ../../nbs/learn/50_trial.ipynb #21-50-trial
+# %% ../../nbs/learn/50_trial.ipynb #22-50-trial
 def budget_table(
     pieces: pd.DataFrame,         # TrialResult.pieces
 ) -> pd.DataFrame:                # one row a task and arm

@@ -19,7 +19,7 @@ from ..data.ctg_cohorts import LabelRule
 from ..data.simulate_ctg import simulate_ctu_uhb, simulate_hospital
 from ..errors import ConfigError
 from ..learn.controls import metadata_rival
-from ..learn.fit import LEARNING_RATES, Recipe
+from ..learn.recipe import LEARNING_RATES, Recipe
 from ..learn.opponents import Rival, features_rival, minirocket_rival
 from ..learn.splits import Split, grouped_kfold, holdout
 from ..learn.trial import Task, TransferTrial

@@ -25,7 +25,7 @@ from ..data.simulate_cinc import simulate_cinc
 from ..data.simulate_holter import simulate_holter
 from ..errors import ConfigError
 from ..learn.controls import metadata_rival
-from ..learn.fit import LEARNING_RATES, Recipe
+from ..learn.recipe import LEARNING_RATES, Recipe
 from ..learn.opponents import features_rival, minirocket_rival
 from ..learn.splits import Split, holdout
 from ..learn.trial import Task, TransferTrial

@@ -15,7 +15,7 @@ from ..data.cohort import Cohort
 from ..data.simulate_mitdb import simulate_mitdb
 from ..data.simulate_ptbdb import simulate_ptbdb
 from ..learn.controls import metadata_rival, missingness_rival, position_rival
-from ..learn.fit import LEARNING_RATES, Recipe
+from ..learn.recipe import LEARNING_RATES, Recipe
 from ..learn.opponents import features_rival, minirocket_rival
 from ..learn.splits import Split, fixed_split, grouped_kfold, holdout, one_fold
 from ..learn.trial import Task, TransferTrial

@@ -12,7 +12,7 @@ from biosig_nb.evaluate.controls import control_table, permutation_row, readable
 from biosig_nb.evaluate.predictions import validate_predictions
 from biosig_nb.evaluate.tables import table_html
 from biosig_nb.learn.controls import metadata_rival, missingness_rival, permute_labels, permuted_predictions, position_rival
-from biosig_nb.learn.fit import Recipe
+from biosig_nb.learn.recipe import Recipe
 from biosig_nb.learn.opponents import features_rival, minirocket_rival
 from biosig_nb.learn.splits import Split, grouped_kfold, holdout
 from biosig_nb.learn.trial import CONTROL_ARMS, Piece, Rival, Runner, Task, TransferTrial, TrialResult, budget_table

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 from biosig_nb.errors import ConfigError, DataError
-from biosig_nb.learn.fit import Examples, Recipe, fit_once
+from biosig_nb.learn.fit import fit_once
+from biosig_nb.learn.recipe import Examples, Recipe
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="two processes on a CPU are tested where there is no GPU")
 RECIPE = Recipe(max_updates=40, batch_size=15, check_every=10, patience=3, warmup=2)      # 15: shares of 8 and 7

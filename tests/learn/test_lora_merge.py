@@ -4,7 +4,8 @@ import torch
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 from biosig_nb.learn.adapt import adapt, build, merge_lora
-from biosig_nb.learn.fit import Examples, Recipe, fit_once
+from biosig_nb.learn.fit import fit_once
+from biosig_nb.learn.recipe import Examples, Recipe
 from biosig_nb.models.beat_nets import BeatCNN
 from biosig_nb.models.cnn_lstm import CNNLSTM
 

@@ -9,7 +9,8 @@ from torch import nn
 from biosig_nb.data.cohort import Cohort
 from biosig_nb.errors import ConfigError, DataError
 from biosig_nb.learn.adapt import ARMS, adapt, build
-from biosig_nb.learn.fit import Examples, Recipe, fit_once, predict
+from biosig_nb.learn.fit import fit_once, predict
+from biosig_nb.learn.recipe import Examples, Recipe
 from biosig_nb.learn.splits import Split
 from biosig_nb.learn.trial import Task, TransferTrial
 from biosig_nb.learn.weights import load_body, put_body, save_body
