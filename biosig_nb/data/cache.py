@@ -23,10 +23,11 @@ GAINS = (1000., 200., 2000., 4880., 100., 400., 1.)        # ADC units a unit th
 def to_counts(
     x: np.ndarray,          # signals [n, channel, ...] float32
     gains: tuple = GAINS,   # gains to try, in this order
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:      # (whole numbers [n, channel, ...] int16, gain [n, channel] float32, True where nothing was lost [n, channel])
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:      # (whole numbers [n, channel, ...] int16, gain [n, channel], True where nothing was lost [n, channel])
     "Signals as 16-bit numbers, exactly where one of the gains allows it; raises `DataError` for NaN or infinity."
     x = np.asarray(x, np.float32); last = tuple(range(2, x.ndim)); top = np.abs(x).max(axis=last)
-    if not np.isfinite(top).all(): raise DataError(f"example {int(np.argmin(np.isfinite(top).all(axis=1)))} of those to be kept holds NaN or infinity; mask or leave out the gaps first")
+    if not (whole := np.isfinite(top).all(axis=1)).all():
+        raise DataError(f"example {int(whole.argmin())} of those to be kept holds NaN or infinity; mask or leave out the gaps first")
     gain, exact = (TOP / np.maximum(top, np.float32(1e-30))).astype(np.float32), top == 0
     gain[exact] = 1; wide = lambda v: v.reshape(v.shape + (1,) * len(last))
     for g in map(np.float32, gains):
@@ -79,8 +80,10 @@ def write_cohort(
     try:
         cohort.table.assign(_group=np.asarray(cohort.groups).astype(str)).to_parquet(folder / "table.parquet")
         if cohort.flow is not None: cohort.flow.to_parquet(folder / "flow.parquet")
-        meta = json.loads(json.dumps({"format": FORMAT, "key": key, **{k: getattr(cohort, k) for k in _META}, "largest_error": error, "exact_share": float(np.concatenate(exact).mean())}, default=_plain))
-    except (TypeError, ValueError, OverflowError) as e: raise ConfigError(f"this cohort or its key cannot be kept: {' '.join(str(e).split())[:160]}; use numbers, text and lists of them") from e
+        cost = {"largest_error": error, "exact_share": float(np.concatenate(exact).mean())}
+        meta = json.loads(json.dumps({"format": FORMAT, "key": key, **{k: getattr(cohort, k) for k in _META}, **cost}, default=_plain))
+    except (TypeError, ValueError, OverflowError) as e:
+        raise ConfigError(f"this cohort or its key cannot be kept: {' '.join(str(e).split())[:160]}; use numbers, text and lists of them") from e
     meta["files"] = {p.name: [p.stat().st_size, _checksum(p)] for p in sorted(folder.iterdir())}
     (folder / "meta.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
 
@@ -118,7 +121,8 @@ def open_cohort(
     table = pd.read_parquet(folder / "table.parquet"); groups = table.pop("_group").to_numpy(str)
     flow = pd.read_parquet(folder / "flow.parquet") if "flow.parquet" in meta["files"] else None
     source = {**meta["source"], "kept": {k: meta[k] for k in ("largest_error", "exact_share")}}
-    return Cohort(Kept(load("signals.npy", "r"), load("gain.npy")), load("labels.npy"), groups, table, meta["fs"], tuple(meta["channels"]), tuple(meta["label_names"]), source, load("mask.npy", "r"), flow)
+    signals, channels, names = Kept(load("signals.npy", "r"), load("gain.npy")), tuple(meta["channels"]), tuple(meta["label_names"])
+    return Cohort(signals, load("labels.npy"), groups, table, meta["fs"], channels, names, source, load("mask.npy", "r"), flow)
 
 # %% ../../nbs/data/15_cache.ipynb #18-15-cache
 def _as_json(key: dict) -> dict:
@@ -149,4 +153,5 @@ def cached(
             new.rename(place)
             for old in folder.glob(f"{name}.*-*"): shutil.rmtree(old, ignore_errors=True)
             return open_cohort(place, key, verify=False)
-    except Timeout as e: raise DataError(f"another process has been building the kept cohort {name} for {patience:g} s; wait for it, or remove {name}.lock if none is") from e
+    except Timeout as e:
+        raise DataError(f"another process has been building the kept cohort {name} for {patience:g} s; wait for it, or remove {name}.lock if none is") from e

@@ -17,7 +17,7 @@ from ..errors import ConfigError, DataError, nearest
 PARTS = ("published", "same", "merge", "normal", "further")
 
 
-def load_label_map() -> pd.DataFrame:     # index snomed (text); abbreviation, scp ("" where it has none of its own), merge (group or ""), part (one of PARTS), note
+def load_label_map() -> pd.DataFrame:     # index snomed (text); abbreviation, scp ("": none of its own), merge (group or ""), part (one of PARTS), note
     "The package's table of codes; raises `DataError` where a code stands twice or a part is unknown."
     with (files("biosig_nb.data") / "g12ec_labels.csv").open(encoding="utf-8") as f: t = pd.read_csv(f, dtype=str, keep_default_na=False)
     if t.snomed.duplicated().any(): raise DataError(f"g12ec_labels.csv: code {t.snomed[t.snomed.duplicated()].iloc[0]} stands twice")
@@ -79,5 +79,7 @@ def keep_labels(
     Y = cohort.labels[:, [have.index(k) for k in names]]; n = Y.sum(axis=0, dtype=int); keep = n >= min_positives
     if not keep.any(): raise ConfigError(f"min_positives={min_positives}: no label has as many; the largest has {max(n, default=0)}")
     rare = ", ".join(f"{k} {c}" for k, c in zip(names, n) if c < min_positives); flow = cohort.flow
-    if rare and flow is not None: flow = pd.concat([flow, pd.DataFrame([("records", len(cohort), 0, f"labels with fewer than {min_positives} positives left out: {rare}; their recordings stay")], columns=flow.columns)], ignore_index=True)
+    if rare and flow is not None:
+        why = f"labels with fewer than {min_positives} positives left out: {rare}; their recordings stay"
+        flow = pd.concat([flow, pd.DataFrame([("records", len(cohort), 0, why)], columns=flow.columns)], ignore_index=True)
     return replace(cohort, labels=Y[:, keep], label_names=tuple(k for k, ok in zip(names, keep) if ok), flow=flow)
