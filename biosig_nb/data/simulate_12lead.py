@@ -239,8 +239,9 @@ def _electrodes(rng, place: Site, n: int) -> np.ndarray:
     slow = np.arange(0, SECONDS + .1, .1); t = np.arange(n) / FS
     f, phase, size = rng.uniform(.05, .4, (9, 3, 1)), rng.uniform(0, 6.28, (9, 3, 1)), rng.uniform(.3, 1, (9, 3, 1))
     wander = place.wander * (size * np.sin(2 * np.pi * f * slow + phase)).sum(axis=1)
-    v = place.noise * rng.standard_normal((9, n), dtype=np.float32) + np.stack([np.interp(t, slow, w) for w in wander])
-    v += place.hum * rng.uniform(.2, 1.8, (9, 1)) * np.sin(2 * np.pi * place.mains * t + rng.uniform(0, 6.28))
+    v = place.noise * rng.standard_normal((9, n), dtype=np.float32) + np.stack([np.interp(t, slow, u) for u in wander])
+    phase, w = rng.uniform(0, 6.28, 9), 2 * np.pi * place.mains * t
+    v += place.hum * rng.uniform(.2, 1.8, (9, 1)) * (np.c_[np.cos(phase), np.sin(phase)] @ np.stack([np.sin(w), np.cos(w)]))
     ra, la, ll = v[:3]; return np.stack([la - ra, ll - ra, *(v[3:] - (ra + la + ll) / 3)])
 
 # %% ../../nbs/data/46_simulate_12lead.ipynb #32-46-simulate-12lead

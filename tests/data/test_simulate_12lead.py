@@ -74,3 +74,15 @@ def test_domain_shift_filters_and_wanders(tmp_path):
     high, slow = (f > 80) & (f < 150), (f > .05) & (f < .45)
     assert far[high].sum() < .5 * near[high].sum()                              # the recorder's filter
     assert far[slow].sum() > 1.5 * near[slow].sum()                             # electrodes that wander
+
+
+def test_georgia_is_read_by_the_reader_of_the_real_records(tmp_path):
+    from biosig_nb.data.challenge import challenge_records
+    folder = simulate_georgia(tmp_path, n_records=60)
+    apart, merged = (challenge_records(folder, merge=k) for k in (False, True))
+    assert apart.source["simulated"] and apart.signals.shape == (60, 12, 1000) and einthoven_error(apart.signals).max() < 1e-3
+    named = lambda cohort, code: cohort.labels[:, cohort.label_names.index(code)]
+    said = [set(next(c for c in read_record(folder, f"training/georgia/g1/E{i:05d}").comments if c.startswith("Dx"))[4:].split(",")) for i in range(1, 61)]
+    for code in ("LVH", "NDT", "LNGQT", "1AVB"): assert named(apart, code).tolist() == [int(STATEMENTS[code].snomed in s) for s in said], code
+    assert named(merged, "CRBBB").tolist() == [int(bool({STATEMENTS["CRBBB"].snomed, COMPLETE[0]} & s)) for s in said]
+    assert named(apart, "CRBBB").sum() < named(merged, "CRBBB").sum()
