@@ -85,7 +85,7 @@ def layer_groups(
     "Parameters in three groups, for learning rates of their own; raises `ConfigError` for a pattern or group that is empty."
     named = dict(net.body.named_parameters())
     for pattern in lower:
-        if not any(fnmatchcase(n, pattern) for n in named): raise ConfigError(f"no parameter of the body is called '{pattern}'; names begin like {next(iter(named))}")
+        if not any(fnmatchcase(n, pattern) for n in named): raise ConfigError(f"no parameter of the body is called '{pattern}'; names are like {next(iter(named))}")
     low = {n for n in named if any(fnmatchcase(n, pattern) for pattern in lower)}
     if not 0 < len(low) < len(named): raise ConfigError(f"{len(low)} of {len(named)} parameters of the body are in its lower part; both parts need some")
     return [[p for n, p in named.items() if n in low], [p for n, p in named.items() if n not in low], list(net.head.parameters())]
