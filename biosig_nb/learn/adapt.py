@@ -15,9 +15,10 @@ from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 from ..errors import ConfigError, nearest
+from .schedules import STAGES
 from ..models.counting import count_parameters
 
-ARMS = ("scratch", "frozen", "norm", "lora", "full")
+ARMS = ("scratch", "frozen", "norm", "lora", "full", "gradual")
 NORMS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm, nn.modules.instancenorm._InstanceNorm)
 
 # %% ../../nbs/learn/40_adapt.ipynb #05-40-adapt
@@ -39,7 +40,7 @@ def adapt(
     body_state: dict | None = None,       # state dict of the pre-trained body; unused by `scratch`
     seed: int = 0,                        # random start of what is new
     rank: int = 4,                        # LoRA's rank
-) -> nn.Module:                           # network whose `requires_grad` flags say what the arm may change
+) -> nn.Module:                           # network whose `requires_grad` flags say what the arm may change, and `stages` when
     "Start and freeze a network as the arm says; raises `ConfigError` for an unknown arm, a missing source, or `norm` without norm layers."
     if arm not in ARMS: raise ConfigError(f"unknown arm '{arm}'; {nearest(arm, ARMS)}")
     if arm != "scratch" and body_state is None: raise ConfigError(f"arm '{arm}' needs a pre-trained body; give a source task")
@@ -48,6 +49,7 @@ def adapt(
     if arm in ("frozen", "norm", "lora"): net.body.requires_grad_(False)
     if arm == "norm": thaw_norms(net)
     if arm == "lora": add_lora(net, rank, seed)
+    if arm == "gradual": net.stages = STAGES
     return net
 
 # %% ../../nbs/learn/40_adapt.ipynb #07-40-adapt

@@ -6,7 +6,7 @@
 __all__ = ['set_train_mode', 'Learner', 'Fit', 'device_count', 'fit_once', 'fit', 'predict']
 
 # %% ../../nbs/learn/30_fit.ipynb #04-30-fit
-import logging, math, os, pickle, socket, sys, tempfile, time, warnings
+import logging, os, pickle, socket, sys, tempfile, time, warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 import lightning as L
@@ -21,6 +21,8 @@ from torch import distributed, multiprocessing, nn
 from ..errors import ConfigError, DataError
 from .losses import example_losses
 from .recipe import Chunks, Examples, Recipe, Stretch, chunk_size, resolve_precision
+from .schedules import optimiser
+from .windows import look
 
 for _name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"): logging.getLogger(_name).setLevel(logging.ERROR)
 
@@ -50,10 +52,8 @@ class Learner(L.LightningModule):
         self._sums, self._train, self._right, self._said = [0., 0.], [], [], []
 
     def configure_optimizers(self):
-        opt = torch.optim.AdamW([p for p in self.net.parameters() if p.requires_grad], lr=self.lr, weight_decay=self.recipe.weight_decay)
-        warm = min(self.recipe.warmup, max(1, self.budget // 5))
-        cosine = lambda u: .5 * (1 + math.cos(math.pi * min(1, u / self.budget))) if self.recipe.schedule == "cosine" else 1.
-        return {"optimizer": opt, "lr_scheduler": {"scheduler": torch.optim.lr_scheduler.LambdaLR(opt, lambda u: min(1, (u + 1) / warm) * cosine(u)), "interval": "step"}}
+        opt, schedule = optimiser(self.net, self.recipe, self.lr, self.budget)
+        return {"optimizer": opt, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_train_epoch_start(self):
         self.trainer.train_dataloader.number = self.current_epoch
@@ -80,7 +80,7 @@ class Learner(L.LightningModule):
     def on_validation_epoch_start(self): self._sums, self._said = [0., 0.], []
     def validation_step(self, batch, _):
         x, y, w = batch
-        out = self.net(x).float()
+        out = look(self.net, x, self.recipe.crop, self.recipe.judge, y.ndim == 1)
         self._sums[0] += (example_losses(out, y) * w).sum().item(); self._sums[1] += w.sum().item()
         if self.recipe.stop_on == "validation_macro_f1": self._said.append(torch.stack([y, out.argmax(1)]).cpu())
 
@@ -239,7 +239,9 @@ def predict(
     net: nn.Module,               # trained network
     x: torch.Tensor,              # signals [n, channel, time]
     size: int | None = None,      # examples at a time; default: what fits
+    recipe: Recipe = Recipe(),    # says whether long examples are judged whole or in windows
+    exclusive: bool = False,      # classes exclude each other (matters for windows only)
 ) -> torch.Tensor:                # logits [n, output] float32
     "Logits in full precision, in eval mode."
     net.eval(); size = size or chunk_size(x)
-    return torch.cat([net(x[lo:lo + size]).float() for lo in range(0, len(x), size)])
+    return torch.cat([look(net, x[lo:lo + size], recipe.crop, recipe.judge, exclusive) for lo in range(0, len(x), size)])

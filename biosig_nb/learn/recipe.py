@@ -27,18 +27,19 @@ class Recipe:
     patience: int = 6                  # looks without a better validation loss before stopping
     weight_decay: float = 1e-2         # AdamW's
     warmup: int = 20                   # updates of linear warm-up
-    schedule: str = "constant"         # "constant", or "cosine" down to 0 at max_updates
+    schedule: str = "constant"         # "constant", "cosine" down to 0 at max_updates, or "one_cycle"
     precision: str = "32-true"         # lightning's names, or "auto": bf16-mixed where the processor has it
     balance: str = "none"              # "group": every patient has the same weight in the loss
     stop_on: str = "validation_loss"   # one of STOP_ON: what a look is judged by
     crop: int = 0                      # training sees a random stretch of so many samples of each example; 0: all of it
+    judge: str = "whole"               # how a longer example is judged: "whole", or windows of `crop` samples, "mean" or "max" of their probabilities
 
     def __post_init__(self):
         for name in ("max_updates", "batch_size", "check_every", "patience"):
             if getattr(self, name) < 1: raise ConfigError(f"recipe: {name}={getattr(self, name)}, must be at least 1")
         if not self.lrs or min(self.lrs) <= 0: raise ConfigError(f"recipe: lrs={self.lrs}, needs at least one positive learning rate")
         if self.crop < 0: raise ConfigError(f"recipe: crop={self.crop}, must be 0 or a number of samples")
-        for name, choices in {"stop_on": STOP_ON, "schedule": ("constant", "cosine"), "balance": ("none", "group"), "precision": ("32-true", "bf16-mixed", "auto")}.items():
+        for name, choices in {"stop_on": STOP_ON, "schedule": ("constant", "cosine", "one_cycle"), "judge": ("whole", "mean", "max"), "balance": ("none", "group"), "precision": ("32-true", "bf16-mixed", "auto")}.items():
             if getattr(self, name) not in choices: raise ConfigError(f"recipe: {name}='{getattr(self, name)}', choose from {', '.join(choices)}")
 
 # %% ../../nbs/learn/25_recipe.ipynb #08-25-recipe

@@ -240,7 +240,7 @@ class Runner:
         done = fit(make, examples(cohort, sp.train, recipe), examples(cohort, sp.validation, recipe), recipe, piece.start, checkpoints)
         unseen = self.is_source(task) and piece.role == "control"               # nobody asks what a net says that was taught nonsense
         index = sp.validation if unseen else np.concatenate([sp.validation, sp.test])
-        p = probabilities(predict(done.net, examples(seen, index, recipe).x), exclusive(task.cohort))
+        p = probabilities(predict(done.net, examples(seen, index, recipe).x, recipe=recipe, exclusive=exclusive(task.cohort)), exclusive(task.cohort))
         if self.is_source(task): save_body(done.net, folder / "weights" / f"{name}.safetensors", self.card(task, piece, done))
         if task is t.target and piece.split.repeat == 0: self.ask_again(task, piece, done.net, seen, folder, name)
         size = min(recipe.batch_size, len(sp.train))
@@ -260,7 +260,7 @@ class Runner:
         "What the network says of the test side under each stress."
         for label, change in task.stress:
             x = torch.as_tensor(np.asarray(change(np.asarray(seen.signals[piece.split.test], np.float32)), np.float32))
-            frame = self.frame(task, piece, probabilities(predict(net, x), exclusive(task.cohort)), piece.split.test).assign(target=f"{task.name} ({label})")
+            frame = self.frame(task, piece, probabilities(predict(net, x, recipe=task.recipe, exclusive=exclusive(task.cohort)), exclusive(task.cohort)), piece.split.test).assign(target=f"{task.name} ({label})")
             save_predictions(frame, folder / f"{name}~{label.replace(' ', '_')}.parquet")
 
     def fit_rival(self, task, piece, rival, folder):
