@@ -65,7 +65,7 @@ def analyse(
     plan = primary_analysis(study)
     predictions = pd.concat([r.predictions for r in results.values()], ignore_index=True)
     sources = [r.source_predictions for r in results.values() if len(r.source_predictions)]
-    other = {name: own_labels(pd.concat([s[s.target == name] for s in sources], ignore_index=True)) for name in dict.fromkeys(t for s in sources for t in s.target)}
+    other = {name: own_labels(pd.concat([s[s.target == name] for s in sources], ignore_index=True).drop_duplicates()) for name in dict.fromkeys(t for s in sources for t in s.target)}
     own = [*REPORTED, *(m for m in [plan["metric"]] if m not in REPORTED), *extra]
     units = dict.fromkeys((plan["unit"], example_unit))
     tables = [metric_table(df, names, unit=unit, n_resamples=n_resamples, seed=seed) for df, names, unit in

@@ -10,6 +10,7 @@ __all__ = ['CALIBRATED', 'PACKAGES', 'View', 'look_at', 'show_gain', 'show_contr
 # %% ../../nbs/studies/25_sections.ipynb #03-25-sections
 import math
 import os
+import re
 import sys
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -236,7 +237,18 @@ def show_budget(
     t = t[["trial", "task", "arm", "runs", "cap", "updates", "epochs", "by_patience", "seconds"]].rename(columns={"by_patience": "stopped by themselves"})
     show_table(t, "Budget: cap on updates, updates used (median), share of runs that stopped by themselves. All arms of a task had the same cap and the same number of learning-rate trials; scratch gets twice the cap where more than a fifth of its runs hit it.", digits=2)
 
-# %% ../../nbs/studies/25_sections.ipynb #38-25-sections
+# %% ../../nbs/studies/25_sections.ipynb #39-25-sections
+def gather_notes(
+    notes: tuple,               # of an Analysis
+) -> list:                      # the same in fewer lines, in their order
+    "Notes that differ in their label only, as one."
+    form, lines = re.compile(r"(.+): (\S+) (has no interval and is left out of the macro average): (.+)"), {}
+    for n in notes:
+        m = form.fullmatch(n)
+        lines.setdefault((m[1], m[3]) if m else n, []).append(f"{m[2]} ({m[4].replace(' (', ', ').rstrip(')')})" if m else n)
+    return [f"{k[0]}: {len(found)} label{'s' * (len(found) > 1)} {'have' if len(found) > 1 else 'has'} no interval and {'are' if len(found) > 1 else 'is'} left out of the macro average: {'; '.join(found)}" if isinstance(k, tuple) else k for k, found in lines.items()]
+
+# %% ../../nbs/studies/25_sections.ipynb #41-25-sections
 PACKAGES = ("biosig-nb", "torch", "lightning", "peft", "wfdb", "numpy", "scikit-learn")     # whose versions a report names
 
 def show_provenance(
@@ -251,4 +263,4 @@ def show_provenance(
              **{f"splits, {name} {task}": describe_splits(list(t.splits))["hash"] for (name, task), t in tasks.items()},
              "python": sys.version.split()[0], **{k: version(k) for k in PACKAGES}}
     show_table(pd.DataFrame({"what": list(facts), "value": [str(v) for v in facts.values()]}), "What would be needed to repeat this run.")
-    if A.notes: display(Markdown("**Left without an interval, and why**\n\n" + "\n".join(f"- {n}" for n in A.notes)))
+    if A.notes: display(Markdown("**Left without an interval, and why**\n\n" + "\n".join(f"- {n}" for n in gather_notes(A.notes))))
