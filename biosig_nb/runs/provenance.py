@@ -18,8 +18,8 @@ from .store import plain
 from ..studies.parameters import find_asset
 
 # %% ../../nbs/runs/05_provenance.ipynb #05-05-provenance
-DATABASES = {"mitbih_ptb": ("mitdb", "ptbdb"), "ctg_ne": ("ctu-uhb-ctgdb",), "icentia_af": ("challenge-2017",)}      # what each study reads and cannot do without
-OPTIONAL = {"icentia_af": ("mitdb", "ptb-xl", "icentia11k-continuous-ecg")}      # what it reads where it is there, or where a parameter asks for it
+DATABASES = {"mitbih_ptb": ("mitdb", "ptbdb"), "ctg_ne": ("ctu-uhb-ctgdb",), "icentia_af": ("challenge-2017",), "ptbxl_g12ec": ("ptb-xl",)}      # what each study reads and cannot do without
+OPTIONAL = {"icentia_af": ("mitdb", "ptb-xl", "icentia11k-continuous-ecg"), "ptbxl_g12ec": ("challenge-2021",)}      # what it reads where it is there, or where a parameter asks for it
 
 # %% ../../nbs/runs/05_provenance.ipynb #06-05-provenance
 def data_source(
@@ -35,7 +35,7 @@ def data_source(
         mark = " ".join(f"{name} {fingerprint(locate(name, root))}" for name in (*names, *there))
     return {"kind": p["source"], "databases": list(names), "fingerprint": hashlib.sha256(mark.encode()).hexdigest()[:16], "missing": {}}
 
-# %% ../../nbs/runs/05_provenance.ipynb #07-05-provenance
+# %% ../../nbs/runs/05_provenance.ipynb #09-05-provenance
 def code_fingerprint(
     notebook: nbformat.NotebookNode,     # report notebook
 ) -> str:                                # 16 hex digits
@@ -46,7 +46,7 @@ def code_fingerprint(
     parts += [c.source for c in notebook.cells if c.cell_type == "code"]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
-# %% ../../nbs/runs/05_provenance.ipynb #08-05-provenance
+# %% ../../nbs/runs/05_provenance.ipynb #10-05-provenance
 PLACES = ("run_dir", "data_root")         # parameters that say where, not what
 
 def run_key(
@@ -59,7 +59,7 @@ def run_key(
     what = [study, {k: v for k, v in p.items() if k not in PLACES}, source["kind"], source["fingerprint"], code]
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
 
-# %% ../../nbs/runs/05_provenance.ipynb #12-05-provenance
+# %% ../../nbs/runs/05_provenance.ipynb #14-05-provenance
 PACKAGES = ("torch", "lightning", "peft", "wfdb", "numpy", "scipy", "pandas", "pyarrow", "scikit-learn", "papermill", "nbconvert")
 
 def software() -> dict:    # package -> version
@@ -70,7 +70,7 @@ def software() -> dict:    # package -> version
         except PackageNotFoundError: pass
     return found
 
-# %% ../../nbs/runs/05_provenance.ipynb #13-05-provenance
+# %% ../../nbs/runs/05_provenance.ipynb #15-05-provenance
 def ask(
     *command,              # program and arguments
 ) -> str:                  # its output; "" where it fails or is not there
@@ -78,7 +78,7 @@ def ask(
     try: return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
     except (OSError, subprocess.SubprocessError): return ""
 
-# %% ../../nbs/runs/05_provenance.ipynb #14-05-provenance
+# %% ../../nbs/runs/05_provenance.ipynb #16-05-provenance
 def hardware() -> dict:    # system, processor, cores, memory_gb, gpu
     "The machine, without its name."
     cpu = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
@@ -88,14 +88,14 @@ def hardware() -> dict:    # system, processor, cores, memory_gb, gpu
     return {"system": f"{platform.system()} {platform.machine()}", "processor": model[1] if model else platform.processor(), "cores": os.cpu_count(), "memory_gb": memory,
             "gpu": ask("nvidia-smi", "--query-gpu=name", "--format=csv,noheader").splitlines()}
 
-# %% ../../nbs/runs/05_provenance.ipynb #16-05-provenance
+# %% ../../nbs/runs/05_provenance.ipynb #18-05-provenance
 def git_commit() -> str | None:     # commit, "+" behind it where files differ from it; None for an installed package
     "The commit of the checkout that this package runs from."
     root = Path(biosig_nb.__file__).resolve().parents[1]
     if ask("git", "-C", str(root), "rev-parse", "--show-toplevel") != str(root): return None
     return ask("git", "-C", str(root), "rev-parse", "HEAD") + "+" * bool(ask("git", "-C", str(root), "status", "--porcelain", "--", "biosig_nb", "nbs"))
 
-# %% ../../nbs/runs/05_provenance.ipynb #19-05-provenance
+# %% ../../nbs/runs/05_provenance.ipynb #21-05-provenance
 def shareable(
     notebook: nbformat.NotebookNode,     # executed notebook
     places: dict,                        # folder -> the word that stands for it
@@ -116,7 +116,7 @@ def shareable(
         if "injected-parameters" in tags: cell.source = re.sub(rf"^({'|'.join(PLACES)}) = .*$", r'\1 = ""', cell.source, flags=re.M)
     return shared
 
-# %% ../../nbs/runs/05_provenance.ipynb #20-05-provenance
+# %% ../../nbs/runs/05_provenance.ipynb #22-05-provenance
 def places_of(
     run_dir: Path,         # run folder
     root: str | Path,      # data root; "" where it was not used
