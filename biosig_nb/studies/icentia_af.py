@@ -13,7 +13,9 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 import numpy as np
+import pandas as pd
 from scipy.signal import resample_poly
+from ..data.cache import kept_table
 from ..data.catalog import data_root, locate
 from ..data.cinc2017 import PUBLISHED, cinc_records, join_duplicates, near_duplicates, normalise
 from ..data.cohort import Cohort
@@ -162,9 +164,9 @@ def strip_splits(
 # %% ../../nbs/studies/50_icentia_af.ipynb #27-50-icentia-af
 def features(
     cohort: Cohort,        # strips
-) -> np.ndarray:           # [n, feature], NaN where one cannot be measured
+) -> pd.DataFrame:         # one row a strip, NaN where something cannot be measured
     "The named features of each strip, from what was recorded and not from the padding."
-    return np.array([list(af_features(x[0][real], cohort.fs).values()) for x, real in zip(cohort.signals, cohort.mask)])
+    return pd.DataFrame([af_features(x[0][real], cohort.fs) for x, real in zip(cohort.signals, cohort.mask)], index=cohort.table.index)
 
 # %% ../../nbs/studies/50_icentia_af.ipynb #28-50-icentia-af
 def coarse(
@@ -181,9 +183,11 @@ def opponents(
     cohort: Cohort,        # strips
     n_trials: int = 3,     # candidates each may try
     n_random: int = 10_000,     # random-convolution features
+    work: Path | None = None,   # folder of the run, where features are kept; None: nowhere
 ) -> tuple:                # of Rival
     "Without pre-training: RR and shape features with boosted trees and with logistic regression; random convolutions with ridge."
-    x = features(cohort)
+    key = dict(features="af", files=cohort.source["fingerprint"], samples=cohort.signals.shape[-1], examples=cohort.table.index.tolist())
+    x = features(cohort) if work is None else kept_table(lambda: features(cohort), Path(work) / "cache", key)
     return (features_rival("features + boosted", x, "boosted", n_trials), features_rival("features + logistic", x, "linear", n_trials), minirocket_rival(coarse(cohort), n_random))
 
 # %% ../../nbs/studies/50_icentia_af.ipynb #30-50-icentia-af
@@ -242,6 +246,7 @@ STRESS = (("upside down", upside_down), ("6 dB noise", noisy))
 def make_trials(
     p: dict,               # resolved parameters
     root: Path,            # data root
+    work: Path | None = None,   # folder of the run, where features are kept
 ) -> dict:                 # name -> TransferTrial: recommended, recommended 2-D, published
     "The study's trials; the network without a name in brackets starts from the first schooling."
     at = lambda samples: round(samples * p["fs"] / 250)
@@ -253,7 +258,7 @@ def make_trials(
         judged = Task("cinc2017", slower(target, p["fs"]), tuple(strip_splits(target, p)), recipe(p, p["max_updates"], at(p["crop"])), scaled, STRESS)
         if "1" in p["dimensions"]:
             trials["recommended"] = TransferTrial(protocol="recommended", model="ResNet18", make=partial(ResNet18, ndim=1, masked=True), target=judged, arms=arms,
-                                                  rivals=(*opponents(target, n, p["n_random_features"]), *controls(target, n)), control_arms=tuple(p["control_arms"]), **make)
+                                                  rivals=(*opponents(target, n, p["n_random_features"], work), *controls(target, n)), control_arms=tuple(p["control_arms"]), **make)
         if "2" in p["dimensions"]:
             few = replace(judged, splits=tuple(s for s in judged.splits if s.repeat < p["n_repeats_2d"]))
             trials["spectrogram"] = TransferTrial(protocol="recommended", model="ResNet18 (spectrogram)", make=partial(ResNet18, ndim=2, masked=True, n_fft=at(256), hop=at(32)), target=few, arms=arms, **make)
@@ -277,5 +282,5 @@ def run_study(
     work: Path,            # folder for simulated recordings and finished pieces
 ) -> tuple[dict, dict]:    # name -> TransferTrial, name -> TrialResult
     "Run the study under the protocols that `protocol` names; finished pieces are taken from `work`."
-    trials = make_trials(p, prepare(p, work))
+    trials = make_trials(p, prepare(p, work), work)
     return trials, {name: t.run(Path(work)) for name, t in trials.items()}

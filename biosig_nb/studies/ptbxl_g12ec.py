@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 import numpy as np
 import pandas as pd
-from ..data.cache import cached
+from ..data.cache import cached, kept_table
 from ..data.catalog import data_root, fingerprint, locate
 from ..data.challenge import challenge_records, misread
 from ..data.cohort import Cohort
@@ -172,9 +172,11 @@ def source_tasks(
 def opponents(
     cohort: Cohort,        # recordings of the target, correctly read
     p: dict,               # resolved parameters
+    work: Path,            # folder of the run, where features are kept
 ) -> tuple:                # of Rival
     "Without pre-training: features with a linear model; and what age and sex alone say."
-    x = ecg12_features(np.asarray(cohort.signals, np.float32), cohort.fs, p["features"])
+    key = dict(features=p["features"], fs=cohort.fs, files=cohort.source["fingerprint"], examples=cohort.table.index.tolist())
+    x = kept_table(lambda: ecg12_features(np.asarray(cohort.signals, np.float32), cohort.fs, p["features"]), Path(work) / "cache", key)
     return (features_rival("features + logistic", x, "linear", p["n_lr_trials"]), metadata_rival(cohort, ("age", "sex"), n_trials=p["n_lr_trials"]))
 
 # %% ../../nbs/studies/60_ptbxl_g12ec.ipynb #17-60-ptbxl-g12ec
@@ -189,7 +191,7 @@ def make_trials(
     source, target = source_records(p, root, work), target_records(p, root, work)
     sources, splits, look = source_tasks(p, seen(source, p)), target_splits(target, p), seen(target, p)
     how = dict(study=STUDY, model=p["net"], make=partial(ecg_net, p["net"]), source=sources[0], seeds=(p["seed"],), double_cap=False)
-    trials, sizes, small, rivals = {}, sorted({int(k) for k in p["target_percent"]}, reverse=True), int(p["small_target"]), opponents(target, p)
+    trials, sizes, small, rivals = {}, sorted({int(k) for k in p["target_percent"]}, reverse=True), int(p["small_target"]), opponents(target, p, work)
     wanted = {"recommended": ("recommended",), "published": ("published",), "both": ("recommended", "published")}[p["protocol"]]
     for k in sizes if "recommended" in wanted else ():
         name, some = (NAME, splits) if k == 100 else (f"{NAME}, {k} %", [fewer(s, k, p["seed"]) for s in splits])
