@@ -79,9 +79,10 @@ def target_records(
     p: dict,               # resolved parameters
     root: Path,            # data root
     work: Path,            # folder of the run
+    folds: tuple = (2, 9), # of PTB-XL, for the stand-in
 ) -> Cohort:               # labels: statements
-    "Recordings of the target: Georgia's with the 18 statements of the label map, or folds 2 and 9 of PTB-XL."
-    if target_set(p) == "stand-in": return kept(work, ptbxl_records, locate("ptb-xl", root), task=p["source_task"], folds=(2, 9), fs=float(p["fs"]), min_positives=p["min_positives"])
+    "Recordings of the target: Georgia's with the 18 statements of the label map, or folds of PTB-XL."
+    if target_set(p) == "stand-in": return kept(work, ptbxl_records, locate("ptb-xl", root), task=p["source_task"], folds=folds, fs=float(p["fs"]), min_positives=p["min_positives"])
     read = kept(work, challenge_records, locate("challenge-2021", root), source=p["hospital"], fs=float(p["fs"]), merge=p["merge"])
     return keep_labels(read, min_positives=max(1, p["min_positives"]))
 
@@ -93,7 +94,7 @@ def target_splits(
     "The divisions of the target."
     if target_set(p) != "stand-in": return grouped_kfold(cohort.groups, cohort.labels, p["n_folds"], p["n_repeats"], .15, p["seed"], unit="record")
     fold, strata, splits = cohort.table.fold.to_numpy(), stratify_on(cohort.labels), []
-    here, test = np.flatnonzero(fold == 2), np.flatnonzero(fold == 9)
+    here, test = np.flatnonzero(fold < 9), np.flatnonzero(fold == 9)
     for repeat in range(p["n_repeats"]):
         a, b = one_fold(cohort.groups[here], strata[here], .1, p["seed"] + 1000 * repeat)
         splits.append(Split(cohort.groups, here[a], here[b], test, repeat, 0, "patient"))
@@ -201,6 +202,9 @@ def make_trials(
             rivals=rivals if k == 100 else rivals[:1], control_arms=tuple(p["control_arms"]) if k == 100 else (), **how)
     if "recommended" in wanted and p["ablation"]:
         trials["misread"] = TransferTrial(protocol="recommended", target=task(p, f"{NAME}, misread", seen(target, p, wrong=True), splits), arms=("scratch",), **how)
+    if "recommended" in wanted and p["joint"] and target_set(p) == "stand-in":
+        both = keep_labels(target_records(p, root, work, folds=(1, 2, 9)), target.label_names)
+        trials["both folds"] = TransferTrial(protocol="recommended", target=task(p, f"{NAME}, both folds", seen(both, p), target_splits(both, p)), arms=("scratch",), **{**how, "source": None})
     if "published" in wanted:
         for name, arm, wrong in (("published", "full", False), ("published, misread", "scratch", True)):
             judged = task({**p, "judge": "max"}, NAME, seen(target, p, wrong), splits)
