@@ -12,7 +12,10 @@ from ..errors import ConfigError, DataError, nearest
 
 # %% ../../nbs/models/40_frame_lstm.ipynb #05-40-frame-lstm
 class FrameLSTM(nn.Module):
-    "LSTM over frames with one bias a gate and Keras's recurrent dropout: [batch, c_in, frame] -> [batch, cells, frame]. Gates in torch's order: input, forget, cell, output."
+    """LSTM over frames with one bias a gate and Keras's recurrent dropout: [batch, c_in, frame] -> [batch, cells, frame].
+
+    Gates stand in torch's order: input, forget, cell, output.
+    """
     def __init__(self,
         c_in: int,                            # features of a frame
         cells: int,                           # hidden units
