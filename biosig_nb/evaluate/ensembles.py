@@ -37,19 +37,24 @@ def _members(predictions: pd.DataFrame, arms) -> list[tuple[str, str]]:
     return out
 
 # %% ../../nbs/evaluate/56_ensembles.ipynb #10-56-ensembles
+def _called(member: tuple) -> str:
+    "A member in a message; opponents have no model."
+    return f"{member[1]} ({member[0]})" if member[0] else member[1]
+
+
 def _side(tables: list[pd.DataFrame], names: list, where: str) -> tuple[pd.DataFrame, np.ndarray]:
     "The first member's rows, and all members' probabilities for them [member, n, label]."
     first, P = tables[0], []
-    for (model, arm), df in zip(names, tables):
+    for member, df in zip(names, tables):
         if df.example.duplicated().any():
-            raise DataError(f"ensemble: {where}: arm {arm} ({model}) scores an example twice; with several source_n or target_n combine each size by itself")
+            raise DataError(f"ensemble: {where}: arm {_called(member)} scores an example twice; with several source_n or target_n combine each size by itself")
         at = pd.Index(df.example).get_indexer(first.example)
         if len(df) != len(first) or (at < 0).any():
             found = f"{len(df)}" if len(df) != len(first) else "as many, but others"
-            raise DataError(f"ensemble: {where}: arm {names[0][1]} ({names[0][0]}) has {len(first)} examples, arm {arm} ({model}) {found}; "
+            raise DataError(f"ensemble: {where}: arm {_called(names[0])} has {len(first)} examples, arm {_called(member)} {found}; "
                             "combine arms that were fitted on the same seeds, folds and examples")
         if (truth(df)[at] != truth(first)).any() or (df.group.to_numpy()[at] != first.group.to_numpy()).any():
-            raise DataError(f"ensemble: {where}: arm {arm} ({model}) has another truth or group for an example than arm {names[0][1]} ({names[0][0]})")
+            raise DataError(f"ensemble: {where}: arm {_called(member)} has another truth or group for an example than arm {_called(names[0])}")
         P.append(probabilities(df)[at])
     return first, np.stack(P)
 
@@ -82,7 +87,7 @@ def _folds(predictions: pd.DataFrame, names: list, notes: list) -> Iterator[Fold
     for (study, target, protocol), df in predictions[of].groupby(["study", "target", "protocol"], sort=False):
         there = {tuple(m) for m in df[["model", "arm"]].drop_duplicates().to_numpy()}
         if lacking := [m for m in names if m not in there]:
-            notes.append(f"{target}, {protocol}: left out, arm {lacking[0][1]} ({lacking[0][0]}) was not run there"); continue
+            notes.append(f"{target}, {protocol}: left out, arm {_called(lacking[0])} was not run there"); continue
         for (seed, repeat, fold), rows in df.groupby(["seed", "repeat", "fold"], sort=False):
             yield _fold(rows, names, f"{target}, {protocol}, seed {seed}, repeat {repeat}, fold {fold}")
 
@@ -197,7 +202,7 @@ def _best(fold: Fold, metric) -> tuple[dict, list]:
     scores = [(x[~np.isnan(x)].mean() if (~np.isnan(x)).any() else -np.inf) * (1 if m.higher else -1) for x in each]
     i = int(np.argmax(scores))
     why = f"{m.title} {number(abs(scores[i]))} on the validation rows" if np.isfinite(scores[i]) else f"the first: no {m.title} on the validation rows"
-    return {part: P[i] for part, P in fold.P.items()}, [f"{fold.names[i][1]} ({fold.names[i][0]}) chosen: {why}"]
+    return {part: P[i] for part, P in fold.P.items()}, [f"{_called(fold.names[i])} chosen: {why}"]
 
 # %% ../../nbs/evaluate/56_ensembles.ipynb #41-56-ensembles
 def best_single(
@@ -259,7 +264,7 @@ def plot_ensembles(
         ax.tick_params(axis="y", length=0); ax.spines["left"].set_visible(False); ax.grid(axis="x")
     r = table.iloc[0]
     axes[0].set(yticks=range(len(table)), ylim=(len(table) - .5, -.5), xlabel=f"{metric_title(r.metric)}, by {r.unit}, {r.conf * 100:.3g} % interval")
-    axes[0].set_yticklabels([f"{r.model} · {arm_title(r.arm)}" if several and r.model != "ensemble" else arm_title(r.arm) for _, r in table.iterrows()])
+    axes[0].set_yticklabels([f"{r.model} · {arm_title(r.arm)}" if several and r.model not in ("", "ensemble") else arm_title(r.arm) for _, r in table.iterrows()])
     axes[1].axvline(0, color="0.25", lw=1)
     axes[1].set(xlabel=f"difference from {arm_title(r.baseline)}\nright of 0: the arm is better")
     return axes
