@@ -262,9 +262,10 @@ def plot_ensembles(
             ax.plot(r[e], i, "s" if known else "o", color=colour, ms=6.5, mfc=colour if known else "white")
             ax.text(1.02, i, estimate_text(r[e], r[lo], r[hi]), transform=ax.get_yaxis_transform(), va="center", fontsize=9, family="monospace")
         ax.tick_params(axis="y", length=0); ax.spines["left"].set_visible(False); ax.grid(axis="x")
+    prefix = lambda r: f"{r.model} · " if several and r.model not in ("", "ensemble") else ""
     r = table.iloc[0]
     axes[0].set(yticks=range(len(table)), ylim=(len(table) - .5, -.5), xlabel=f"{metric_title(r.metric)}, by {r.unit}, {r.conf * 100:.3g} % interval")
-    axes[0].set_yticklabels([f"{r.model} · {arm_title(r.arm)}" if several and r.model not in ("", "ensemble") else arm_title(r.arm) for _, r in table.iterrows()])
+    axes[0].set_yticklabels([prefix(r) + arm_title(r.arm) for _, r in table.iterrows()])
     axes[1].axvline(0, color="0.25", lw=1)
     axes[1].set(xlabel=f"difference from {arm_title(r.baseline)}\nright of 0: the arm is better")
     return axes
