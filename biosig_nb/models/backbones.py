@@ -89,22 +89,12 @@ class Lite0(nn.Module):
             for k in range(repeats): blocks.append(_Block(c, width, kernel, 1 if k else stride, widen)); c = width
         self._blocks, self._conv_head, self._bn1 = nn.ModuleList(blocks), _Same(c, 1280, 1), _norm(1280)
 
-    def trunk(self,
-        x: torch.Tensor,       # [n, 3, h, w]
-    ) -> torch.Tensor:         # [n, 192, h / 32, w / 32]: what the last block and the widening after it get
-        x = F.relu6(self._bn0(self._conv_stem(x)))
-        for block in self._blocks[:-1]: x = block(x)
-        return x
-
-    def last(self,
-        x: torch.Tensor,       # [n, 192, h / 32, w / 32]
-    ) -> torch.Tensor:         # [n, 1280, h / 32, w / 32]
-        return F.relu6(self._bn1(self._conv_head(self._blocks[-1](x))))
-
     def forward(self,
         x: torch.Tensor,       # [n, 3, h, w]
     ) -> torch.Tensor:         # [n, 1280, h / 32, w / 32]
-        return self.last(self.trunk(x))
+        x = F.relu6(self._bn0(self._conv_stem(x)))
+        for block in self._blocks: x = block(x)
+        return F.relu6(self._bn1(self._conv_head(x)))
 
 # %% ../../nbs/models/42_backbones.ipynb #16-42-backbones
 @dataclass(frozen=True)
