@@ -45,7 +45,8 @@ def decoder(
 ) -> nn.Sequential:          # [batch, code] -> logits of the samples [batch, length]
     "The mirror of `encoder`; the sigmoid of its output is the beat."
     steps, back = -(-length // 8), widths[::-1]
-    stages = [nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv1d(a, b, k, padding=k // 2), nn.ReLU()) for a, b, k in zip(back, (*back[1:], back[-1]), (3, 5, 7))]
+    plan = zip(back, (*back[1:], back[-1]), (3, 5, 7))
+    stages = [nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv1d(a, b, k, padding=k // 2), nn.ReLU()) for a, b, k in plan]
     return nn.Sequential(nn.Linear(code, back[0] * steps), nn.ReLU(), nn.Unflatten(1, (back[0], steps)), *stages, nn.Conv1d(back[-1], 1, 1), Cut(length))
 
 # %% ../../nbs/models/14_beat_autoencoder.ipynb #08-14-beat-autoencoder
@@ -55,7 +56,8 @@ def BeatAutoencoder(
     widths: tuple = (16, 32, 64),     # channels of the three stages
 ) -> BeatNet:                         # forward gives the logits of the samples [batch, length]
     "The pretext network: a body that codes a beat and a head that rebuilds it; raises `ConfigError` for a code as long as the beat."
-    if not 1 <= code < length or length < 8: raise ConfigError(f"BeatAutoencoder: a code of {code} numbers for beats of {length} samples; beats of 8 or more, the code shorter")
+    if not 1 <= code < length or length < 8:
+        raise ConfigError(f"BeatAutoencoder: a code of {code} numbers for beats of {length} samples; beats of 8 or more, the code shorter")
     return start_glorot(BeatNet("autoencoder", encoder(length, code, widths), code, decoder(length, code, widths), length, length))
 
 
@@ -76,7 +78,8 @@ def rebuild_losses(
     x: torch.Tensor,           # the beats [batch, 1, time], in [0, 1], zeros behind the last sample
 ) -> torch.Tensor:             # one loss per beat [batch] (nats)
     "Mean binary cross-entropy over the real samples; raises `DataError` for shapes that differ or values outside [0, 1]."
-    if x.ndim != 3 or x.shape[1] != 1 or logits.shape != x[:, 0].shape: raise DataError(f"rebuild_losses: beats {list(x.shape)} and logits {list(logits.shape)}; expected [batch, 1, time] and [batch, time]")
+    if x.ndim != 3 or x.shape[1] != 1 or logits.shape != x[:, 0].shape:
+        raise DataError(f"rebuild_losses: beats {list(x.shape)} and logits {list(logits.shape)}; expected [batch, 1, time] and [batch, time]")
     if x.min() < 0 or x.max() > 1: raise DataError(f"rebuild_losses: beats between {x.min():.3g} and {x.max():.3g}; scale them to [0, 1]")
     real = torch.arange(x.shape[2], device=x.device) < beat_lengths(x).to(x.device)[:, None]
     return (F.binary_cross_entropy_with_logits(logits, x[:, 0].to(logits.dtype), reduction="none") * real).sum(dim=1) / real.sum(dim=1)

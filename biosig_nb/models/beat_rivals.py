@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['BeatNet', 'dense', 'BeatMLP', 'ChannelPool', 'VanillaCNN', 'beat_lengths', 'MaskedLast', 'start_keras', 'VanillaRNN',
-           'BeatBiLSTM', 'FourierParts', 'FourierCNN', 'Sequence', 'DilatedBiLSTM']
+           'BeatBiLSTM', 'FourierParts', 'FourierCNN', 'Dilated', 'Sequence', 'DilatedBiLSTM']
 
 # %% ../../nbs/models/11_beat_rivals.ipynb #03-11-beat-rivals
 import torch
@@ -158,6 +158,26 @@ def FourierCNN(
     return start_glorot(BeatNet("FFT-input CNN", body, 256, plain.head, 2 * (BeatCNN.min_length - 1)))
 
 # %% ../../nbs/models/11_beat_rivals.ipynb #34-11-beat-rivals
+class Dilated(nn.Module):
+    "A convolution over every `dilation`-th sample: [batch, c_in, time] -> [batch, c_out, time - (kernel - 1) * dilation]."
+    def __init__(self,
+        c_in: int,            # channels in
+        c_out: int,           # channels out
+        kernel: int,          # kernel length (its samples)
+        dilation: int,        # distance of its samples
+    ):
+        super().__init__()
+        self.conv, self.dilation, self.lost = nn.Conv1d(c_in, c_out, kernel), dilation, (kernel - 1) * dilation
+
+    def forward(self,
+        x: torch.Tensor,      # [batch, c_in, time]
+    ) -> torch.Tensor:        # [batch, c_out, time - (kernel - 1) * dilation]
+        time, d = x.shape[2], self.dilation
+        x = nn.functional.pad(x, (0, -time % d)).unflatten(2, (-1, d))                     # a last sample is added where the length is odd
+        x = self.conv(x.permute(0, 3, 1, 2).flatten(0, 1)).unflatten(0, (-1, d))           # [batch, phase, channel, step]
+        return x.permute(0, 2, 3, 1).flatten(2)[..., :time - self.lost]
+
+# %% ../../nbs/models/11_beat_rivals.ipynb #36-11-beat-rivals
 class Sequence(nn.Module):
     "A bidirectional LSTM that returns every step: [batch, channel, time] -> [batch, time, 2 * cells]."
     def __init__(self,
@@ -182,7 +202,7 @@ def DilatedBiLSTM(
     widths, steps = (1, 200, 150, 100, 75), length
     for _ in widths[1:]: steps = (steps - 4) // 2
     if steps < 1: raise DataError(f"DilatedBiLSTM: {length} samples leave no step after four poolings; at least 76 are needed")
-    stages = [nn.Sequential(nn.Conv1d(a, b, 3, dilation=2), nn.ReLU(), nn.MaxPool1d(2), nn.Dropout(dropout)) for a, b in zip(widths, widths[1:])]
+    stages = [nn.Sequential(Dilated(a, b, 3, 2), nn.ReLU(), nn.MaxPool1d(2), nn.Dropout(dropout)) for a, b in zip(widths, widths[1:])]
     step = nn.Sequential(nn.Linear(40, 256), nn.ReLU(), nn.Dropout(dropout), nn.Linear(256, 128), nn.ReLU(), nn.Dropout(dropout))
     body = nn.Sequential(*stages, Sequence(75, 20), step, nn.Flatten())
     return start_keras(BeatNet("dilated CNN + BiLSTM-20", body, 128 * steps, nn.Linear(128 * steps, n_outputs), length, length))
