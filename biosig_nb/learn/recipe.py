@@ -32,6 +32,9 @@ class Recipe:
     balance: str = "none"              # "group": every patient has the same weight in the loss
     stop_on: str = "validation_loss"   # one of STOP_ON: what a look is judged by
     crop: int = 0                      # training sees a random stretch of so many samples of each example; 0: all of it
+    loss: str = "likelihood"           # "likelihood" (cross-entropy), or "focal": what is known well counts less
+    gamma: float = 2.                  # of the focal loss: how much less
+    alpha: float = .79                 # of the focal loss, yes / no labels only: weight of a yes, 1 - alpha that of a no
     judge: str = "whole"               # how a longer example is judged: "whole", or windows of `crop` samples, "mean" or "max" of their probabilities
 
     def __post_init__(self):
@@ -39,7 +42,7 @@ class Recipe:
             if getattr(self, name) < 1: raise ConfigError(f"recipe: {name}={getattr(self, name)}, must be at least 1")
         if not self.lrs or min(self.lrs) <= 0: raise ConfigError(f"recipe: lrs={self.lrs}, needs at least one positive learning rate")
         if self.crop < 0: raise ConfigError(f"recipe: crop={self.crop}, must be 0 or a number of samples")
-        for name, choices in {"stop_on": STOP_ON, "schedule": ("constant", "cosine", "one_cycle"), "judge": ("whole", "mean", "max"), "balance": ("none", "group"), "precision": ("32-true", "bf16-mixed", "auto")}.items():
+        for name, choices in {"stop_on": STOP_ON, "schedule": ("constant", "cosine", "one_cycle"), "judge": ("whole", "mean", "max"), "loss": ("likelihood", "focal"), "balance": ("none", "group"), "precision": ("32-true", "bf16-mixed", "auto")}.items():
             if getattr(self, name) not in choices: raise ConfigError(f"recipe: {name}='{getattr(self, name)}', choose from {', '.join(choices)}")
 
 # %% ../../nbs/learn/25_recipe.ipynb #08-25-recipe
