@@ -84,7 +84,7 @@ def _fold(df: pd.DataFrame, names: list, where: str) -> Fold:
 def _folds(predictions: pd.DataFrame, names: list, notes: list) -> Iterator[Fold]:
     "Every fold of the targets and protocols that all members share."
     of = pd.MultiIndex.from_frame(predictions[["model", "arm"]]).isin(names)
-    for (study, target, protocol), df in predictions[of].groupby(["study", "target", "protocol"], sort=False):
+    for (_, target, protocol), df in predictions[of].groupby(["study", "target", "protocol"], sort=False):
         there = {tuple(m) for m in df[["model", "arm"]].drop_duplicates().to_numpy()}
         if lacking := [m for m in names if m not in there]:
             notes.append(f"{target}, {protocol}: left out, arm {_called(lacking[0])} was not run there"); continue

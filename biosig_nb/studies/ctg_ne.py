@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
-from ..data.catalog import data_root, locate
+from ..data.catalog import data_root, locate, simulated_root
 from ..data.cohort import Cohort
 from ..data.ctg_births import ctg_records, ctg_windows, own_folder
 from ..data.ctg_cohorts import LabelRule
@@ -44,11 +44,10 @@ def prepare(
     if p["target_set"] == "hospital" and p["source"] != "simulated":
         raise ConfigError("target_set=hospital is simulated; with source=real choose scalp, or own with folder=PATH")
     if p["source"] == "simulated":
-        root = Path(work) / "simulated"
-        if not (root / "done").exists():
-            simulate_ctu_uhb(root, p["seed"], p["sim_records"], p["sim_minutes"], p["shared"], p["effect"])
-            simulate_hospital(root / "hospital", p["seed"], max(20, p["sim_records"] // 3), minutes=p["sim_minutes"], effect=p["effect"])
-            (root / "done").touch()
+        def write(folder):
+            simulate_ctu_uhb(folder, p["seed"], p["sim_records"], p["sim_minutes"], p["shared"], p["effect"])
+            simulate_hospital(folder / "hospital", p["seed"], max(20, p["sim_records"] // 3), minutes=p["sim_minutes"], effect=p["effect"])
+        root = simulated_root(work, write)
         if p["target_set"] == "hospital": hospital = root / "hospital"
     return locate("ctu-uhb-ctgdb", root), hospital
 

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy.signal import resample_poly
 from ..data.cache import kept_table
-from ..data.catalog import data_root, locate
+from ..data.catalog import data_root, locate, simulated_root
 from ..data.cinc2017 import PUBLISHED, cinc_records, join_duplicates, near_duplicates, normalise
 from ..data.cohort import Cohort
 from ..data.frame_sources import IcentiaSource, MitdbSource
@@ -59,12 +59,10 @@ def prepare(
 ) -> Path:                 # data root
     "Where the recordings are; simulates them first when `source` is 'simulated'."
     if p["source"] != "simulated": return data_root(p["data_root"])
-    root = Path(work) / "simulated"
-    if not (root / "done").exists():
+    def write(root):
         simulate_holter(root, p["seed"], p["sim_patients"], n_segments=2, n_samples=round(250 * 60 * p["sim_minutes"]))
         simulate_cinc(root, p["seed"], p["sim_records"], shared=p["shared"], effect=p["effect"])
-        (root / "done").touch()
-    return root
+    return simulated_root(work, write)
 
 # %% ../../nbs/studies/50_icentia_af.ipynb #08-50-icentia-af
 def with_mask(

@@ -10,7 +10,7 @@ __all__ = ['STUDY', 'prepare', 'source_records', 'cohorts', 'source_split', 'tar
 from pathlib import Path
 import numpy as np
 from ..data.beat_cohorts import DS1, DS2, DS1_BY_PATIENT, DS2_BY_PATIENT, beat_table, mitdb_beats, ptbdb_beats
-from ..data.catalog import data_root, locate
+from ..data.catalog import data_root, locate, simulated_root
 from ..data.cohort import Cohort
 from ..data.simulate_mitdb import simulate_mitdb
 from ..data.simulate_ptbdb import simulate_ptbdb
@@ -29,13 +29,10 @@ def prepare(
     work: Path,            # folder for simulated recordings
 ) -> tuple[Path, Path]:    # folders of MIT-BIH and of PTB
     "Where the two databases are; simulates them first when `source` is 'simulated'. Raises `DataError` naming address and path where real ones are missing."
-    root = data_root(p["data_root"])
-    if p["source"] == "simulated":
-        root = Path(work) / "simulated"
-        if not (root / "done").exists():
-            simulate_mitdb(root, seed=p["seed"], n_records=p["sim_records"], minutes=p["sim_minutes"])
-            simulate_ptbdb(root, seed=p["seed"], n_patients=p["sim_patients"], shared=p["shared"])
-            (root / "done").touch()
+    def write(root):
+        simulate_mitdb(root, seed=p["seed"], n_records=p["sim_records"], minutes=p["sim_minutes"])
+        simulate_ptbdb(root, seed=p["seed"], n_patients=p["sim_patients"], shared=p["shared"])
+    root = simulated_root(work, write) if p["source"] == "simulated" else data_root(p["data_root"])
     return locate("mitdb", root), locate("ptbdb", root)
 
 # %% ../../nbs/studies/30_mitbih_ptb.ipynb #06-30-mitbih-ptb

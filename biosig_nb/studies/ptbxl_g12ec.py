@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from ..data.cache import cached, kept_table
-from ..data.catalog import data_root, fingerprint, locate
+from ..data.catalog import data_root, fingerprint, locate, simulated_root
 from ..data.challenge import challenge_records, misread
 from ..data.cohort import Cohort
 from ..data.label_map import keep_labels
@@ -46,12 +46,10 @@ def prepare(
 ) -> Path:                 # data root
     "Where the recordings are; simulates them first when `source` is 'simulated'."
     if p["source"] != "simulated": return data_root(p["data_root"])
-    root = Path(work) / "simulated"
-    if not (root / "done").exists():
+    def write(root):
         simulate_ptbxl(root, p["seed"], p["sim_source"], effect=p["effect"])
         simulate_georgia(root, p["seed"], p["sim_target"], shared=p["shared"], effect=p["effect"])
-        (root / "done").touch()
-    return root
+    return simulated_root(work, write)
 
 # %% ../../nbs/studies/60_ptbxl_g12ec.ipynb #07-60-ptbxl-g12ec
 def kept(

@@ -31,7 +31,7 @@ def test_stand_in_learns_fold_2_and_is_judged_on_fold_9(tmp_path):
     number = test.example.str.rsplit("/").str[-1].astype(int)
     assert set(table.loc[number.unique()].fold) == {9} and set(table.loc[found[found.part == "validation"].example.str.rsplit("/").str[-1].astype(int)].fold) == {2}
     said = table.scp_codes[number].map(ast.literal_eval)
-    for k in (c[2:] for c in found if c.startswith("y_")): assert (test[f"y_{k}"].to_numpy() == said.map(lambda d: k in d).to_numpy()).all()
+    for k in (c[2:] for c in found if c.startswith("y_")): assert (test[f"y_{k}"].to_numpy() == said.map(lambda d, k=k: k in d).to_numpy()).all()
     assert {"scratch", "full", "full (ptb-xl, 50 %)"} <= set(found[found.target == "statements, 50 %"].arm) and "statements, misread" in set(found.target)
     assert "A stand-in." in (folder / "index.html").read_text()
 
