@@ -186,7 +186,9 @@ def make_trials(
     root: Path,            # data root
     work: Path,            # folder of the run
 ) -> dict:                 # "recommended", "recommended, 10 %", ..., "misread", "published" -> TransferTrial
-    "The study's trials."
+    "The study's trials; raises `ConfigError` for parts of the source without the target's size to try them at."
+    if len(p["source_percent"]) > 1 and p["small_target"] not in p["target_percent"]:
+        raise ConfigError(f"source_percent: parts of the source are tried at {p['small_target']} % of the target (small_target), which is not among target_percent={', '.join(p['target_percent'])}; add it")
     source, target = source_records(p, root, work), target_records(p, root, work)
     sources, splits, look = source_tasks(p, seen(source, p)), target_splits(target, p), seen(target, p)
     how = dict(study=STUDY, model=p["net"], make=partial(ecg_net, p["net"]), source=sources[0], seeds=(p["seed"],), double_cap=False)
