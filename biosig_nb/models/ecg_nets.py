@@ -10,6 +10,7 @@ __all__ = ['NETWORKS', 'WangBlock', 'WangBody', 'ResNet1dWang', 'InceptionModule
 import torch
 from torch import nn
 from ..errors import ConfigError, nearest
+from .layers import BatchNorm1d, Conv1d, MaxPool1d
 from .xresnet1d import ConcatPool, EcgNet, XResNet1d18, XResNet1d34, XResNet1d50, XResNet1d101, check_leads, conv_bn
 
 # %% ../../nbs/models/35_ecg_nets.ipynb #05-35-ecg-nets
@@ -68,10 +69,10 @@ class InceptionModule(nn.Module):
         kernels: tuple,          # lengths of the convolutions, odd (samples)
     ):
         super().__init__()
-        self.bottleneck = nn.Conv1d(c_in, width, 1, bias=False)
-        self.windows = nn.ModuleList([nn.Conv1d(width, width, k, padding=k // 2, bias=False) for k in kernels])
-        self.highest = nn.Sequential(nn.MaxPool1d(3, 1, 1), nn.Conv1d(c_in, width, 1, bias=False))
-        self.norm = nn.BatchNorm1d((len(kernels) + 1) * width)
+        self.bottleneck = Conv1d(c_in, width, 1, bias=False)
+        self.windows = nn.ModuleList([Conv1d(width, width, k, padding=k // 2, bias=False) for k in kernels])
+        self.highest = nn.Sequential(MaxPool1d(3, 1, 1), Conv1d(c_in, width, 1, bias=False))
+        self.norm = BatchNorm1d((len(kernels) + 1) * width)
 
     def forward(self,
         x: torch.Tensor,         # [batch, c_in, time]

@@ -11,6 +11,7 @@ from fnmatch import fnmatchcase
 import torch
 from torch import nn
 from ..errors import ConfigError, DataError
+from .layers import AvgPool1d, BatchNorm1d, Conv1d, MaxPool1d
 
 # %% ../../nbs/models/30_xresnet1d.ipynb #05-30-xresnet1d
 def conv_bn(
@@ -21,8 +22,8 @@ def conv_bn(
     relu: bool = True,      # end with ReLU
 ) -> nn.Sequential:         # [batch, c_in, time] -> [batch, c_out, ceil(time / stride)]
     "A padded convolution without bias, batch normalisation and, if wanted, ReLU."
-    layers = [nn.Conv1d(c_in, c_out, kernel, stride, kernel // 2, bias=False), nn.BatchNorm1d(c_out)]
-    return nn.Sequential(*layers, *[nn.ReLU(inplace=True)] * relu)
+    layers = [Conv1d(c_in, c_out, kernel, stride, kernel // 2, bias=False), BatchNorm1d(c_out)]
+    return nn.Sequential(*layers, *[nn.ReLU()] * relu)
 
 # %% ../../nbs/models/30_xresnet1d.ipynb #08-30-xresnet1d
 class Block(nn.Module):
@@ -38,8 +39,8 @@ class Block(nn.Module):
         c_out = width * expansion
         main = [conv_bn(c_in, width, 1), conv_bn(width, width, kernel, stride), conv_bn(width, c_out, 1, relu=False)]
         if expansion == 1: main = [conv_bn(c_in, width, kernel, stride), conv_bn(width, c_out, kernel, relu=False)]
-        self.main, self.after = nn.Sequential(*main), nn.ReLU(inplace=True)
-        shrink = [nn.AvgPool1d(stride, ceil_mode=True)] * (stride > 1)
+        self.main, self.after = nn.Sequential(*main), nn.ReLU()
+        shrink = [AvgPool1d(stride, ceil_mode=True)] * (stride > 1)
         self.shortcut = nn.Sequential(*shrink, *[conv_bn(c_in, c_out, 1, relu=False)] * (c_in != c_out))
 
     def forward(self,
@@ -140,7 +141,7 @@ class XBody(nn.Module):
         super().__init__()
         if kernel % 2 == 0: raise ConfigError(f"xresnet1d: kernel {kernel} is even; choose {kernel - 1} or {kernel + 1}")
         self.n_channels, self.n_features = n_leads, 2 * width * expansion
-        self.stem = nn.Sequential(conv_bn(n_leads, 32, kernel, 2), conv_bn(32, 32, kernel), conv_bn(32, 64, kernel), nn.MaxPool1d(3, 2, 1))
+        self.stem = nn.Sequential(conv_bn(n_leads, 32, kernel, 2), conv_bn(32, 32, kernel), conv_bn(32, 64, kernel), MaxPool1d(3, 2, 1))
         stages, c = [], 64
         for k, n in enumerate(blocks):
             stages.append(nn.Sequential(*[Block(c if i == 0 else width * expansion, width, 2 if k and not i else 1, expansion, kernel) for i in range(n)]))
