@@ -246,7 +246,7 @@ def make_trials(
     root: Path,            # data root
     work: Path | None = None,   # folder of the run, where features are kept
 ) -> dict:                 # name -> TransferTrial: recommended, recommended 2-D, published
-    "The study's trials; the network without a name in brackets starts from the first schooling."
+    "The study's trials; the network without a name in brackets starts from the first schooling, and that of spectrograms knows no other."
     at = lambda samples: round(samples * p["fs"] / 250)
     tasks, trials, n = schooling_tasks(p, root), {}, p["n_lr_trials"]
     make = dict(study=STUDY, source=tasks[0], more_sources=tasks[1:], seeds=(p["seed"],), double_cap=False)
@@ -259,7 +259,7 @@ def make_trials(
                                                   rivals=(*opponents(target, n, p["n_random_features"], work), *controls(target, n)), control_arms=tuple(p["control_arms"]), **make)
         if "2" in p["dimensions"]:
             few = replace(judged, splits=tuple(s for s in judged.splits if s.repeat < p["n_repeats_2d"]))
-            trials["spectrogram"] = TransferTrial(protocol="recommended", model="ResNet18 (spectrogram)", make=partial(ResNet18, ndim=2, masked=True, n_fft=at(256), hop=at(32)), target=few, arms=arms, **make)
+            trials["spectrogram"] = TransferTrial(protocol="recommended", model="ResNet18 (spectrogram)", make=partial(ResNet18, ndim=2, masked=True, n_fft=at(256), hop=at(32)), target=few, arms=tuple(p["arms"]), **{**make, "more_sources": ()})
     if p["protocol"] != "recommended":
         target, share = slower(strips(p, root, mask=False), p["fs"]), p["crop"] / p["length"] if p["crop"] else 1      # whole strips: as many samples in fewer updates
         judged = Task("cinc2017", target, tuple(strip_splits(target, {**p, "n_repeats": 1})), recipe(p, max(20, round(p["max_updates"] * share)), published=True), scaled_as_published)
