@@ -51,7 +51,7 @@ def estimate_text(
 # %% ../../nbs/evaluate/05_style.ipynb #13-05-style
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#444444")     # Okabe & Ito 2008
 ARM_COLOURS = {"scratch": "#444444", "frozen": "#56B4E9", "full": "#0072B2", "lora": "#D55E00", "norm": "#009E73", "gradual": "#CC79A7"}
-OTHERS = ("#E69F00", "#882255", "#999933", "#332288")
+OTHERS = ("#E69F00", "#882255", "#999933", "#332288", "#44AA99", "#661100", "#AA4499", "#117733")
 SHORT = {"scratch": "scratch", "frozen": "frozen", "full": "full fine-tuning", "lora": "LoRA", "norm": "norm layers", "gradual": "gradual"}
 MISSING = "0.6"    # colour of what carries no interval
 

@@ -32,7 +32,7 @@ def rate(
     if recipe.schedule == "one_cycle":
         top = max(1, budget // 4)
         return ease(update / top, 1 / 25, 1.) if update < top else ease((update - top) / max(1, budget - top), 1., 1e-5)
-    warm = min(recipe.warmup, max(1, budget // 5))
+    warm = max(1, min(recipe.warmup, budget // 5))
     return min(1, (update + 1) / warm) * (ease(update / budget, 1., 0.) if recipe.schedule == "cosine" else 1.)
 
 # %% ../../nbs/learn/28_schedules.ipynb #11-28-schedules
