@@ -4,14 +4,16 @@
 
 # %% auto #0
 __all__ = ['Split', 'stratify_on', 'one_fold', 'grouped_kfold', 'check_support', 'holdout', 'fixed_split', 'duplicates_across',
-           'check_apart', 'describe_splits']
+           'check_apart', 'describe_splits', 'kept_splits']
 
 # %% ../../nbs/learn/10_splits.ipynb #03-10-splits
 import hashlib, json, warnings
 from dataclasses import dataclass, field
+from pathlib import Path
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+from ..data.cache import kept_table
 from ..errors import ConfigError, DataError, LeakageError
 
 # %% ../../nbs/learn/10_splits.ipynb #07-10-splits
@@ -154,3 +156,22 @@ def describe_splits(
     rows = [dict(repeat=s.repeat, fold=s.fold, unit=s.unit, allow=list(s.allow), n={k: len(getattr(s, k)) for k in ("train", "validation", "test")},
                  **{k: names(s, getattr(s, k)) for k in ("train", "validation", "test")}) for s in splits]
     return {"hash": hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()[:16], "splits": rows}
+
+# %% ../../nbs/learn/10_splits.ipynb #35-10-splits
+def kept_splits(
+    build,                     # function of no arguments that returns the splits; called only where none are kept
+    groups: np.ndarray,        # group of every example [n]
+    targets: np.ndarray,       # labels [n] or [n, label]
+    folder: str | Path,        # of all that is kept
+    **how,                     # all else that decides what `build` returns: seed, folds, ...
+) -> list[Split]:              # as `build` would return them; `allow` is not kept
+    "Splits from the cache, computed first where they are not there."
+    mark = hashlib.sha256("\n".join(map(str, groups)).encode() + np.ascontiguousarray(targets).tobytes()).hexdigest()
+    def table():
+        code = lambda s: np.select([np.isin(np.arange(len(groups)), getattr(s, side)) for side in ("train", "validation", "test")], (1, 2, 3)).astype(np.int8)
+        return pd.DataFrame({f"{s.repeat} {s.fold} {s.unit}": code(s) for s in build()})
+    t, out = kept_table(table, folder, dict(splits=mark, shape=list(np.shape(targets)), **how)), []
+    for name in t:
+        repeat, fold, unit = name.split(" "); sides = (np.flatnonzero(t[name].to_numpy() == k) for k in (1, 2, 3))
+        out.append(Split(np.asarray(groups), *sides, int(repeat), int(fold), unit))
+    return out

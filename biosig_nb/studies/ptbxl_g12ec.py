@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['STUDY', 'RATES', 'NAME', 'target_set', 'prepare', 'kept', 'source_records', 'target_records', 'target_splits',
-           'fewer', 'scaled', 'in_frequencies', 'seen', 'recipe', 'task', 'source_tasks', 'opponents', 'make_trials',
-           'run_study']
+           'fewer', 'scaled', 'in_frequencies', 'seen', 'preparation', 'recipe', 'task', 'source_tasks', 'opponents',
+           'make_trials', 'run_study']
 
 # %% ../../nbs/studies/60_ptbxl_g12ec.ipynb #03-60-ptbxl-g12ec
 from dataclasses import replace
@@ -24,7 +24,7 @@ from ..errors import ConfigError
 from ..learn.controls import metadata_rival
 from ..learn.opponents import features_rival
 from ..learn.recipe import Recipe
-from ..learn.splits import Split, grouped_kfold, holdout, one_fold, stratify_on
+from ..learn.splits import Split, grouped_kfold, holdout, kept_splits, one_fold, stratify_on
 from ..learn.trial import Task, TransferTrial
 from ..models.ecg_nets import ecg_net
 from ..signals.ecg12_features import ecg12_features, spectrum
@@ -88,8 +88,15 @@ def target_records(
 def target_splits(
     cohort: Cohort,        # of `target_records`
     p: dict,               # resolved parameters
+    work: Path,            # folder of the run, where they are kept
 ) -> list[Split]:          # one a repeat (stand-in), or folds x repeats
     "The divisions of the target."
+    how = {k: p[k] for k in ("n_folds", "n_repeats", "seed")}
+    return kept_splits(lambda: _divided(cohort, p), cohort.groups, cohort.labels, Path(work) / "cache", target=target_set(p), **how)
+
+
+def _divided(cohort: Cohort, p: dict) -> list[Split]:
+    "`target_splits`, computed."
     if target_set(p) != "stand-in": return grouped_kfold(cohort.groups, cohort.labels, p["n_folds"], p["n_repeats"], .15, p["seed"], unit="record")
     fold, strata, splits = cohort.table.fold.to_numpy(), stratify_on(cohort.labels), []
     here, test = np.flatnonzero(fold < 9), np.flatnonzero(fold == 9)
@@ -136,6 +143,16 @@ def seen(
     if wrong: cohort = replace(cohort, signals=misread(np.nan_to_num(np.asarray(cohort.signals, np.float32))), mask=None)
     return in_frequencies(cohort) if p["input"] == "spectrum" else cohort
 
+
+def preparation(
+    p: dict,               # resolved parameters
+    wrong: bool = False,   # as the published baseline read them
+):                         # function (cohort, split) -> what the networks are given, scaled; its name says which
+    "What a Task does to its recordings before a training. Until then they stay in the cache, and a run starts at once."
+    def prepare(cohort, split): return scaled(seen(cohort, p, wrong), split)
+    prepare.__name__ = "scaled" + " misread" * wrong + " spectrum" * (p["input"] == "spectrum")
+    return prepare
+
 # %% ../../nbs/studies/60_ptbxl_g12ec.ipynb #13-60-ptbxl-g12ec
 def recipe(
     p: dict,               # resolved parameters
@@ -151,19 +168,21 @@ def recipe(
 def task(
     p: dict,               # resolved parameters
     name: str,             # as it stands in the tables
-    cohort: Cohort,        # what the networks see
+    cohort: Cohort,        # recordings
     splits,                # of Split
+    wrong: bool = False,   # shown as the published baseline read them
 ) -> Task:                 # with the recipe of its size
     "A task of this study."
-    return Task(name, cohort, tuple(splits), recipe(p, int(np.median([len(s.train) for s in splits])), cohort), scaled)
+    return Task(name, cohort, tuple(splits), recipe(p, int(np.median([len(s.train) for s in splits])), cohort), preparation(p, wrong))
 
 
 def source_tasks(
     p: dict,               # resolved parameters
     cohort: Cohort,        # of `source_records`
+    work: Path,            # folder of the run, where divisions are kept
 ) -> tuple:                # of Task: the whole source, then parts of it
     "Pre-training on all of the source, and on parts of its patients."
-    whole = holdout(cohort.groups, cohort.labels, test=.1, validation=.1, seed=p["seed"])
+    whole, = kept_splits(lambda: [holdout(cohort.groups, cohort.labels, test=.1, validation=.1, seed=p["seed"])], cohort.groups, cohort.labels, Path(work) / "cache", source=True, seed=p["seed"])
     sizes = sorted({int(k) for k in p["source_percent"]} - {100}, reverse=True)
     return (task(p, "ptb-xl", cohort, [whole]), *(task(p, f"ptb-xl, {k} %", cohort, [fewer(whole, k, p["seed"])]) for k in sizes))
 
@@ -190,7 +209,7 @@ def make_trials(
     if len(p["source_percent"]) > 1 and p["small_target"] not in p["target_percent"]:
         raise ConfigError(f"source_percent: parts of the source are tried at {p['small_target']} % of the target (small_target), which is not among target_percent={', '.join(p['target_percent'])}; add it")
     source, target = source_records(p, root, work), target_records(p, root, work)
-    sources, splits, look = source_tasks(p, seen(source, p)), target_splits(target, p), seen(target, p)
+    sources, splits = source_tasks(p, source, work), target_splits(target, p, work)
     how = dict(study=STUDY, model=p["net"], make=partial(ecg_net, p["net"]), source=sources[0], seeds=(p["seed"],), double_cap=False)
     trials, sizes, small, rivals = {}, sorted({int(k) for k in p["target_percent"]}, reverse=True), int(p["small_target"]), opponents(target, p, work)
     wanted = {"recommended": ("recommended",), "published": ("published",), "both": ("recommended", "published")}[p["protocol"]]
@@ -198,16 +217,16 @@ def make_trials(
         name, some = (NAME, splits) if k == 100 else (f"{NAME}, {k} %", [fewer(s, k, p["seed"]) for s in splits])
         more = sources[1:] if k == small else ()
         trials["recommended" if k == 100 else f"recommended, {k} %"] = TransferTrial(
-            protocol="recommended", target=task(p, name, look, some), arms=(*p["arms"], *(f"full ({t.name})" for t in more)), more_sources=more,
+            protocol="recommended", target=task(p, name, target, some), arms=(*p["arms"], *(f"full ({t.name})" for t in more)), more_sources=more,
             rivals=rivals if k == 100 else rivals[:1], control_arms=tuple(p["control_arms"]) if k == 100 else (), **how)
     if "recommended" in wanted and p["ablation"]:
-        trials["misread"] = TransferTrial(protocol="recommended", target=task(p, f"{NAME}, misread", seen(target, p, wrong=True), splits), arms=("scratch",), **how)
+        trials["misread"] = TransferTrial(protocol="recommended", target=task(p, f"{NAME}, misread", target, splits, wrong=True), arms=("scratch",), **how)
     if "recommended" in wanted and p["joint"] and target_set(p) == "stand-in":
         both = keep_labels(target_records(p, root, work, folds=(1, 2, 9)), target.label_names)
-        trials["both folds"] = TransferTrial(protocol="recommended", target=task(p, f"{NAME}, both folds", seen(both, p), target_splits(both, p)), arms=("scratch",), **{**how, "source": None})
+        trials["both folds"] = TransferTrial(protocol="recommended", target=task(p, f"{NAME}, both folds", both, target_splits(both, p, work)), arms=("scratch",), **{**how, "source": None})
     if "published" in wanted:
         for name, arm, wrong in (("published", "full", False), ("published, misread", "scratch", True)):
-            judged = task({**p, "judge": "max"}, NAME, seen(target, p, wrong), splits)
+            judged = task({**p, "judge": "max"}, NAME, target, splits, wrong)
             trials[name] = TransferTrial(protocol="published", target=judged, arms=(arm,), **how)
     return trials
 
