@@ -186,7 +186,7 @@ class Backbone(nn.Module):
         if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8:
             raise DataError(f"{self.name} expects pictures [n, height, width, 3] in uint8, "
                             f"found {list(images.shape)} in {images.dtype}; repeat a grey picture three times")
-        x = torch.from_numpy(np.ascontiguousarray(images)).to(self.mean.device).permute(0, 3, 1, 2).float()
+        x = torch.from_numpy(np.require(images, requirements=("C", "W"))).to(self.mean.device).permute(0, 3, 1, 2).float()
         return (x - self.mean) / self.sd
 
     def forward(self,
