@@ -23,9 +23,10 @@ from ..data.scans import Scans, frame_scores, position_auroc, read_scans, to_coh
 from ..data.simulate_phantom import simulate_phantom
 from ..errors import ConfigError, DataError
 from ..evaluate.predictions import PIECE, make_predictions
-from ..learn.fit import fit
+from ..learn.fit import fit, predict
 from ..learn.features import Brightness, image_features
 from ..learn.opponents import Rival, linear
+from ..learn.losses import probabilities
 from ..learn.recipe import LEARNING_RATES, Recipe
 from ..learn.splits import Split, grouped_kfold, holdout, one_fold
 from ..learn.trial import Piece, Runner, Task, TransferTrial, TrialResult, examples
@@ -164,7 +165,7 @@ def recipe(
 ) -> Recipe:               # the same for all arms
     "What every arm is given."
     updates = updates or p["max_updates"]
-    return Recipe(updates, p["batch_size"], LEARNING_RATES[p["n_lr_trials"]], check_every=max(1, updates // 20), loss="focal", gamma=p["gamma"], alpha=p["alpha"])
+    return Recipe(updates, p["batch_size"], LEARNING_RATES[p["n_lr_trials"]], check_every=max(1, updates // 20), precision="auto", loss="focal", gamma=p["gamma"], alpha=p["alpha"])
 
 
 def published_recipe(
@@ -173,7 +174,7 @@ def published_recipe(
 ) -> Recipe:               # Adam 1e-5, batches of 8, at most `published_epochs`
     "What the published network was given."
     epoch = max(1, n // 8)
-    return Recipe(p["published_epochs"] * epoch, 8, (1e-5,), check_every=epoch, patience=10, weight_decay=0., warmup=0, loss="focal", gamma=2., alpha=.79)
+    return Recipe(p["published_epochs"] * epoch, 8, (1e-5,), check_every=epoch, patience=10, weight_decay=0., warmup=0, precision="auto", loss="focal", gamma=2., alpha=.79)
 
 # %% ../../nbs/studies/70_fetal_head.ipynb #16-70-fetal-head
 @dataclass(frozen=True)
@@ -344,10 +345,10 @@ def network_to_ask(
     "The network of the first division, which is told each picture as one frame of a sequence, the others as they were."
     task = trial.target; sides = task.splits[0]; seen = task.prepare(task.cohort, sides)
     start = Runner(trial, Path(work)).start(task, piece := Piece("scratch", "arm", trial.seeds[0], sides))
-    net = fit(start, examples(seen, sides.train, task.recipe), examples(seen, sides.validation, task.recipe), task.recipe, piece.start).net.eval()
+    net = fit(start, examples(seen, sides.train, task.recipe), examples(seen, sides.validation, task.recipe), task.recipe, piece.start).net
     x = task.cohort.signals[sides.train]; mean, sd = x.mean(axis=(0, 2)), x.std(axis=(0, 2))
     def ask(pictures, sequence, place):
         rows = np.repeat(seen.signals[[sequence]], len(pictures), axis=0)
         rows[:, :, place] = (photos.features(pictures) - mean) / np.where(sd > 1e-6, sd, 1)
-        with torch.inference_mode(): return net(torch.as_tensor(rows, dtype=torch.float32))[:, place].sigmoid().numpy()
+        return probabilities(predict(net, torch.as_tensor(rows, dtype=torch.float32), recipe=task.recipe), False)[:, place]
     return ask
