@@ -323,8 +323,8 @@ def focal_grid(
     trial: TransferTrial,              # whose target, network and arm "scratch" are taken
     scans: Scans,                      # its frames
     work: Path,                        # folder for finished pieces
-    gammas: tuple = (0., 1., 2., 4.),  # to try
-    alphas: tuple = (.25, .5, .79, .9),
+    gammas: tuple = (0., 2., 4.),      # to try
+    alphas: tuple = (.25, .5, .79),
 ) -> pd.DataFrame:                     # one row a pair: auroc, auprc, log_loss, mean_p of the validation frames, share of them with a head
     "Focal losses compared on the validation side of the first division; its test side is not looked at."
     rows = []
