@@ -35,7 +35,8 @@ def test_bad_values_fail_in_plain_papermill_too(given, message, tmp_path):
 
 def test_interrupted_command_line_says_how_to_go_on(tmp_path):
     with (tmp_path / "err").open("w") as err:
-        process = subprocess.Popen([PROGRAM, "run", "mitbih_ptb", "--out", tmp_path / "runs"], stdout=subprocess.PIPE, stderr=err, start_new_session=True)
+        process = subprocess.Popen([PROGRAM, "run", "mitbih_ptb", "--out", tmp_path / "runs"], stdout=subprocess.PIPE, stderr=err, start_new_session=True,
+                                   preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))      # a shell that started the tests in the background has it ignored
         until = time.time() + 60
         while not list(tmp_path.glob("runs/*/*/work/notebook.ipynb")) and time.time() < until: time.sleep(.1)
         time.sleep(1)
