@@ -25,7 +25,7 @@ COLUMNS = TEXT + COUNTS + ("part", "example", "group", "source_n", "target_n")  
 ROLES, PARTS = ("arm", "control", "opponent"), ("validation", "test")
 GROUP_UNITS = ("patient", "scan")             # units that are made by averaging a group's examples
 UNITS = ("beat", "record", "frame") + GROUP_UNITS
-GROUP_NOUN = {"beat": "patients", "patient": "patients", "frame": "scans", "scan": "scans"}     # what a group is called in a sentence
+GROUP_NOUN = {"beat": "patients", "patient": "patients", "frame": "patients", "scan": "scans"}     # what a group is called in a sentence
 PIECE = TEXT + COUNTS + ("part", "source_n", "target_n")     # one fitted model, scored on one part of one fold
 
 # %% ../../nbs/evaluate/10_predictions.ipynb #06-10-predictions
