@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['STUDY', 'NAME', 'LABEL', 'ARMS', 'target_set', 'prepare', 'target_scans', 'check_position', 'chosen', 'box_of',
-           'features_of', 'scaled', 'mostly', 'by_patient', 'by_configuration', 'as_published', 'recipe',
+           'features_of', 'scale_of', 'scaled', 'mostly', 'by_patient', 'by_configuration', 'as_published', 'recipe',
            'published_recipe', 'FrameRival', 'frame_rivals', 'make_trials', 'by_frame', 'smoothed', 'told_apart',
            'together', 'run_study', 'focal_grid', 'network_to_ask']
 
@@ -110,15 +110,22 @@ def features_of(
     box: tuple | None = None,      # of `box_of`
 ) -> np.ndarray:           # [frame, feature]
     "Features of all frames, from disk where they are kept."
-    shape = partial(frame_square, box=box, size=p["size"])
-    return image_features([scans.image(i) for i in range(len(scans))], network, keep, lambda x: shape(x), f"box {box}, {p['size']} x {p['size']}")
+    return image_features([scans.image(i) for i in range(len(scans))], network, keep, partial(frame_square, box=box, size=p["size"]), f"box {box}, {p['size']} x {p['size']}")
 
 # %% ../../nbs/studies/70_fetal_head.ipynb #12-70-fetal-head
+def scale_of(
+    cohort: Cohort,        # sequences
+    split: Split,          # its sides
+) -> tuple:                # mean and standard deviation of each feature on the training side [1, feature, 1]; 1 for a constant
+    "The numbers by which features are scaled."
+    seen = cohort.signals[split.train]; sd = seen.std(axis=(0, 2), keepdims=True)
+    return seen.mean(axis=(0, 2), keepdims=True), np.where(sd > 1e-6, sd, 1)
+
+
 def scaled(cohort: Cohort, split: Split) -> Cohort:
     "Each feature by mean and standard deviation of the training side, so that no backbone is at a disadvantage for its scale."
-    x = cohort.signals; seen = x[split.train]
-    mean, sd = seen.mean(axis=(0, 2), keepdims=True), seen.std(axis=(0, 2), keepdims=True)
-    return replace(cohort, signals=((x - mean) / np.where(sd > 1e-6, sd, 1)).astype(np.float32))
+    mean, sd = scale_of(cohort, split)
+    return replace(cohort, signals=((cohort.signals - mean) / sd).astype(np.float32))
 
 
 def mostly(
@@ -242,7 +249,7 @@ def make_trials(
         trials["each frame for itself"] = TransferTrial(protocol="recommended", target=judged, model="frame_head", make=partial(frame_head, n_features=photos.n_features), **how)
         if "last block" in p["arms"]:
             maps = replace(judged, cohort=look(Trunk(photos, p["size"])), prepare=None)
-            trials["last block"] = TransferTrial(protocol="recommended", target=maps, model="frame_lstm_tuned", make=partial(_tuned, photos, p["size"]), **how)
+            trials["last block"] = TransferTrial(protocol="recommended", target=maps, model="frame_lstm_tuned", make=partial(tuned_net, photos, size=p["size"]), **how)
         if p["new_configuration"] and (splits := by_configuration(cohort, p)):
             for more, task, b in (("", judged, photos), (", random weights", random, noise)):
                 trials["new configuration" + more] = TransferTrial(protocol="recommended", target=replace(task, name=f"{NAME}, new configuration", splits=splits), **lstm(b), **how)
@@ -250,9 +257,6 @@ def make_trials(
         grey = backbone(name, preprocess="unit"); c = look(grey, at=windows(scans.table, p["length"], 1)); splits = as_published(c, p)
         trials["published"] = TransferTrial(protocol="published", target=Task(NAME, c, splits, published_recipe(p, len(splits[0].train))), **lstm(grey), **how)
     return trials, every
-
-
-def _tuned(b: Backbone, size: int, n_frames: int): return tuned_net(b, n_frames, size)
 
 # %% ../../nbs/studies/70_fetal_head.ipynb #20-70-fetal-head
 def by_frame(
@@ -346,9 +350,9 @@ def network_to_ask(
     task = trial.target; sides = task.splits[0]; seen = task.prepare(task.cohort, sides)
     start = Runner(trial, Path(work)).start(task, piece := Piece("scratch", "arm", trial.seeds[0], sides))
     net = fit(start, examples(seen, sides.train, task.recipe), examples(seen, sides.validation, task.recipe), task.recipe, piece.start).net
-    x = task.cohort.signals[sides.train]; mean, sd = x.mean(axis=(0, 2)), x.std(axis=(0, 2))
+    mean, sd = (v[0, :, 0] for v in scale_of(task.cohort, sides))
     def ask(pictures, sequence, place):
         rows = np.repeat(seen.signals[[sequence]], len(pictures), axis=0)
-        rows[:, :, place] = (photos.features(pictures) - mean) / np.where(sd > 1e-6, sd, 1)
+        rows[:, :, place] = (photos.features(pictures) - mean) / sd
         return probabilities(predict(net, torch.as_tensor(rows, dtype=torch.float32), recipe=task.recipe), False)[:, place]
     return ask

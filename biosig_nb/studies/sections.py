@@ -235,7 +235,7 @@ def show_budget(
     baseline: str = "scratch", # name of that arm
 ) -> None:
     "What each arm of each task was allowed, and what it used."
-    more = f"{arm_title(baseline)} gets twice the cap where more than a fifth of its runs hit it" if doubled else "its schedule ends at the cap, so nearly every run goes there, and scratch was not given more"
+    more = f"{arm_title(baseline)} gets twice the cap where more than a fifth of its runs hit it" if doubled else f"its schedule ends at the cap, so nearly every run goes there, and {arm_title(baseline)} was not given more"
     t = pd.concat([budget_table(r.pieces).assign(trial=name) for name, r in results.items()]).astype({"cap": int, "updates": int}).assign(arm=lambda d: d.arm.map(arm_title))
     t = t[["trial", "task", "arm", "runs", "cap", "updates", "epochs", "by_patience", "seconds"]].rename(columns={"by_patience": "stopped by themselves"})
     show_table(t, f"Budget: cap on updates, updates used (median), share of runs that stopped by themselves. All arms of a task had the same cap and the same number of learning-rate trials; {more}.", digits=2)
