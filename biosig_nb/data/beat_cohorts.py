@@ -102,7 +102,8 @@ def cut_record(
     holes = np.zeros(len(low), bool); holes[np.clip(to_index(np.flatnonzero(bad), fs_in, fs), 0, len(low)-1)] = True
     beats = extract_beats(low, fs, np.minimum(to_index(peaks, fs_in, fs), len(low)-1), length, before=before, bad=holes)
     table = rr_features(peaks, fs_in).assign(sample=peaks, label=labels)
-    return Part(beats, table.iloc[beats.kept].reset_index(drop=True), beats.dropped.assign(label=np.asarray(labels)[beats.dropped.peak]))
+    kept = table.iloc[beats.kept].reset_index(drop=True).assign(low=beats.low, high=beats.high)
+    return Part(beats, kept, beats.dropped.assign(label=np.asarray(labels)[beats.dropped.peak]))
 
 # %% ../../nbs/data/50_beat_cohorts.ipynb #24-50-beat-cohorts
 def read_beats(

@@ -187,12 +187,13 @@ def ptbxl_records(
     folds=None,                  # folds wanted; None: all
     fs: float | None = None,     # rate wanted (Hz); None: as stored
     min_positives: int = 0,      # labels with fewer positives among the recordings used are left out
+    patients: int = 0,           # at most so many of them, the first by number; 0: all
 ) -> Cohort:                     # labels: 0/1 matrix [n, label]
     "Recordings with the labels of a task, grouped by patient; raises `ConfigError` for a bad argument and `DataError` for a broken record."
     leads, folds = _check_leads(leads), _check_folds(folds)
     if rate not in RATES: raise ConfigError(f"rate={rate!r}: choose from {_listed(RATES)} (Hz); for another rate give fs")
     table, codes = ptbxl_table(folder), statements(folder)
-    table, Y, flow, missing = _choose(folder, table, label_matrix(table, codes, task), rate, folds, task)
+    table, Y, flow, missing = _choose(folder, table, label_matrix(table, codes, task), rate, folds, task, patients)
     paths, signals = table[RATES[rate]].tolist(), None
     for i, path in enumerate(paths):
         x = read_leads(folder, path, rate, leads, fs)
@@ -216,7 +217,7 @@ def _check_folds(folds) -> tuple:
     return tuple(int(k) for k in folds)
 
 # %% ../../nbs/data/80_ptbxl.ipynb #37-80-ptbxl
-def _choose(folder, table: pd.DataFrame, labels: tuple, rate: int, folds: tuple, task: str) -> tuple:
+def _choose(folder, table: pd.DataFrame, labels: tuple, rate: int, folds: tuple, task: str, patients: int) -> tuple:
     "(table, labels, flow, missing) of the recordings that are asked for, on disk, and have a label of the task."
     paths, wanted, (Y, names, judged) = table[RATES[rate]], table.fold.isin(folds).to_numpy(), labels
     files = _files(folder, set(paths[wanted]))
@@ -227,6 +228,9 @@ def _choose(folder, table: pd.DataFrame, labels: tuple, rate: int, folds: tuple,
         if not left.any(): raise DataError(f"{folder}: of {keep.sum():,} recordings none is left: {why}")
         if left.sum() < keep.sum(): flow.append(("records", int(left.sum()), int((keep & ~ok).sum()), why))
         keep = left
+    if patients:
+        first = sorted(table.patient[keep].unique(), key=int)[:patients]; left = keep & table.patient.isin(first).to_numpy()
+        flow.append(("records", int(left.sum()), int((keep & ~left).sum()), f"beyond the first {patients} patients")); keep = left
     return table[keep], pd.DataFrame(Y[keep], columns=list(names)), flow, [Path(p).name for p in paths[wanted & ~there]]
 
 

@@ -139,7 +139,8 @@ def run_trainer(
 ) -> tuple:                       # updates made, "patience" or "cap"
     "Run Lightning's loop; the learner remembers the rest."
     recipe, bar = learner.recipe, sys.stdout.isatty()
-    stop = EarlyStopping("score", patience=recipe.patience, check_on_train_epoch_end=False)
+    patience = recipe.patience if getattr(learner.net, "stages", None) is None else learner.budget      # a stage that stands still is not the last
+    stop = EarlyStopping("score", patience=patience, check_on_train_epoch_end=False)
     keep = [ModelCheckpoint(folder, filename="last", every_n_epochs=1, save_on_train_epoch_end=True, save_top_k=1, enable_version_counter=False)] if folder else []
     with torch.random.fork_rng(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -147,7 +148,7 @@ def run_trainer(
                             enable_model_summary=False, enable_checkpointing=bool(folder), num_sanity_val_steps=0, deterministic=True, **(where or dict(accelerator="auto", devices=1)))
         last = Path(folder) / "last.ckpt" if folder else None
         trainer.fit(learner, batches, chunks, ckpt_path=last if last and last.exists() else None, weights_only=True)
-    return trainer.global_step, "patience" if stop.stopped_epoch or stop.wait_count >= recipe.patience else "cap"
+    return trainer.global_step, "patience" if stop.stopped_epoch or stop.wait_count >= patience else "cap"
 
 # %% ../../nbs/learn/30_fit.ipynb #16-30-fit
 def device_count(

@@ -13,11 +13,13 @@ import torch.nn.functional as F
 # %% ../../nbs/learn/20_losses.ipynb #04-20-losses
 def example_losses(
     logits: torch.Tensor,      # network output [batch, output]
-    targets: torch.Tensor,     # class index [batch] (integers), or 0/1 matrix [batch, output] (floats)
+    targets: torch.Tensor,     # class index [batch] (integers), or matrix [batch, output] of 0, 1 or shares of 1 (floats); NaN: unknown
 ) -> torch.Tensor:             # one loss per example [batch] (nats)
-    "Cross-entropy over classes for integer targets, mean binary cross-entropy over labels for a 0/1 matrix."
+    "Cross-entropy over classes for integer targets, mean binary cross-entropy over the labels that are known for a matrix."
     if targets.ndim == 1: return F.cross_entropy(logits, targets, reduction="none")
-    return F.binary_cross_entropy_with_logits(logits, targets, reduction="none").mean(1)
+    known = ~torch.isnan(targets)
+    losses = F.binary_cross_entropy_with_logits(logits, torch.nan_to_num(targets), reduction="none")
+    return losses.mean(1) if known.all() else (losses * known).sum(1) / known.sum(1).clamp_min(1)
 
 # %% ../../nbs/learn/20_losses.ipynb #05-20-losses
 def probabilities(

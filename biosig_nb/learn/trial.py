@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 from torch import nn
 from ..data.cohort import Cohort
-from ..errors import BiosigError, ConfigError, nearest
+from ..errors import BiosigError, ConfigError, LeakageError, nearest
 from ..evaluate.predictions import load_predictions, make_predictions, save_predictions, validate_predictions
 from .adapt import adapt, build
 from .fit import fit, predict
@@ -46,10 +46,11 @@ class Task:
     prepare: Callable | None = None       # (cohort, split) -> the cohort as networks see it: scaled by numbers of the training side
     stress: tuple = ()            # of (name, function): prepared signals [n, channel, time] -> changed ones, on which the networks of the first repeat are asked again
     around: Callable | None = None        # of a source: (make, outputs) -> network that learns the task around the body of make(outputs); None: make(outputs) itself
+    judged: bool = True           # False, of a source: a pretext; what its network says is not kept
 
     def fingerprint(self) -> str:      # 12 hex digits
         "Changes with the data, the labels, the splits or the recipe."
-        parts = [self.name, self.cohort.source.get("fingerprint", ""), str(self.cohort.signals.shape), describe_splits(list(self.splits))["hash"], json.dumps(told(self.recipe), sort_keys=True), getattr(self.prepare, "__name__", ""), *(name for name, _ in self.stress), *([self.around.__name__] if self.around else [])]
+        parts = [self.name, self.cohort.source.get("fingerprint", ""), str(self.cohort.signals.shape), describe_splits(list(self.splits))["hash"], json.dumps(told(self.recipe), sort_keys=True), getattr(self.prepare, "__name__", ""), *(name for name, _ in self.stress), *([self.around.__name__] if self.around else []), *(["pretext"] if not self.judged else [])]
         h = hashlib.sha256("|".join(parts).encode()); h.update(np.ascontiguousarray(self.cohort.labels).tobytes())
         return h.hexdigest()[:12]
 
@@ -157,8 +158,19 @@ class TransferTrial:
             if a not in CONTROL_ARMS: raise ConfigError(f"control arm '{a}'; {nearest(a, CONTROL_ARMS)}")
         names = [*self.arms, *self.control_arms, *(r.name for r in self.rivals)]
         if len(set(names)) < len(names): raise ConfigError(f"two arms or rivals of the trial have the same name: {', '.join(sorted({n for n in names if names.count(n) > 1}))}")
-        for s in self.sources: check_apart(s.cohort.groups, self.target.cohort.groups)
+        for s in self.sources: self.check_source(s)
         for a in (*self.arms, *self.control_arms): self.taught_by(a)
+
+    def check_source(self,
+        source: Task,                            # what is learned first
+    ) -> None:
+        "Raise `LeakageError` for groups that source and target share; a pretext may share what the target trains on, and nothing that it is tested on."
+        c, target, first = source.cohort, self.target.cohort, source.splits[0]
+        if source.judged: return check_apart(c.groups, target.groups)
+        index = np.concatenate([first.train, first.validation])
+        for sp in self.target.splits:
+            seen, test = (c.table.index[index], target.table.index[sp.test]) if sp.unit == "example" else (c.groups[index], target.groups[sp.test])
+            if shared := set(seen) & set(test): raise LeakageError(f"the pretext '{source.name}' is shown {len(shared)} {sp.unit}(s) of the test side of {self.target.name}: {', '.join(sorted(shared)[:3])}; leave them out")
 
     def run(self,
         work: str | Path,                        # folder for finished pieces
@@ -191,7 +203,7 @@ class Runner:
         taught = [self.collect(source, plan) for source, plan in plans]
         predictions, info = self.collect(target, plan_target)
         pieces, history = tables([i for _, found in taught for i in found] + info)
-        return TrialResult(predictions, pd.concat([p for p, _ in taught], ignore_index=True) if taught else pd.DataFrame(), pieces, history, limited, self.collect_stressed(target, plan_target))
+        return TrialResult(predictions, pd.concat([p for p, _ in taught], ignore_index=True) if any(s.judged for s in t.sources) else pd.DataFrame(), pieces, history, limited, self.collect_stressed(target, plan_target))
 
     def plan(self, task, arms, rivals, controls=(), first=False):
         splits = task.splits[:1] if first else task.splits
@@ -240,7 +252,7 @@ class Runner:
         done = fit(make, examples(cohort, sp.train, recipe), examples(cohort, sp.validation, recipe), recipe, piece.start, checkpoints)
         unseen = self.is_source(task) and piece.role == "control"               # nobody asks what a net says that was taught nonsense
         index = sp.validation if unseen else np.concatenate([sp.validation, sp.test])
-        p = probabilities(predict(done.net, examples(seen, index, recipe).x, recipe=recipe, exclusive=exclusive(task.cohort)), exclusive(task.cohort))
+        p = probabilities(predict(done.net, examples(seen, index, recipe).x, recipe=recipe, exclusive=exclusive(task.cohort)), exclusive(task.cohort)) if task.judged else None
         if self.is_source(task): save_body(done.net, folder / "weights" / f"{name}.safetensors", self.card(task, piece, done))
         if task is t.target and piece.split.repeat == 0: self.ask_again(task, piece, done.net, seen, folder, name)
         size = min(recipe.batch_size, len(sp.train))
@@ -272,7 +284,7 @@ class Runner:
 
     def store(self, task, piece, p, index, folder, name, info):
         "Predictions first, the small json last: a piece counts as done when the json is there."
-        save_predictions(self.frame(task, piece, p, index), folder / f"{name}.parquet")
+        if task.judged: save_predictions(self.frame(task, piece, p, index), folder / f"{name}.parquet")
         info = dict(task=task.name, arm=piece.arm, role=piece.role, seed=piece.seed, repeat=piece.split.repeat, fold=piece.split.fold, **info)
         tmp = folder / f"{name}.json.tmp"; tmp.write_text(json.dumps(info)); os.replace(tmp, folder / f"{name}.json")
 
@@ -298,6 +310,7 @@ class Runner:
 
     def collect(self, task, plan):
         folder, longer = self.folder(task), lambda p: p.name + "-2x" if (self.folder(task) / f"{p.name}-2x.json").exists() else p.name
+        if not task.judged: return pd.DataFrame(), [self.info(task, longer(p)) for p in plan]
         frames = [load_predictions(folder / f"{longer(p)}.parquet", check=False) for p in plan]
         return validate_predictions(pd.concat(frames, ignore_index=True)), [self.info(task, longer(p)) for p in plan]
 

@@ -91,15 +91,18 @@ class MaskedLast(nn.Module):
         cells: int,                     # hidden units in each direction
         kind: type = nn.RNN,            # `nn.RNN` (tanh) or `nn.LSTM`
         bidirectional: bool = False,    # walk backwards as well, from the end of the beat
+        masked: bool = True,            # False: walk through the padding too
     ):
         super().__init__()
+        self.masked = masked
         self.layer = kind(1, cells, batch_first=True, bidirectional=bidirectional)
 
     def forward(self,
         x: torch.Tensor,                # beats [batch, 1, time]
     ) -> torch.Tensor:                  # [batch, directions * cells]
-        packed = nn.utils.rnn.pack_padded_sequence(x.transpose(1, 2), beat_lengths(x), batch_first=True, enforce_sorted=False)
-        state = self.layer(packed)[1]
+        steps = x.transpose(1, 2)
+        if self.masked: steps = nn.utils.rnn.pack_padded_sequence(steps, beat_lengths(x), batch_first=True, enforce_sorted=False)
+        state = self.layer(steps)[1]
         state = state[0] if isinstance(state, tuple) else state      # an LSTM also returns its cells
         return state.transpose(0, 1).flatten(1)
 
@@ -123,11 +126,12 @@ def start_keras(
 def VanillaRNN(
     n_outputs: int = 5,       # logits
     small: bool = False,      # the size published for PTB: 64 cells, head 512-128
+    masked: bool = True,      # False: the padding is part of the beat
     dropout: float = .1,      # share dropped behind each hidden layer of the head, in training
 ) -> BeatNet:
     "Simple recurrent network with masked padding: 83,205 parameters with five outputs; small, with one output 103,297."
     cells, hidden = (64, 512) if small else (128, 256)
-    return start_keras(BeatNet("vanilla RNN" + ", small" * small, MaskedLast(cells), cells, dense((cells, hidden, 128, n_outputs), dropout), 1))
+    return start_keras(BeatNet("vanilla RNN" + ", small" * small + ", unmasked" * (not masked), MaskedLast(cells, masked=masked), cells, dense((cells, hidden, 128, n_outputs), dropout), 1))
 
 
 def BeatBiLSTM(

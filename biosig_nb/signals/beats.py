@@ -160,6 +160,8 @@ class Beats(NamedTuple):
     dropped: pd.DataFrame   # one row a peak that is not there: peak, why
     cut: int                # beats that were longer than the row and lost their end
     clipped: int            # beats that reach past their 10-s window and beyond its range there
+    low: np.ndarray         # [beat] what became 0 (mV)
+    high: np.ndarray        # [beat] what became 1 (mV)
 
 # %% ../../nbs/signals/20_beats.ipynb #38-20-beats
 def extract_beats(
@@ -181,9 +183,10 @@ def extract_beats(
     flat = ranges.flat[window] | (spans(x, start, real) < flat_below)
     why = drop_reason(start, start+real, flat, np.zeros(len(x), bool) if bad is None else bad)
     kept = np.flatnonzero(why < 0); gone = np.flatnonzero(why >= 0)
-    signals, mask, clipped = cut_rows(x, start[kept], real[kept], ranges.low[window[kept]], ranges.high[window[kept]], length)
+    low, high = (r[window[kept]] for r in (ranges.low, ranges.high))
+    signals, mask, clipped = cut_rows(x, start[kept], real[kept], low, high, length)
     dropped = pd.DataFrame({"peak": gone, "why": [REASONS[i] for i in why[gone]]})
-    return Beats(signals, mask, kept, dropped, int((width[kept] > length).sum()), clipped)
+    return Beats(signals, mask, kept, dropped, int((width[kept] > length).sum()), clipped, low, high)
 
 # %% ../../nbs/signals/20_beats.ipynb #39-20-beats
 def cut_rows(

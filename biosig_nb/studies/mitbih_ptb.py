@@ -4,14 +4,18 @@
 
 # %% auto #0
 __all__ = ['STUDY', 'prepare', 'source_records', 'cohorts', 'source_split', 'target_splits', 'opponents', 'controls',
-           'make_trial', 'run_study']
+           'source_recipe', 'target_recipe', 'make_trial', 'on_ptbxl', 'run_study']
 
 # %% ../../nbs/studies/30_mitbih_ptb.ipynb #03-30-mitbih-ptb
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 import numpy as np
 from ..data.beat_cohorts import DS1, DS2, DS1_BY_PATIENT, DS2_BY_PATIENT, beat_table, mitdb_beats, ptbdb_beats
 from ..data.catalog import data_root, locate, simulated_root
 from ..data.cohort import Cohort
+from ..data.ptbxl_beats import ptbxl_beats
+from ..data.simulate_12lead import simulate_ptbxl
 from ..data.simulate_mitdb import simulate_mitdb
 from ..data.simulate_ptbdb import simulate_ptbdb
 from ..learn.controls import metadata_rival, missingness_rival, position_rival
@@ -19,7 +23,7 @@ from ..learn.recipe import LEARNING_RATES, Recipe
 from ..learn.opponents import features_rival, minirocket_rival
 from ..learn.splits import Split, fixed_split, grouped_kfold, holdout, one_fold
 from ..learn.trial import Task, TransferTrial
-from ..models.beat_nets import BeatCNN
+from ..models.beat_zoo import beat_net
 
 STUDY = "mitbih_ptb"
 
@@ -27,13 +31,14 @@ STUDY = "mitbih_ptb"
 def prepare(
     p: dict,               # resolved parameters of the study
     work: Path,            # folder for simulated recordings
-) -> tuple[Path, Path]:    # folders of MIT-BIH and of PTB
-    "Where the two databases are; simulates them first when `source` is 'simulated'. Raises `DataError` naming address and path where real ones are missing."
+) -> dict:                 # "mitdb", "ptbdb" and, where it is asked for, "ptb-xl" -> folder
+    "Where the databases are; simulates them first when `source` is 'simulated'. Raises `DataError` naming address and path where real ones are missing."
     def write(root):
         simulate_mitdb(root, seed=p["seed"], n_records=p["sim_records"], minutes=p["sim_minutes"])
         simulate_ptbdb(root, seed=p["seed"], n_patients=p["sim_patients"], shared=p["shared"])
+        if p["ptbxl"]: simulate_ptbxl(root, p["seed"], 4 * p["sim_patients"])
     root = simulated_root(work, write) if p["source"] == "simulated" else data_root(p["data_root"])
-    return locate("mitdb", root), locate("ptbdb", root)
+    return {name: locate(name, root) for name in ("mitdb", "ptbdb", *(["ptb-xl"] if p["ptbxl"] else []))}
 
 # %% ../../nbs/studies/30_mitbih_ptb.ipynb #06-30-mitbih-ptb
 def source_records(
@@ -49,11 +54,11 @@ def source_records(
 def cohorts(
     p: dict,               # resolved parameters
     protocol: str,         # "recommended" or "published"
-    folders: tuple,        # folders of MIT-BIH and of PTB
+    folders: dict,         # of `prepare`
 ) -> tuple[Cohort, Cohort]:     # beats of MIT-BIH (5 AAMI classes), beats of PTB (one label)
     "The two cohorts; the published protocol keeps MIT-BIH's four paced records, two of which have V5 in place of MLII."
-    published = protocol == "published"
-    return mitdb_beats(folders[0], source_records(folders[0], p["n_source_records"]), paced=published, fallback="V5" if published else ""), ptbdb_beats(folders[1], positive=p["target_label"])
+    published, mitdb = protocol == "published", folders["mitdb"]
+    return mitdb_beats(mitdb, source_records(mitdb, p["n_source_records"]), paced=published, fallback="V5" if published else ""), ptbdb_beats(folders["ptbdb"], positive=p["target_label"])
 
 # %% ../../nbs/studies/30_mitbih_ptb.ipynb #14-30-mitbih-ptb
 def source_split(
@@ -83,12 +88,12 @@ def opponents(
     cohort: Cohort,        # beats
     n_trials: int = 3,     # candidates each may try: as many as learning rates by the arms
     balance: str = "none", # "group": every patient weighs the same
-    n_random: int = 10_000,     # random-convolution features
+    n_random: int = 10_000,     # random-convolution features; 0: without this opponent
 ) -> tuple:                # of Rival
     "Without pre-training: RR intervals and named morphology features with logistic regression and with boosted trees; random convolutions with ridge."
     table = beat_table(cohort).to_numpy(float)
     return (features_rival("features + logistic", table, "linear", n_trials), features_rival("features + boosted", table, "boosted", n_trials, balance),
-            minirocket_rival(cohort, n_random, balance=balance))
+            *([minirocket_rival(cohort, n_random, balance=balance)] if n_random else []))
 
 # %% ../../nbs/studies/30_mitbih_ptb.ipynb #25-30-mitbih-ptb
 def controls(
@@ -96,34 +101,59 @@ def controls(
     n_trials: int = 3,     # candidates each may try
 ) -> tuple:                # of Rival
     "What should not know the label: age and sex; the kind of recording; where in its recording a beat lies; how much of its window is padding."
-    return (metadata_rival(cohort, ("age", "sex"), n_trials=n_trials), metadata_rival(cohort, ("kind",), n_trials=n_trials, name="recording type"),
+    kinds = [metadata_rival(cohort, ("kind",), n_trials=n_trials, name="recording type")] if "kind" in cohort.table else []
+    return (metadata_rival(cohort, ("age", "sex"), n_trials=n_trials), *kinds,
             position_rival(cohort, "sample", n_trials=n_trials, name="place in the record"), missingness_rival(cohort, n_trials=n_trials, name="padding"))
 
 # %% ../../nbs/studies/30_mitbih_ptb.ipynb #27-30-mitbih-ptb
+def source_recipe(
+    p: dict,               # resolved parameters
+    n: int,                # beats of the source
+) -> Recipe:               # how MIT-BIH is learned
+    "A constant rate, a look every thirtieth of the cap; a small source gets small batches."
+    return Recipe(p["pretrain_updates"], min(128, max(32, n // 512)), LEARNING_RATES[p["n_lr_trials"]], check_every=max(50, p["pretrain_updates"] // 30), patience=8, precision="auto")
+
+
+def target_recipe(
+    p: dict,               # resolved parameters
+    protocol: str,         # "recommended": each patient weighs the same; "published": each beat
+) -> Recipe:               # how infarction is learned, by all arms
+    "The same for PTB and PTB-XL."
+    return Recipe(p["max_updates"], 32, LEARNING_RATES[p["n_lr_trials"]], check_every=20, patience=8, precision="auto", balance="group" if protocol == "recommended" else "none")
+
+# %% ../../nbs/studies/30_mitbih_ptb.ipynb #28-30-mitbih-ptb
 def make_trial(
     p: dict,               # resolved parameters
     protocol: str,         # "recommended" or "published"
-    folders: tuple,        # folders of MIT-BIH and of PTB
+    folders: dict,         # of `prepare`
 ) -> TransferTrial:        # ready to run
     "The study's TransferTrial under one protocol."
-    source, target = cohorts(p, protocol, folders)
-    n, lrs = p["n_lr_trials"], LEARNING_RATES[p["n_lr_trials"]]
-    size = min(128, max(32, len(source) // 512))                              # a small source gets small batches
-    big = Recipe(max_updates=p["pretrain_updates"], batch_size=size, lrs=lrs, check_every=max(50, p["pretrain_updates"] // 30), patience=8, precision="auto")
-    small = Recipe(max_updates=p["max_updates"], batch_size=32, lrs=lrs, check_every=20, patience=8, precision="auto", balance="group" if protocol == "recommended" else "none")
+    (source, target), n, small = cohorts(p, protocol, folders), p["n_lr_trials"], target_recipe(p, protocol)
     rivals = (*opponents(target, n, small.balance, p["n_random_features"]), *controls(target, n)) if protocol == "recommended" else opponents(target, n)[:1]     # a leaky split fools every control
-    return TransferTrial(STUDY, protocol, "BeatCNN", BeatCNN, Task("ptbdb", target, tuple(target_splits(target, p, protocol)), small),
-                         Task("mitdb", source, (source_split(source, protocol, p["seed"]),), big), tuple(p["arms"]), (p["seed"],),
+    return TransferTrial(STUDY, protocol, beat_net(p["net"]).name, partial(beat_net, p["net"]), Task("ptbdb", target, tuple(target_splits(target, p, protocol)), small),
+                         Task("mitdb", source, (source_split(source, protocol, p["seed"]),), source_recipe(p, len(source))), tuple(p["arms"]), (p["seed"],),
                          rivals, opponents(source, n)[:1], double_cap=p["preset"] != "smoke",
                          control_arms=tuple(p["control_arms"]) if protocol == "recommended" else ())
 
-# %% ../../nbs/studies/30_mitbih_ptb.ipynb #28-30-mitbih-ptb
+# %% ../../nbs/studies/30_mitbih_ptb.ipynb #29-30-mitbih-ptb
+def on_ptbxl(
+    p: dict,               # resolved parameters
+    trial: TransferTrial,  # of `make_trial`, recommended
+    folders: dict,         # of `prepare`
+) -> TransferTrial:        # the same network and source, judged on PTB-XL
+    "The second target: one cross-validation by patient, the opponents that many beats allow, and the same controls."
+    target, n = ptbxl_beats(folders["ptb-xl"], patients=p["ptbxl_patients"]), p["n_lr_trials"]
+    task = Task("ptb-xl", target, tuple(target_splits(target, {**p, "n_repeats": 1}, "recommended")), trial.target.recipe)
+    return replace(trial, target=task, rivals=(*opponents(target, n, task.recipe.balance, 0), *controls(target, n)))
+
+# %% ../../nbs/studies/30_mitbih_ptb.ipynb #30-30-mitbih-ptb
 def run_study(
     p: dict,               # resolved parameters
     work: Path,            # folder for simulated recordings and finished pieces
-) -> tuple[dict, dict]:    # protocol -> TransferTrial, protocol -> TrialResult
+) -> tuple[dict, dict]:    # "recommended", "published", "recommended, ptb-xl" -> TransferTrial, the same -> TrialResult
     "Run the study under the protocols that `protocol` names; finished pieces are taken from `work`."
     folders = prepare(p, work)
     wanted = ("recommended", "published") if p["protocol"] == "both" else (p["protocol"],)
     trials = {name: make_trial(p, name, folders) for name in wanted}
+    if p["ptbxl"] and "recommended" in trials: trials["recommended, ptb-xl"] = on_ptbxl(p, trials["recommended"], folders)
     return trials, {name: t.run(Path(work)) for name, t in trials.items()}

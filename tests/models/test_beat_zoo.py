@@ -25,22 +25,23 @@ def make(name: str):
     return lambda n: BeatResNet(n, 11) if name == "resnet101" else beat_net(name, n)
 
 
-def beats(n: int, seed: int) -> torch.Tensor:
-    "Noise in [0, 1], 60 to 150 samples, zeros behind."
+def beats(n: int, seed: int, name: str) -> torch.Tensor:
+    "Noise in [0, 1], 60 to 150 samples, zeros behind; for the network that wants them, three intervals behind that."
     g = torch.Generator().manual_seed(seed)
-    return (.01 + .99 * torch.rand(n, 1, 187, generator=g)) * (torch.arange(187) < torch.randint(60, 150, (n, 1, 1), generator=g))
+    x = (.01 + .99 * torch.rand(n, 1, 187, generator=g)) * (torch.arange(187) < torch.randint(60, 150, (n, 1, 1), generator=g))
+    return torch.cat([x, torch.randn(n, 1, 3, generator=g)], dim=2) if name == "cnn_intervals" else x
 
 
-def examples(n: int, seed: int) -> Examples: return Examples(beats(n, seed), torch.arange(n) % 2, torch.ones(n))
+def examples(n: int, seed: int, name: str) -> Examples: return Examples(beats(n, seed, name), torch.arange(n) % 2, torch.ones(n))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_body_in_a_file_and_back(name, tmp_path):
     source, target = build(make(name), 5, 0), build(make(name), 1, 1)
-    source(beats(8, 0))                                                              # running statistics other than at the start
+    source(beats(8, 0, name))                                                              # running statistics other than at the start
     assert save_body(source, tmp_path/"body.safetensors", {"data": "noise"})["network"] == source.name
     put_body(target, load_body(tmp_path/"body.safetensors")[0])
-    x = beats(3, 1)
+    x = beats(3, 1, name)
     assert torch.equal(source.eval().body(x), target.eval().body(x)) and target(x).shape == (3, 1)
 
 
@@ -53,18 +54,18 @@ def test_arms_train(name, arm):
         return
     net = adapt(arm, make(name), 2, body)
     start = {k: v.clone() for k, v in net.body.state_dict().items()}
-    fit = fit_once(net, examples(16, 2), examples(8, 3), RECIPE, 1e-2)
+    fit = fit_once(net, examples(16, 2, name), examples(8, 3, name), RECIPE, 1e-2)
     moved = any(not torch.equal(v, start[k]) for k, v in fit.net.body.state_dict().items())
     assert np.isfinite(fit.best_loss) and (moved == (arm != "frozen") or arm == "gradual")      # gradual: the best look may be the head's own
     if arm == "lora":
-        x, plain = beats(4, 4), merge_lora(fit.net)
+        x, plain = beats(4, 4, name), merge_lora(fit.net)
         with torch.no_grad(): assert torch.allclose(plain.eval()(x), fit.net.eval()(x), atol=1e-5)
         make(name)(2).load_state_dict(plain.state_dict(), strict=True)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_half_precision_and_an_empty_beat(name):
-    net, x = build(make(name), 3, 0), beats(4, 5); x[0] = 0
+    net, x = build(make(name), 3, 0), beats(4, 5, name); x[0] = 0
     with torch.autocast("cpu", torch.bfloat16): out = net(x)
     out.float().square().sum().backward()
     assert all(torch.isfinite(p.grad).all() for p in net.parameters() if p.requires_grad)
@@ -73,7 +74,7 @@ def test_half_precision_and_an_empty_beat(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_one_beat_does_not_see_the_others(name):
-    net, x = build(make(name), 3, 0).eval(), beats(5, 6)
+    net, x = build(make(name), 3, 0).eval(), beats(5, 6, name)
     with torch.no_grad(): assert torch.allclose(net(x), torch.cat([net(b[None]) for b in x]), atol=1e-4)
 
 
