@@ -223,10 +223,10 @@ def make_trials(
         trials["misread"] = TransferTrial(protocol="recommended", target=task(p, f"{NAME}, misread", target, splits, wrong=True), arms=("scratch",), **how)
     if "recommended" in wanted and p["joint"] and target_set(p) == "stand-in":
         both = keep_labels(target_records(p, root, work, folds=(1, 2, 9)), target.label_names)
-        trials["both folds"] = TransferTrial(protocol="recommended", target=task(p, f"{NAME}, both folds", both, target_splits(both, p, work)), arms=("scratch",), **{**how, "source": None})
+        trials["both folds"] = TransferTrial(protocol="recommended", target=task(p, f"{NAME}, both folds", both, target_splits(both, p, work)[:1]), arms=("scratch",), **{**how, "source": None})
     if "published" in wanted:
         for name, arm, wrong in (("published", "full", False), ("published, misread", "scratch", True)):
-            judged = task({**p, "judge": "max"}, NAME, target, splits, wrong)
+            judged = task({**p, "judge": "max"}, NAME, target, splits[:1] if target_set(p) == "stand-in" else splits, wrong)      # one training, as published
             trials[name] = TransferTrial(protocol="published", target=judged, arms=(arm,), **how)
     return trials
 
