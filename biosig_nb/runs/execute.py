@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['check_notebook', 'kernel_environment', 'RunFailed', 'one_line', 'run_kernel', 'not_started', 'read_progress', 'watch',
-           'execute_run', 'is_complete', 'compute', 'perform', 'clear', 'hide', 'title_of', 'peak_memory']
+           'plan_run', 'execute_run', 'is_complete', 'compute', 'perform', 'clear', 'hide', 'title_of', 'peak_memory']
 
 # %% ../../nbs/runs/10_execute.ipynb #03-10-execute
 import datetime, json, logging, os, re, shutil, sys, time
@@ -135,6 +135,20 @@ def watch(
             thread.join()
 
 # %% ../../nbs/runs/10_execute.ipynb #22-10-execute
+def plan_run(
+    study: str,                          # name of the study
+    parameters: dict | None = None,      # name -> value; what is not given comes from the preset
+    out: str | Path = "reports/runs",    # folder of runs
+    data_root: str = "",                 # data root, as the parameter of the same name
+    notebook: str | Path = "",           # another report notebook than the study's own
+) -> tuple[dict, dict, nbformat.NotebookNode, Path]:      # parameters, data, report notebook, run folder
+    "What a run would be, without computing it or writing anything. Raises `ConfigError` or `DataError`."
+    p = resolve(study, {**(parameters or {}), **({"data_root": data_root} if data_root else {})})
+    source = data_source(study, p)
+    report = check_notebook(Path(notebook) if notebook else find_asset(f"reports/{study}.ipynb"), p)
+    return p, source, report, Path(out).absolute() / study / f"{p['preset']}-{run_key(study, p, source, code_fingerprint(report))}"
+
+# %% ../../nbs/runs/10_execute.ipynb #23-10-execute
 def execute_run(
     study: str,                          # name of the study
     parameters: dict | None = None,      # name -> value; what is not given comes from the preset
@@ -146,10 +160,7 @@ def execute_run(
     say: Callable[[str], None] = lambda text: None,     # told what happens, in a line each
 ) -> Path:                               # run folder, <out>/<study>/<preset>-<key>
     "Compute one run, or find it done. Raises `ConfigError` or `DataError` before anything is written, `RunFailed` once a run folder says why."
-    p = resolve(study, {**(parameters or {}), **({"data_root": data_root} if data_root else {})})
-    source = data_source(study, p)
-    report = check_notebook(Path(notebook) if notebook else find_asset(f"reports/{study}.ipynb"), p)
-    folder = Path(out).absolute() / study / f"{p['preset']}-{run_key(study, p, source, code_fingerprint(report))}"
+    p, source, report, folder = plan_run(study, parameters, out, data_root, notebook)
     folder.mkdir(parents=True, exist_ok=True)
     lock = run_lock(folder)
     try: lock.acquire(timeout=0)
@@ -162,7 +173,7 @@ def execute_run(
     finally: lock.release()
     return folder
 
-# %% ../../nbs/runs/10_execute.ipynb #23-10-execute
+# %% ../../nbs/runs/10_execute.ipynb #24-10-execute
 def is_complete(
     folder: Path,          # run folder
 ) -> bool:                 # nothing left to do
@@ -170,7 +181,7 @@ def is_complete(
     try: return read_run(folder).record["status"] == "complete"
     except BiosigError: return False
 
-# %% ../../nbs/runs/10_execute.ipynb #24-10-execute
+# %% ../../nbs/runs/10_execute.ipynb #25-10-execute
 def compute(
     study: str,                          # name of the study
     p: dict,                             # resolved parameters
@@ -197,7 +208,7 @@ def compute(
         if record["status"] != "running":            # an interrupted run stays `running`, to be taken up again
             write_json(folder / "run.json", {**record, "seconds": round(time.time() - began, 1), "peak_rss_mb": peak_memory()})
 
-# %% ../../nbs/runs/10_execute.ipynb #25-10-execute
+# %% ../../nbs/runs/10_execute.ipynb #26-10-execute
 def perform(
     study: str,                          # name of the study
     p: dict,                             # resolved parameters
@@ -222,7 +233,7 @@ def perform(
     for path in (folder / "result.json", work / "notebook.ipynb"): path.unlink()
     return {"status": "complete", "primary": result["primary"], "source": {**source, **{k: v for k, v in result["source"].items() if k == "missing"}}}
 
-# %% ../../nbs/runs/10_execute.ipynb #26-10-execute
+# %% ../../nbs/runs/10_execute.ipynb #27-10-execute
 def clear(
     folder: Path,          # run folder
     keep: tuple,           # names that stay
@@ -234,7 +245,7 @@ def clear(
         if path.is_dir() and not path.is_symlink(): shutil.rmtree(path)
         else: path.unlink()
 
-# %% ../../nbs/runs/10_execute.ipynb #27-10-execute
+# %% ../../nbs/runs/10_execute.ipynb #28-10-execute
 def hide(
     error,                 # error or message
     folder: Path,          # run folder
@@ -245,7 +256,7 @@ def hide(
     for place, word in sorted(places_of(folder, p["data_root"]).items(), key=lambda kv: -len(str(kv[0]))): text = text.replace(str(place), word)
     return text
 
-# %% ../../nbs/runs/10_execute.ipynb #28-10-execute
+# %% ../../nbs/runs/10_execute.ipynb #29-10-execute
 def title_of(
     report: nbformat.NotebookNode,       # report notebook
     study: str,                          # name of the study
@@ -255,7 +266,7 @@ def title_of(
     heads = re.findall(r"^# +(.+?)\s*$", "\n".join(c.source for c in report.cells if c.cell_type == "markdown"), flags=re.M)
     return f"{heads[0] if heads else study} ({p['preset']}, {p['source']})"
 
-# %% ../../nbs/runs/10_execute.ipynb #29-10-execute
+# %% ../../nbs/runs/10_execute.ipynb #30-10-execute
 def peak_memory() -> float | None:       # MB; None where the system does not tell
     "Largest memory that a kernel of this process has used."
     try: import resource

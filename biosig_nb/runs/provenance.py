@@ -19,7 +19,7 @@ from ..studies.parameters import find_asset
 
 # %% ../../nbs/runs/05_provenance.ipynb #05-05-provenance
 DATABASES = {"mitbih_ptb": ("mitdb", "ptbdb"), "ctg_ne": ("ctu-uhb-ctgdb",), "icentia_af": ("challenge-2017",), "ptbxl_g12ec": ("ptb-xl",)}      # what each study reads and cannot do without
-OPTIONAL = {"icentia_af": ("mitdb", "ptb-xl", "icentia11k-continuous-ecg"), "ptbxl_g12ec": ("challenge-2021",)}      # what it reads where it is there, or where a parameter asks for it
+OPTIONAL = {"mitbih_ptb": ("ptb-xl",), "icentia_af": ("mitdb", "ptb-xl", "icentia11k-continuous-ecg"), "ptbxl_g12ec": ("challenge-2021",), "fetal_head": ("hc18",)}      # what it reads where it is there, or where a parameter asks for it
 
 # %% ../../nbs/runs/05_provenance.ipynb #06-05-provenance
 def data_source(
