@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= reports/runs
 STAMP := .venv/.installed-$(shell cat constraints.txt pyproject.toml | git hash-object --stdin)
-STUDIES = $(notdir $(basename $(wildcard nbs/reports/*.ipynb)))
+WORKERS ?= 2
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
 .PHONY: help install report test lab notebooks readme bench
@@ -25,8 +25,7 @@ $(STAMP):
 	@touch $@
 
 report: install
-	@for study in $(STUDIES); do $(BIN)/biosig-nb run $$study --preset smoke --out $(OUT) || exit 1; done
-	@$(BIN)/biosig-nb report --out $(OUT)
+	@$(BIN)/biosig-nb sweep every_study --preset smoke --workers $(WORKERS) --out $(OUT)
 
 test: install
 	@PATH="$(CURDIR)/$(BIN):$$PATH" .ci/check.sh

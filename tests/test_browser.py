@@ -87,3 +87,65 @@ def test_a_bad_page_is_noticed(chromium, tmp_path):
     assert any("nosuch" in t for t in trouble) and any(t.startswith("request: http") for t in trouble)
     assert len(page.evaluate(BROKEN)) == 2 and len(page.evaluate(UNNAMED)) == 1 and page.evaluate(CUT_OFF)
     page.close()
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    "The index page over a sweep and other runs, made up."
+    from biosig_nb.runs.site import build_site
+    from made_runs import make
+    return build_site(make(tmp_path_factory.mktemp("site") / "runs"))
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_page_of_many_runs_is_whole(width, chromium, many):
+    page, trouble = visit(chromium, many, width)
+    assert not trouble and not page.evaluate(BROKEN) and not page.evaluate(UNNAMED) and not page.evaluate(CUT_OFF)[:5]
+    assert page.locator("figure img").count() == 2 and all(page.locator("figure img").nth(i).bounding_box()["height"] > 100 for i in range(2))
+    page.close()
+
+
+def studies(page): return page.eval_on_selector_all("#runs tbody tr:not([hidden]) th a", "e => e.map(a => a.textContent)")
+
+
+def test_table_sorts_with_the_keyboard(chromium, many):
+    page, trouble = visit(chromium, many, 1280)
+    first = studies(page)
+    page.locator("#runs thead button").first.focus()
+    page.keyboard.press("Enter")
+    assert studies(page) == sorted(first) != first and page.locator("#runs th[aria-sort=ascending]").count() == 1
+    page.keyboard.press("Enter")
+    assert studies(page) == sorted(first, reverse=True)
+    page.locator("#runs thead button").nth(3).click()              # by the primary result: numbers in their order, what has none at the end
+    found = [float(v) if v else None for v in page.eval_on_selector_all("#runs tbody tr", "e => e.map(r => r.cells[3].dataset.sort)")]
+    assert found[-2:] == [None, None] and found[:-2] == sorted(found[:-2]) and not trouble
+    page.close()
+
+
+def test_table_filters(chromium, many):
+    page, trouble = visit(chromium, many, 1280)
+    page.locator("select[data-key=status]").select_option("failed")
+    assert studies(page) == ["ptbxl_g12ec"] and page.locator("#shown").inner_text() == "1 of 14 shown"
+    page.locator("select[data-key=status]").select_option("")
+    page.locator("#find").fill("MITBIH quick-22")
+    assert studies(page) == ["mitbih_ptb"] * 3
+    page.locator("#find").fill("")
+    assert len(studies(page)) == 14 and not trouble
+    page.close()
+
+
+def test_any_metric_is_drawn(chromium, many):
+    page, trouble = visit(chromium, many, 1280)
+    assert page.locator("#drawn svg polyline").count() == 4 and page.locator("#drawn svg polygon").count() == 4
+    before = page.locator("#drawn-says").inner_text()
+    page.locator("#draw-metric").select_option("auprc")
+    assert page.locator("#drawn-says").inner_text() != before and "scratch: 0.6" in page.locator("#drawn-says").inner_text() and not trouble
+    page.close()
+
+
+def test_without_scripts_nothing_is_lost(chromium, many):
+    context = chromium.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(many.as_uri())
+    assert page.locator("#runs tbody tr").count() == 14 and not page.locator(".controls").first.is_visible() and page.locator("figure img").first.is_visible()
+    context.close()

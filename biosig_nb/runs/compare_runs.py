@@ -112,8 +112,7 @@ def compare_runs(
     if not both: raise ConfigError(f"{a.folder.name} and {b.folder.name} have no arm in common; {', '.join(x.arm.unique()[:5])} and {', '.join(y.arm.unique()[:5])}")
     rows, refused = [], {}
     for k in both:
-        of = lambda df: df[(df[keys] == list(k)).all(axis=1)]
-        one, other, why = _matched(of(x), of(y))
+        one, other, why = _matched(*(df[(df[keys] == list(k)).all(axis=1)] for df in (x, y)))
         if why: refused.setdefault(why, []).append(k[3]); continue
         pair = pd.concat([one.assign(arm="A", role="arm", model="", seed=0), other.assign(arm="B", role="arm", model="", seed=0)], ignore_index=True)
         d = compare_arms(pair, metric, unit=unit, baseline="A", arms=["B"], n_resamples=n_resamples, seed=seed)

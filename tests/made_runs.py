@@ -1,0 +1,40 @@
+"""A folder of made-up runs, as sweeps and single runs would have left them."""
+import numpy as np
+import pandas as pd
+from biosig_nb.evaluate.bootstrap import METRIC_COLUMNS
+from biosig_nb.evaluate.compare import COMPARISON_COLUMNS
+from biosig_nb.evaluate.predictions import simulate_predictions
+from biosig_nb.runs.store import write_json, write_results
+from biosig_nb.studies.analysis import primary_analysis
+
+
+def put(out, study, name, parameters, kind="simulated", preset="quick", status="complete", shift=0., error=None):
+    "One run folder; the numbers hang on `shift` and the seed."
+    plan, rng = primary_analysis(study), np.random.default_rng([parameters.get("seed", 0), len(name)])
+    here = {"target": plan["target"], "protocol": plan["protocol"], "model": "", "unit": plan["unit"], "label": plan["label"]}
+    contrast = plan["contrast"]
+    arms = {contrast["baseline"]: .62 + shift, contrast["arm"]: .7 + shift / 2, **{a: .68 for a in plan["others"][:2]}}
+    metrics = [dict.fromkeys(METRIC_COLUMNS) | here | {"arm": a, "role": "arm", "metric": m, "estimate": v + .01 * rng.standard_normal(), "lo": v - .08, "hi": v + .08} for a, v in arms.items() for m in dict.fromkeys((plan["metric"], "auprc"))]
+    gains = [dict.fromkeys(COMPARISON_COLUMNS) | here | {"arm": a, "baseline": contrast["baseline"], "metric": plan["metric"], "difference": v - arms[contrast["baseline"]], "lo": v - arms[contrast["baseline"]] - .06, "hi": v - arms[contrast["baseline"]] + .06, "conf": .95, "p": .1, "p_adjusted": .2, "n_groups": 40}
+             for a, v in arms.items() if a != contrast["baseline"]]
+    folder = out / study / f"{preset}-{name}"
+    if status == "complete":
+        write_results(folder, predictions=simulate_predictions(seed=0), metrics=pd.DataFrame(metrics), comparisons=pd.DataFrame(gains), splits={}, primary={}, source={})
+        (folder / "index.html").write_text("<!DOCTYPE html><title>a run</title><p>A page.</p>")
+    headline = {"difference": gains[0]["difference"], "lo": gains[0]["lo"], "hi": gains[0]["hi"]} if status == "complete" else None
+    write_json(folder / "run.json", {"study": study, "status": status, "preset": preset, "parameters": {"preset": preset, "source": kind, **parameters}, "source": {"kind": kind, "fingerprint": "0" * 16}, "seconds": 61., "git_commit": "a" * 40,
+               "primary": {"analysis": f"{contrast['arm']} against {contrast['baseline']}: {plan['metric']} by {plan['unit']}", "headline": headline, "verdict": "inconclusive" if headline else None},
+               "started": f"2026-11-{1 + parameters.get('seed', 0):02d}T08:00:00+00:00", "versions": {"biosig-nb": "0", "torch": "2"}, "hardware": {"processor": "a processor", "cores": 2}, "error": error})
+    return folder
+
+
+def make(out):
+    "A sweep of nine runs, one run each of three more studies, a failed one and an interrupted one."
+    for i, n in enumerate((4, 11, 22)):
+        for seed in range(3): put(out, "mitbih_ptb", f"{n}{seed}", {"seed": seed, "n_source_records": n, "arms": ["scratch", "full"]}, shift=.03 * i)
+    put(out, "ctg_ne", "real", {"seed": 0}, "real", shift=.05)
+    put(out, "icentia_af", "sim", {"seed": 0}, preset="smoke", shift=-.02)
+    put(out, "fetal_head", "real", {"seed": 0}, "real", shift=-.05)
+    put(out, "ptbxl_g12ec", "failed", {"seed": 5}, "real", status="failed", error="DataError: x.dat: 12 bytes, expected 13")
+    put(out, "ptbxl_g12ec", "stopped", {"seed": 6}, status="running")
+    return out
