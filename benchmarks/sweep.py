@@ -1,11 +1,13 @@
-"""How much of the time of a sweep goes to its runs: `python benchmarks/sweep.py [--runs N] [--workers N] [--seconds S] [--real]`.
+"""How much of the time of a sweep goes to its runs: `python benchmarks/sweep.py [--runs N] [--workers N] [--seconds S] [--real] [--apart]`.
 
 A sweep of short runs with Dask workers on this machine. Two numbers are printed. Parallel efficiency: the sum of the runs' `seconds` (run.json)
 over workers x wall time, from the first look at the grid to the last run's end, with the start of the workers inside. Overhead: what a run takes
 in its worker beyond its own `seconds`, the middle and the worst of all runs. By default the runs are of a notebook that computes for S seconds on
-one thread and writes results; with --real they are smoke runs of `fetal_head`, with the study's own work and report.
+one thread and writes results; with --real they are smoke runs of `fetal_head`, with the study's own work and report. With --apart the workers are
+those of a `dask scheduler` that was started before, as on a cluster; their start is then not in the wall time.
 """
-import argparse, statistics, tempfile, time
+import argparse, json, statistics, subprocess, sys, tempfile, time
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 import nbformat
 from biosig_nb.runs.grid import Planned
@@ -34,17 +36,35 @@ def notebook(path, seconds):
     return path
 
 
+@contextmanager
+def apart(folder, workers):
+    "Address of a scheduler with so many workers, each a process of its own."
+    module = lambda name: [sys.executable, "-m", f"distributed.cli.{name}", "--scheduler-file", str(folder / "scheduler.json"), "--no-dashboard"]
+    quiet = dict(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    started = [subprocess.Popen([*module("dask_scheduler"), "--port", "0"], **quiet)]
+    try:
+        while not (folder / "scheduler.json").exists(): time.sleep(.1)
+        started += [subprocess.Popen([*module("dask_worker"), "--nthreads", "1", "--memory-limit", "0", "--local-directory", str(folder)], **quiet) for _ in range(workers)]
+        time.sleep(5)
+        yield json.loads((folder / "scheduler.json").read_text())["address"]
+    finally:
+        for p in started: p.terminate()
+        for p in started: p.wait()
+
+
 if __name__ == "__main__":
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, kind, default in (("runs", int, 24), ("workers", int, 2), ("seconds", float, 6.)): a.add_argument(f"--{name}", type=kind, default=default)
     a.add_argument("--real", action="store_true", help="smoke runs of fetal_head")
+    a.add_argument("--apart", action="store_true", help="a scheduler and workers that were started before")
     a = a.parse_args()
     with tempfile.TemporaryDirectory() as d:
         own = "" if a.real else notebook(Path(d) / "work.ipynb", a.seconds)
         planned = [Planned("fetal_head" if a.real else "mitbih_ptb", {"seed": k}) for k in range(a.runs)]
-        t0 = time.time()
-        found = sweep(planned, Path(d) / "runs", workers=a.workers, notebook=own)
-        wall = time.time() - t0
+        with apart(Path(d), a.workers) if a.apart else nullcontext("") as scheduler:
+            t0 = time.time()
+            found = sweep(planned, Path(d) / "runs", workers=a.workers, scheduler=scheduler, notebook=own)
+            wall = time.time() - t0
     over, spent = [o.wall - o.seconds for o in found], sum(o.seconds for o in found)
     print(f"{len(found)} runs, {sum(o.status == 'complete' for o in found)} complete, {a.workers} workers, {wall:.1f} s; a run {spent / len(found):.1f} s")
     print(f"parallel efficiency {spent / (a.workers * wall):.3f}")

@@ -1,5 +1,5 @@
 """Sweeps with Dask: many short runs, killed workers and kernels, two sweeps at once, a full disk."""
-import hashlib, os, signal, subprocess, sys, time
+import hashlib, os, random, signal, subprocess, sys, time
 from pathlib import Path
 import psutil
 import pytest
@@ -56,26 +56,37 @@ def test_a_sweep_gives_what_single_runs_give(quiet, tmp_path):
     assert tables(tmp_path / "runs") == {folder.name: expected[folder.name]}
 
 
+def victims(process):
+    "Processes of a sweep that could be killed: kernels, workers, the sweep itself."
+    try: children = [(c, " ".join(c.cmdline())) for c in psutil.Process(process.pid).children(recursive=True)]
+    except psutil.Error: return [[], [], []]
+    kernels = [c for c, said in children if "ipykernel_launcher" in said]
+    return [kernels, [c for c, said in children if "spawn_main" in said and c not in kernels], [psutil.Process(process.pid)]]
+
+
 def test_killed_at_random_and_taken_up(quiet, tmp_path):
-    "A worker, a kernel and the sweep itself are killed in turn; after the last call every run is complete once."
-    notebook, expected = quiet
-    out = tmp_path / "runs"
-    for k, wait in enumerate((4., 5., 4.5)):
-        process = start(notebook, out, 6)
-        time.sleep(wait)
-        try: children = psutil.Process(process.pid).children(recursive=True)
-        except psutil.NoSuchProcess: break
-        kernels = [c for c in children if "ipykernel_launcher" in " ".join(c.cmdline())]
-        workers = [c for c in children if "spawn_main" in " ".join(c.cmdline()) and c not in kernels]
-        victim = (kernels, workers, [psutil.Process(process.pid)])[k]
-        if victim: victim[-1].send_signal(signal.SIGKILL)
-        if k < 2: process.communicate(timeout=90)
-        else: process.communicate(timeout=30)
-    said, err = start(notebook, out, 6).communicate(timeout=120)
-    assert "failed 0" in said, err[-2000:]
-    assert tables(out) == expected
+    "A kernel, a worker and the sweep itself are killed in turn at random moments; after the last call every run is complete, once. BIOSIG_KILLS=20 makes it longer."
+    (notebook, _), kills, out = quiet, int(os.environ.get("BIOSIG_KILLS", 3)), tmp_path / "runs"
+    n, rng, killed = 2 * max(3, kills), random.Random(0), 0
+    while killed < kills:
+        process = start(notebook, out, n)
+        until = time.time() + rng.uniform(3, 9)
+        while time.time() < until and process.poll() is None: time.sleep(.05)
+        if process.poll() is not None: break                        # all is done
+        kind = killed % 3
+        for victim in victims(process)[kind][-1:]:
+            victim.send_signal(signal.SIGKILL)
+            killed += 1
+        if kind < 2 and killed < kills: time.sleep(rng.uniform(.5, 2)); process.kill()        # the sweep goes on; so that it does not end before the next one is killed
+        process.communicate(timeout=60 if kind == 2 else 200)
+    said, err = start(notebook, out, n).communicate(timeout=400)
+    assert killed >= min(3, kills) and "failed 0" in said, err[-2000:]
+    print(f"{killed} killed")
+    undisturbed = tmp_path / "undisturbed"
+    assert [o.status for o in sweep(plans(n), undisturbed, workers=2, notebook=notebook)] == ["complete"] * n
+    assert tables(out) == tables(undisturbed)
     log = (out / "log").read_text().split("\n")[:-1]
-    assert len(set(log)) == 18 and len(log) <= 18 + 6, "finished pieces are not computed again"
+    assert len(set(log)) == 3 * n and len(log) <= 3 * n + 2 * killed, "finished pieces are not computed again"
 
 
 def test_two_sweeps_at_once_do_no_run_twice(quiet, tmp_path):
