@@ -141,3 +141,11 @@ def test_full_disk(quiet, tmp_path):
         assert [o.status for o in found] == ["failed"] * 2 and all("space" in o.error for o in found), found
         assert not tables(disk / "runs")
     finally: subprocess.run(["umount", disk], check=True)
+
+
+def test_a_run_that_kills_its_worker_is_given_up(quiet, tmp_path):
+    "Three deaths, and the others are computed all the same."
+    notebook = report(tmp_path / "deadly.ipynb", "if P['seed'] == 1: (RUN.parents[1] / f'death{time.time()}').touch(); os.kill(os.getppid(), 9); time.sleep(30)")
+    found = {o.title[-1]: o for o in sweep(plans(5), tmp_path / "runs", workers=2, notebook=notebook)}
+    assert {k: o.status for k, o in found.items()} == {"0": "complete", "1": "failed", "2": "complete", "3": "complete", "4": "complete"}
+    assert "died three times" in found["1"].error and len(list((tmp_path / "runs").glob("death*"))) == 3
