@@ -16,7 +16,7 @@ from .store import Run, list_runs, read_run, write_whole
 from ..studies.analysis import primary_analysis
 
 # %% ../../nbs/runs/25_compare_runs.ipynb #05-25-compare-runs
-FACTS = ("study", "run", "status", "preset", "source", "started", "seconds", "git_commit")       # of a run, before its parameters
+FACTS = ("study", "run", "status", "preset", "source", "fingerprint", "started", "seconds", "git_commit", "version", "torch")       # of a run, before its parameters
 
 
 def run_facts(
@@ -25,7 +25,8 @@ def run_facts(
     "What one row says of its run."
     r, h = run.record, run.headline or {}
     value = lambda v: ",".join(map(str, v)) if isinstance(v, list) else v
-    facts = {"study": run.study, "run": run.folder.name, "status": run.status, "preset": r.get("preset"), "source": (r.get("source") or {}).get("kind"), **{k: r.get(k) for k in ("started", "seconds", "git_commit")}}
+    facts = {"study": run.study, "run": run.folder.name, "status": run.status, "preset": r.get("preset"), "source": (r.get("source") or {}).get("kind"), "fingerprint": (r.get("source") or {}).get("fingerprint"),
+             **{k: r.get(k) for k in ("started", "seconds", "git_commit")}, "version": (r.get("versions") or {}).get("biosig-nb"), "torch": (r.get("versions") or {}).get("torch")}
     primary = {f"primary.{k}": h.get(k) for k in ("difference", "lo", "hi")} | {"primary.verdict": (r.get("primary") or {}).get("verdict")}
     return facts | {f"p.{k}": value(v) for k, v in (r.get("parameters") or {}).items() if k not in ("run_dir", "data_root")} | primary
 
