@@ -30,7 +30,8 @@ if __name__ == "__main__":
     print("failed", sum(x.status == "failed" for x in o))"""
     script = out.parent / "sweep.py"
     script.write_text(code)
-    return subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    return subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+                            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))      # a shell that started the tests in the background has it ignored
 
 
 def tables(out):
@@ -67,7 +68,7 @@ def victims(process):
 def test_killed_at_random_and_taken_up(quiet, tmp_path):
     "A kernel, a worker and the sweep itself are killed in turn at random moments; after the last call every run is complete, once. BIOSIG_KILLS=20 makes it longer."
     (notebook, _), kills, out = quiet, int(os.environ.get("BIOSIG_KILLS", 3)), tmp_path / "runs"
-    n, rng, killed = 2 * max(3, kills), random.Random(0), 0
+    n, rng, killed = 3 * max(3, kills), random.Random(0), 0
     while killed < kills:
         process = start(notebook, out, n)
         until = time.time() + rng.uniform(3, 9)
@@ -80,7 +81,7 @@ def test_killed_at_random_and_taken_up(quiet, tmp_path):
         if kind < 2 and killed < kills: time.sleep(rng.uniform(.5, 2)); process.kill()        # the sweep goes on; so that it does not end before the next one is killed
         process.communicate(timeout=60 if kind == 2 else 200)
     said, err = start(notebook, out, n).communicate(timeout=400)
-    assert killed >= min(3, kills) and "failed 0" in said, err[-2000:]
+    assert killed and "failed 0" in said, err[-2000:]
     print(f"{killed} killed")
     undisturbed = tmp_path / "undisturbed"
     assert [o.status for o in sweep(plans(n), undisturbed, workers=2, notebook=notebook)] == ["complete"] * n
