@@ -194,11 +194,9 @@ def runs_list(
     study: Annotated[str, typer.Option(metavar="STUDY", help="Runs of this study only.")] = "",
 ):
     "All runs of a folder, newest first."
-    from biosig_nb.runs.compare_runs import table_of_runs
+    from biosig_nb.runs.compare_runs import runs_in
     from biosig_nb.runs.site import headline_text
-    from biosig_nb.runs.store import list_runs
-    table_of_runs(out)
-    rows = [(r.study, r.folder.name, r.status, (r.record.get("source") or {}).get("kind", ""), (r.record.get("parameters") or {}).get("seed", ""), headline_text(r), (r.record.get("started") or "")[:16].replace("T", " ")) for r in list_runs(out) if study in ("", r.study)]
+    rows = [(r.study, r.folder.name, r.status, (r.record.get("source") or {}).get("kind", ""), (r.record.get("parameters") or {}).get("seed", ""), headline_text(r), (r.record.get("started") or "")[:16].replace("T", " ")) for r in runs_in(out) if study in ("", r.study)]
     print_table(("study", "run", "status", "data", "seed", "primary result", "started (UTC)"), rows, f"Runs in {out}")
 
 

@@ -16,7 +16,7 @@ from ..errors import BiosigError
 from ..evaluate.bootstrap import METRIC_COLUMNS
 from ..evaluate.metrics import metric_title
 from ..evaluate.style import MISSING, PALETTE, arm_title, estimate_text
-from .store import Run
+from .store import Run, value_text
 from ..studies.analysis import primary_analysis
 
 # %% ../../nbs/runs/36_overview.ipynb #05-36-overview
@@ -79,8 +79,7 @@ def varied(
     runs: list[Run],       # of one study, preset and kind of data
 ) -> dict:                 # parameter -> values that occur, in order; those with two or more
     "Which parameters a sweep varied."
-    text = lambda v: ",".join(map(str, v)) if isinstance(v, list) else v
-    values = {k: {text(r.record["parameters"].get(k)) for r in runs} for k in runs[0].record["parameters"] if k not in SAME}
+    values = {k: {value_text(r.record["parameters"].get(k)) for r in runs} for k in runs[0].record["parameters"] if k not in SAME}
     return {k: sorted(v, key=lambda x: (isinstance(x, str), x)) for k, v in values.items() if len(v) > 1 and None not in v}
 
 
@@ -99,12 +98,11 @@ def curve_rows(
 ) -> pd.DataFrame:         # seed, p.NAME of what varies, arm, metric, estimate, lo, hi
     "The numbers that curves are drawn from: arms and opponents on the declared target, all classes or the declared label."
     plan, names, rows = primary_analysis(runs[0].study), list(varied(runs)), []
-    text = lambda v: ",".join(map(str, v)) if isinstance(v, list) else v
     for r in runs:
         m = r.table("metrics"); m = m[(m.target == plan["target"]) & (m.protocol == plan["protocol"]) & (m.unit == plan["unit"]) & (m.role != "control") & m.estimate.notna()]
         first = [plan["label"], "macro", "all", *m.label.unique()]
         m = m.assign(order=[first.index(k) for k in m.label]).sort_values("order", kind="stable").drop_duplicates(["arm", "model", "metric"])
-        facts = {"seed": r.record["parameters"].get("seed", 0), **{f"p.{k}": text(r.record["parameters"].get(k)) for k in names}}
+        facts = {"seed": r.record["parameters"].get("seed", 0), **{f"p.{k}": value_text(r.record["parameters"].get(k)) for k in names}}
         rows += [{**facts, "arm": d.arm, "metric": d.metric, "estimate": d.estimate, "lo": d.lo, "hi": d.hi} for d in m.drop_duplicates(["arm", "metric"]).itertuples()]
     return pd.DataFrame(rows)
 
