@@ -28,7 +28,8 @@ class SelfAttention(nn.Module):
         real: torch.Tensor,              # which may be looked at [batch, token] bool, at least one
     ) -> torch.Tensor:                   # [batch, token, width]
         q, k, v = self.ins(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)      # each [batch, head, token, width / heads]
-        z = F.scaled_dot_product_attention(q, k, v, attn_mask=real[:, None, None])
+        with torch.autocast(x.device.type, enabled=False):      # for so few tokens bf16 takes a processor several times as long
+            z = F.scaled_dot_product_attention(q.float(), k.float(), v.float(), attn_mask=real[:, None, None])
         return self.out(z.transpose(1, 2).flatten(2))
 
 # %% ../../nbs/models/16_beat_transformer.ipynb #09-16-beat-transformer
