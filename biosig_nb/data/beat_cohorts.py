@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['AAMI_SYMBOLS', 'AAMI_CLASSES', 'AAMI', 'PACED', 'DS1', 'DS2', 'DS1_BY_PATIENT', 'DS2_BY_PATIENT', 'MITDB_RECORDS',
            'HEALTHY', 'INFARCTION', 'patient_of', 'present_records', 'check_lead', 'find_lead', 'Part', 'cut_record',
-           'read_beats', 'annotated_beats', 'mitdb_record', 'flow_table', 'is_simulated', 'assemble', 'mitdb_beats',
-           'choose', 'notes', 'clinical_facts', 'patient_table', 'select_patients', 'ptbdb_record', 'ptbdb_beats',
-           'beat_table']
+           'read_beats', 'annotated_beats', 'mitdb_record', 'flow_table', 'is_simulated', 'source_of', 'assemble',
+           'mitdb_beats', 'choose', 'notes', 'clinical_facts', 'patient_table', 'select_patients', 'ptbdb_record',
+           'ptbdb_beats', 'beat_table']
 
 # %% ../../nbs/data/50_beat_cohorts.ipynb #03-50-beat-cohorts
 from collections import Counter
@@ -142,7 +142,7 @@ def mitdb_record(
         raise DataError(f"record {record}: a beat is marked at sample {sample[-1]}, but the signal ends at {n}; fetch both files again")
     part = cut_record(r.signals[0], r.fs, sample, symbol, fs, length, before)
     age, sex = parse_age_sex(r.comments); t = part.table; t["aami"] = t.label.map(AAMI)
-    t = t.rename(columns={"label": "symbol"}).assign(record=record, patient=patient_of(record), age=age, sex=sex, lead=lead)
+    t = t.rename(columns={"label": "symbol"}).assign(label=t.aami.map(AAMI_CLASSES.index), record=record, patient=patient_of(record), age=age, sex=sex, lead=lead)
     t.index = pd.Index([f"mitdb/{record}/{s:06d}" for s in t["sample"]], name="example")
     return part._replace(table=t, dropped=part.dropped.assign(label=part.dropped.label.map(AAMI)))
 
@@ -171,27 +171,32 @@ def is_simulated(
     return any("simulat" in str(c).lower() for c in read_header(folder, record).comments)
 
 # %% ../../nbs/data/50_beat_cohorts.ipynb #31-50-beat-cohorts
-def assemble(
+def source_of(
     database: str,          # slug
     folder: Path,           # folder of the database
-    parts: list,            # `Part` of each record
-    labels: np.ndarray,     # class of each kept beat [beat]
+    record: str,            # one of its records
+    missing: list,          # records that are not on disk
+) -> dict:                  # database, version, simulated, fingerprint, missing
+    "Where a cohort comes from."
+    simulated = is_simulated(folder, record)
+    if simulated: missing = [r for r in missing if r in read_records_list(folder)]      # a simulated database is as large as its list says
+    return dict(database=database, version=Path(folder).name, simulated=simulated, fingerprint=fingerprint(folder), missing=missing)
+
+
+def assemble(
+    parts: list,            # `Part` of each record; the column `label` of its table is the class
     label_names: tuple,     # names of the classes
     fs: float,              # rate (Hz)
     lead: str,              # name of the channel
-    flow: pd.DataFrame,     # what was left out
-    missing: list,          # records that are not on disk
+    steps: list,            # rows (kept, dropped, why) about records
+    source: dict,           # where they come from
 ) -> Cohort:
-    "One checked cohort from the beats of several records."
-    table = pd.concat([p.table for p in parts])
-    simulated = is_simulated(folder, table.record.iloc[0])
-    if simulated: missing = [r for r in missing if r in read_records_list(folder)]      # a simulated database is as large as its list says
-    source = dict(database=database, version=Path(folder).name, simulated=simulated, fingerprint=fingerprint(folder), missing=missing)
+    "One checked cohort from the beats of several records, and what was left out on the way."
+    table, dropped, length = pd.concat([p.table for p in parts]), pd.concat([p.dropped for p in parts]), parts[0].beats.signals.shape[1]
+    flow = flow_table(steps, len(table) + len(dropped), dropped, notes(parts, length))
     signals, mask = np.concatenate([p.beats.signals for p in parts])[:, None], np.concatenate([p.beats.mask for p in parts])
-    groups = np.array([f"{database}/{p}" for p in table.patient])
-    cohort = Cohort(signals, labels, groups, table, float(fs), (lead,), tuple(label_names), source, mask, flow)
-    cohort.check()
-    return cohort
+    groups = np.array([f"{source['database']}/{p}" for p in table.patient])
+    return Cohort(signals, table.pop("label").to_numpy(np.int64), groups, table, float(fs), (lead,), tuple(label_names), source, mask, flow).check()
 
 # %% ../../nbs/data/50_beat_cohorts.ipynb #32-50-beat-cohorts
 def mitdb_beats(
@@ -214,10 +219,7 @@ def mitdb_beats(
     parts = [mitdb_record(folder, r, name, fs, length, before) for r, name in leads.items() if name]
     if not all(leads.values()): steps.append((len(parts), len(leads)-len(parts), f"no lead {lead} ({', '.join(r for r, name in leads.items() if not name)})"))
     if not parts: raise DataError(f"no record in {folder} has lead {lead}: choose another lead or a fallback")
-    total = sum(len(p.table)+len(p.dropped) for p in parts)
-    flow = flow_table(steps, total, pd.concat([p.dropped for p in parts]), notes(parts, length))
-    labels = np.concatenate([p.table.aami.map(AAMI_CLASSES.index) for p in parts]).astype(np.int64)
-    return assemble("mitdb", folder, parts, labels, AAMI_CLASSES, fs, lead, flow, missing)
+    return assemble(parts, AAMI_CLASSES, fs, lead, steps, source_of("mitdb", folder, kept[0], missing))
 
 # %% ../../nbs/data/50_beat_cohorts.ipynb #33-50-beat-cohorts
 def choose(
@@ -320,12 +322,8 @@ def ptbdb_beats(
     if empty: steps.append((len(chosen)-len(empty), len(empty), f"no beat could be cut ({', '.join(empty)})"))
     parts = [p for p in parts if len(p.table)]
     if not parts: raise DataError(f"no beat could be cut from any record in {folder}")
-    total = sum(len(p.table)+len(p.dropped) for p in parts)
-    flow = flow_table(steps, total, pd.concat([p.dropped for p in parts]), notes(parts, length))
-    labels = np.concatenate([p.table.label for p in parts])
-    parts = [p._replace(table=p.table.drop(columns="label")) for p in parts]
     name = {"infarction": "infarction", "any": "diseased"}[positive]
-    return assemble("ptbdb", folder, parts, labels, (name,), fs, "ii", flow, present_records(folder)[1])
+    return assemble(parts, (name,), fs, "ii", steps, source_of("ptbdb", folder, chosen.index[0], present_records(folder)[1]))
 
 # %% ../../nbs/data/50_beat_cohorts.ipynb #66-50-beat-cohorts
 def beat_table(

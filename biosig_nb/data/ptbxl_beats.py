@@ -9,7 +9,7 @@ __all__ = ['infarcted', 'ptbxl_beats']
 from pathlib import Path
 import numpy as np
 import pandas as pd
-from .beat_cohorts import cut_record, flow_table, notes
+from .beat_cohorts import assemble, cut_record
 from .cohort import Cohort
 from .ptbxl import ptbxl_records
 from ..errors import DataError
@@ -42,11 +42,7 @@ def ptbxl_beats(
     parts = [p for p in parts if len(p.table)]
     if len(parts) < len(keep): steps.append((len(parts), len(keep) - len(parts), "no beat could be cut"))
     if not parts: raise DataError(f"no beat could be cut from any record in {folder}")
-    table = pd.concat([p.table for p in parts])
-    flow = flow_table(steps, len(table) + sum(len(p.dropped) for p in parts), pd.concat([p.dropped for p in parts]), notes(parts, length))
-    signals, mask = np.concatenate([p.beats.signals for p in parts])[:, None], np.concatenate([p.beats.mask for p in parts])
-    groups = np.array([f"ptb-xl/{p}" for p in table.patient])
-    return Cohort(signals, table.pop("label").to_numpy(np.int64), groups, table, float(fs), ("II",), ("infarction",), records.source, mask, flow).check()
+    return assemble(parts, ("infarction",), fs, "II", steps, records.source)
 
 # %% ../../nbs/data/52_ptbxl_beats.ipynb #10-52-ptbxl-beats
 def _record(records: Cohort, i: int, label: int, fs: float, length: int, before: float):
