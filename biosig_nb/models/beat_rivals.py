@@ -94,14 +94,23 @@ class MaskedLast(nn.Module):
         masked: bool = True,            # False: walk through the padding too
     ):
         super().__init__()
-        self.masked = masked
+        self.masked, self.together = masked, 32 if kind is nn.LSTM else 128      # beats of a group at least; a simple layer's steps are too cheap for small ones
         self.ways = nn.ModuleList(kind(1, cells, batch_first=True) for _ in range(1 + bidirectional))
 
     def forward(self,
         x: torch.Tensor,                # beats [batch, 1, time]
     ) -> torch.Tensor:                  # [batch, directions * cells]
-        steps = x.transpose(1, 2); ends = (beat_lengths(x) if self.masked else torch.full((len(x),), x.shape[2])).to(x.device)
-        return torch.cat([way(s)[0][torch.arange(len(x)), ends - 1] for way, s in zip(self.ways, (steps, turned(steps, ends)))], dim=1)
+        steps, ends = x.transpose(1, 2), beat_lengths(x) if self.masked else torch.full((len(x),), x.shape[2])
+        groups = ends.argsort().chunk(min(8, -(-len(x) // self.together)))      # beats of about the same length together
+        states = [self.last(steps[g, :int(ends[g[-1]])], ends[g].to(x.device)) for g in groups]
+        return torch.cat(states)[torch.cat(groups).argsort()]
+
+    def last(self,
+        steps: torch.Tensor,            # [batch, time, 1]
+        ends: torch.Tensor,             # samples that count [batch]
+    ) -> torch.Tensor:                  # [batch, directions * cells]
+        "The states at the ends, of each direction."
+        return torch.cat([way(s)[0][torch.arange(len(s)), ends - 1] for way, s in zip(self.ways, (steps, turned(steps, ends)))], dim=1)
 
 
 def turned(
