@@ -64,9 +64,8 @@ def model_recipe(
     n: int,                # beats to learn from
 ) -> Recipe:               # on MIT-BIH
     "How every network learns the five classes."
-    looks = max(20, p["model_updates"] // 40)
-    own = dict(loss="focal") if name == "dilated_bilstm" else {}
-    return Recipe(p["model_updates"], min(128, max(32, n // 512)), MODEL_RATES[p["n_lr_trials"]], .05, looks, 8, precision="auto", **own)
+    cap, own = p["model_updates"], dict(loss="focal") if name == "dilated_bilstm" else {}
+    return Recipe(cap, min(128, max(32, n // 512)), MODEL_RATES[p["n_lr_trials"]], min(.05, 600 / cap), min(300, max(20, cap // 40)), 8, precision="auto", **own)
 
 
 def copier(make, outputs: int):
@@ -94,7 +93,8 @@ def model_trials(
     first = TransferTrial(model=title(name), make=partial(beat_net, net), target=task, **how, **(dict(source=copy_task(task), arms=("scratch", "full")) if name == "autoencoder" else dict(arms=("scratch",))))
     if name in QUESTIONS: return (first,)
     small = target_recipe(p, protocol)
-    there = Task("ptbdb", target, tuple(target_splits(target, {**p, "n_repeats": 1}, protocol)), replace(small, max_updates=max(small.max_updates, p["model_updates"] // 5)))
+    cap = max(small.max_updates, p["model_updates"] // 5); small = replace(small, max_updates=cap, trial_share=small.trial_share * small.max_updates / cap)
+    there = Task("ptbdb", target, tuple(target_splits(target, {**p, "n_repeats": 1}, protocol)), small)
     smaller = ON_PTB.get(name, name)
     return first, TransferTrial(model=title(smaller), make=partial(beat_net, smaller), target=there, arms=("scratch",), **how)
 
