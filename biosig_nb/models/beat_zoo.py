@@ -67,9 +67,7 @@ def layer_multiply_adds(
     if isinstance(layer, nn.Linear): return layer.in_features * out.numel()
     if isinstance(layer, SelfAttention): return 2 * ins[0].numel() * ins[0].shape[1]
     if isinstance(layer, nn.RNNBase):
-        x = ins[0]
-        steps = len(x.data) if isinstance(x, nn.utils.rnn.PackedSequence) else x.numel() // x.shape[-1]
-        return steps * sum(p.numel() for n, p in layer.named_parameters() if n.startswith("weight"))
+        return ins[0].numel() // ins[0].shape[-1] * sum(p.numel() for n, p in layer.named_parameters() if n.startswith("weight"))
     return 0
 
 
