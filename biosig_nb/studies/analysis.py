@@ -52,7 +52,7 @@ class Analysis:
 REPORTED = ("auroc", "auprc", "prevalence", "f1", "sensitivity", "specificity", "ppv", "accuracy", "balanced_accuracy", "macro_f1")     # of every arm, in metrics.csv
 
 # %% ../../nbs/studies/20_analysis.ipynb #14-20-analysis
-MANY = 12      # labels; with more of them calibration is reported of the declared event only, since each interval of a smooth curve takes seconds
+MANY = 12      # labels; with more of them calibration is reported of the declared event only, since the intervals of a smooth curve are slow
 
 def of_event(
     predictions: pd.DataFrame,   # of one study
