@@ -30,11 +30,12 @@ class Piece:
     codes: np.ndarray     # group of each example, as a column of the counts [n]
     base: np.ndarray      # weight of each example [n]
 
-    def rows(self, metric: Metric, counts: np.ndarray, threshold: float = .5) -> np.ndarray:
-        "The metric of each resample [resample, label or 1]; NaN where a class is missing."
+    def rows(self, metric: Metric, counts: np.ndarray, threshold: float = .5, columns=slice(None)) -> np.ndarray:
+        "The metric of each resample [resample, label or 1], of a metric per label for the labels `columns`; NaN where a class is missing."
         used, codes = np.unique(self.codes, return_inverse=True)
         D, step = decide(self.P, is_exclusive(self.Y, self.P), threshold), max(1, 4_000_000 // len(used))
-        part = lambda i: metric.rows(self.Y, self.P, D, Weights(counts[i:i + step][:, used].astype(float), codes, self.base))
+        seen = [M[:, columns] if metric.per_label else M for M in (self.Y, self.P, D)]
+        part = lambda i: metric.rows(*seen, Weights(counts[i:i + step][:, used].astype(float), codes, self.base))
         return np.concatenate([part(i) for i in range(0, len(counts), step)])
 
 # %% ../../nbs/evaluate/30_bootstrap.ipynb #11-30-bootstrap
@@ -62,11 +63,12 @@ def averaged(
     metric: Metric,            # which number
     counts: np.ndarray,        # resamples [resample, group]; a row of ones gives the estimate
     threshold: float = .5,     # for decisions
+    columns=slice(None),       # labels of a metric per label; default all
 ) -> np.ndarray:               # [resample, label or 1]; NaN where no piece is usable
     "A metric within each piece, averaged over the usable pieces of each resample."
     total = used = 0.
     for piece in pieces:
-        x = piece.rows(metric, counts, threshold)
+        x = piece.rows(metric, counts, threshold, columns)
         there = ~np.isnan(x)
         total, used = total + np.where(there, x, 0), used + there
     return np.divide(total, used, out=np.full(np.shape(total), np.nan), where=used > 0)
@@ -117,11 +119,11 @@ class Setting:
         "((model, arm, role), rows) of each arm, in order of appearance."
         yield from self.df.groupby(["model", "arm", "role"], sort=False)
 
-    def reduce(self, rows: np.ndarray, metric: Metric, label: str | None) -> np.ndarray:
-        "Scores [resample, label] as one number a resample: of the label, of all labels together, or the macro average over the qualified labels."
-        if not metric.per_label: return rows[:, 0]
+    def score(self, df: pd.DataFrame, metric: Metric, label: str | None, counts: np.ndarray, equal_groups: bool = False, threshold: float = .5) -> np.ndarray:
+        "One number a resample [resample] of an arm's rows: of the label, of all labels together, or the macro average over the qualified labels."
         names, use = list(self.support.index), [label] if label is not None else self.qualified
-        return mean_defined(rows[:, [names.index(l) for l in use]])[:, 0] if use else np.full(len(rows), np.nan)
+        if metric.per_label and not use: return np.full(len(counts), np.nan)
+        return mean_defined(averaged(arm_pieces(df, self.groups, equal_groups), metric, counts, threshold, [names.index(l) for l in use]))[:, 0]
 
     def lack(self, per_label: bool, label: str | None, min_groups: int = 5) -> str:
         "Why that number can have no interval; empty where it can."
@@ -171,9 +173,9 @@ def _rows_of(metric: Metric, scores: np.ndarray, s: Setting, labels: list, conf:
         ends = (math.nan, math.nan) if not ok else bca_interval(drawn, x[0], left_out, conf) if len(left_out) else interval(drawn, conf)
         return (name, float(x[0]), *ends, pos, pos_groups, int(np.isnan(drawn).sum()) if ok else 0)
     if not metric.per_label: return [row("all", scores[:, 0], True)]
-    of, t = {l: scores[:, i] for i, l in enumerate(s.support.index)}, s.support
+    of, t = dict(zip(labels, scores.T)), s.support.loc[labels]
     out = [row(l, of[l], t.qualified[l], int(t.n_pos[l]), int(t.n_pos_groups[l])) for l in labels]
-    if len(t) == 1: return out
+    if len(s.support) == 1: return out
     good, there = [l for l in labels if t.qualified[l]], [l for l in labels if not np.isnan(of[l][0])]
     nothing = np.full(len(scores), np.nan)
     mean = lambda names: mean_defined(np.stack([of[l] for l in names], axis=1))[:, 0] if names else nothing      # of the labels that the resample holds
@@ -216,11 +218,12 @@ def metric_table(
         redrawn = max(redrawn, share)
         if share: notes.append(f"{target}, {protocol}, by {unit}: {share:.0%} of the resamples lacked a label and were drawn again")
         notes += _notes(target, protocol, unit, s, labels, min_groups)
+        columns = [list(s.support.index).index(l) for l in labels]
         for (model, arm, role), df in s.arms():
             pieces = arm_pieces(df, s.groups, equal_groups)
             for m in map(get_metric, metrics):
-                scores = averaged(pieces, m, counts, threshold)
-                if method == "bca": scores = np.concatenate([scores, jackknife(lambda c, m=m, pieces=pieces: averaged(pieces, m, c, threshold), len(s.groups))])
+                scored = lambda c, m=m, pieces=pieces, columns=columns: averaged(pieces, m, c, threshold, columns)
+                scores = np.concatenate([scored(counts), jackknife(scored, len(s.groups))]) if method == "bca" else scored(counts)
                 for label, e, lo, hi, pos, pos_groups, lost in _rows_of(m, scores, s, labels, conf, min_groups, n_resamples):
                     n = int(s.support.n.iloc[0])
                     rows.append((target, protocol, model, arm, role, m.name, label, unit, e, lo, hi, conf, n, pos, len(s.groups), pos_groups, lost))

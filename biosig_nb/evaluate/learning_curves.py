@@ -16,7 +16,7 @@ import pandas as pd
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from ..errors import ConfigError, DataError, nearest
-from .bootstrap import arm_pieces, averaged, setting_counts, settings
+from .bootstrap import setting_counts, settings
 from .metrics import Metric, get_metric, metric_title
 from .predictions import label_names
 from .resampling import interval
@@ -89,8 +89,7 @@ def all_sizes(predictions, m: Metric, size: str, unit: str, label, arms, n_resam
         if why: notes.append(f"{target}, {protocol}, by {unit}: no interval for {shown}: {why}")
         counts, found = setting_counts(s, n_resamples, seed, stratified, missing, [label] if label else None)[0], {}
         for (*arm, n), df in s.df.assign(_size=nominal).groupby(["model", "arm", "role", "_size"]):
-            rows = averaged(arm_pieces(df, s.groups, equal_groups), m, counts, threshold)
-            found.setdefault(tuple(arm), {})[n] = s.reduce(rows, m, label)
+            found.setdefault(tuple(arm), {})[n] = s.score(df, m, label, counts, equal_groups, threshold)
         order = dict.fromkeys(map(tuple, s.df[["model", "arm", "role"]].drop_duplicates().to_numpy()))
         yield Curves(target, protocol, shown, len(s.groups), why, {key: found[key] for key in order})
 

@@ -6,13 +6,20 @@
 __all__ = ['Weights', 'example_weights', 'auroc_rows', 'auprc_rows', 'sensitivity_at_rows']
 
 # %% ../../nbs/evaluate/15_weighted.ipynb #03-15-weighted
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from scipy.sparse import csr_array
 
 # %% ../../nbs/evaluate/15_weighted.ipynb #07-15-weighted
+def _slices(n: int, width: int, room: int = 1_000_000) -> list[slice]:
+    "Slices of range(n) such that slice x width numbers fit into `room`."
+    step = max(1, room // max(1, width))
+    return [slice(i, min(i + step, n)) for i in range(0, n, step)]
+
+# %% ../../nbs/evaluate/15_weighted.ipynb #08-15-weighted
 @dataclass(frozen=True)
 class Weights:
     "Example i weighs `counts[b, codes[i]] * base[i]` in resample b."
@@ -25,15 +32,14 @@ class Weights:
         return self.counts[:, self.codes[rows]] * self.base[rows]
 
     @cached_property
-    def _upright(self) -> np.ndarray:
-        "The counts with resamples side by side [column, resample]: a row is then copied in one piece."
-        return np.ascontiguousarray(self.counts.T)
+    def blocks(self) -> list[tuple[slice, np.ndarray]]:
+        "(resamples, their counts side by side [column, resample]), so many at a time that a number for each example fits into a million."
+        return [(b, np.ascontiguousarray(self.counts[b].T)) for b in _slices(len(self.counts), max(len(self.codes), self.counts.shape[1]))]
 
-    def down(self, rows, b: slice = slice(None)) -> np.ndarray:
-        "Weights of the examples `rows` in the resamples `b` [len(rows), resample]."
-        w = self._upright[:, b][self.codes[rows]]
-        if (self.base != 1).any(): w *= self.base[rows, None]
-        return w
+    def between(self, rows, cuts) -> csr_array:
+        "Times a block: summed weights of `rows[cuts[i]:cuts[i + 1]]` in its resamples [len(cuts) - 1, resample]."
+        rows = rows[:cuts[-1]]
+        return csr_array((self.base[rows], self.codes[rows], cuts), shape=(len(cuts) - 1, self.counts.shape[1]))
 
     def part(self, b: slice) -> "Weights":
         "The same for some of the resamples."
@@ -45,7 +51,7 @@ class Weights:
         columns = np.stack([np.bincount(self.codes, v, minlength=self.counts.shape[1]) for v in x.T], axis=1)
         return self.counts @ columns
 
-# %% ../../nbs/evaluate/15_weighted.ipynb #08-15-weighted
+# %% ../../nbs/evaluate/15_weighted.ipynb #09-15-weighted
 def example_weights(
     n: int,     # examples
     w=None,     # None (each counts once), weights [n], or one row of weights a resample [resample, n]
@@ -56,19 +62,13 @@ def example_weights(
     if w.ndim == 1: return Weights(np.ones((1, 1)), np.zeros(n, int), w)
     return Weights(w, np.arange(n), np.ones(n))
 
-# %% ../../nbs/evaluate/15_weighted.ipynb #12-15-weighted
+# %% ../../nbs/evaluate/15_weighted.ipynb #13-15-weighted
 def _few(weights: Weights, n: int) -> bool:
     "Whether summing within groups first is the cheaper way."
     b, g = weights.counts.shape
     return g * g <= 25 * n and 4 * g <= b
 
-
-def _slices(n: int, width: int, room: int = 1_000_000) -> list[slice]:
-    "Slices of range(n) such that slice x width numbers fit into `room`."
-    step = max(1, room // max(1, width))
-    return [slice(i, min(i + step, n)) for i in range(0, n, step)]
-
-# %% ../../nbs/evaluate/15_weighted.ipynb #13-15-weighted
+# %% ../../nbs/evaluate/15_weighted.ipynb #14-15-weighted
 def _binned(bins: np.ndarray, weights: Weights, rows: np.ndarray, n_bins: int) -> Iterator[tuple[slice, np.ndarray]]:
     "Weight of the examples `rows` in each bin, by column: (slice of bins, [slice, column]) from the highest bins down; bins below 0 are dropped."
     g, order = weights.counts.shape[1], np.argsort(bins, kind="stable")
@@ -87,25 +87,28 @@ def _from_top(bins: np.ndarray, weights: Weights, rows: np.ndarray, n_bins: int)
         above = h[0]
         yield s, h
 
-# %% ../../nbs/evaluate/15_weighted.ipynb #14-15-weighted
-def _sides(y: np.ndarray, weights: Weights) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    "Positives, negatives (positions), and their total weights in each resample [resample, 2]."
-    return np.flatnonzero(y == 1), np.flatnonzero(y == 0), weights.sums(np.stack([y == 1, y == 0], axis=1).astype(float))
+# %% ../../nbs/evaluate/15_weighted.ipynb #15-15-weighted
+def _totals(y: np.ndarray, weights: Weights) -> np.ndarray:
+    "Weight of the positives and of the negatives [2, resample]."
+    return weights.sums(np.stack([y == 1, y == 0], axis=1).astype(float)).T
 
 
-def _over(x: np.ndarray, by: np.ndarray, total: np.ndarray) -> np.ndarray:
+def _over(x: np.ndarray, by: np.ndarray, there: np.ndarray) -> np.ndarray:
     "x / by where both classes are there, else NaN."
-    return np.divide(x, by, out=np.full(len(x), np.nan), where=(total > 0).all(1))
+    return np.divide(x, by, out=np.full(len(x), np.nan), where=there)
 
-# %% ../../nbs/evaluate/15_weighted.ipynb #16-15-weighted
-def _running(weights: Weights, rows: np.ndarray, upto: np.ndarray, b: slice) -> np.ndarray:
-    "Summed weights of the first `upto[i]` of `rows` in the resamples `b` [len(upto), resample]."
+# %% ../../nbs/evaluate/15_weighted.ipynb #17-15-weighted
+def _running(weights: Weights, rows: np.ndarray, upto: np.ndarray) -> Callable:
+    "A function of a block: summed weights of the first `upto[i]` of `rows` in its resamples [len(upto), resample]."
     cuts, at = np.unique(np.append(0, upto), return_inverse=True)
-    out = np.zeros((len(cuts), b.stop - b.start))
-    if len(cuts) > 1: np.cumsum(np.add.reduceat(weights.down(rows[:cuts[-1]], b), cuts[:-1], axis=0), axis=0, out=out[1:])
-    return out[at[1:]]
+    between = weights.between(rows, cuts)
+    def of(block):
+        out = np.zeros((len(cuts), block.shape[1]))
+        np.cumsum(between @ block, axis=0, out=out[1:])
+        return out[at[1:]]
+    return of
 
-# %% ../../nbs/evaluate/15_weighted.ipynb #19-15-weighted
+# %% ../../nbs/evaluate/15_weighted.ipynb #20-15-weighted
 def _wins(y: np.ndarray, p: np.ndarray, weights: Weights) -> np.ndarray:
     "Weight of the pairs won, by column of the positive and column of the negative [column, column]."
     pos, neg, g = np.flatnonzero(y == 1), np.flatnonzero(y == 0), weights.counts.shape[1]
@@ -116,29 +119,35 @@ def _wins(y: np.ndarray, p: np.ndarray, weights: Weights) -> np.ndarray:
     for (_, here), (_, ge), (_, gt) in zip(_binned(at, weights, pos, len(t)), at_or_above, above): U += here.T @ (total - (ge + gt) / 2)
     return U
 
-# %% ../../nbs/evaluate/15_weighted.ipynb #20-15-weighted
+# %% ../../nbs/evaluate/15_weighted.ipynb #21-15-weighted
+def _wins_many(y: np.ndarray, p: np.ndarray, weights: Weights) -> np.ndarray:
+    "Weight of the pairs won and of all pairs, with weights laid out along the sorted scores [2, resample]."
+    pos, neg, out = np.flatnonzero(y == 1), np.flatnonzero(y == 0), np.zeros((2, len(weights.counts)))
+    if not len(pos) or not len(neg): return out
+    if len(pos) > len(neg): pos, neg, p = neg, pos, -p                                                  # the same pairs seen from the rarer side
+    pos, neg = pos[np.argsort(p[pos])], neg[np.argsort(p[neg])]
+    below, upto = (np.searchsorted(p[neg], p[pos], side) for side in ("left", "right"))
+    first = np.flatnonzero(np.append(True, (np.diff(below) > 0) | (np.diff(upto) > 0)))                 # positives with no negative between them go together
+    here, beaten = weights.between(pos, np.append(first, len(pos))), _running(weights, neg, np.concatenate([below[first], upto[first], [len(neg)]]))
+    for b, block in weights.blocks:
+        mine, c = here @ block, beaten(block)
+        out[:, b] = np.einsum("ib,sib->b", mine, c[:-1].reshape(2, len(first), -1)) / 2, mine.sum(axis=0) * c[-1]
+    return out
+
+# %% ../../nbs/evaluate/15_weighted.ipynb #22-15-weighted
 def auroc_rows(
     y: np.ndarray,         # truth [n] of 0/1
     p: np.ndarray,         # scores [n]
     weights: Weights,      # of the examples in each resample
 ) -> np.ndarray:           # [resample]; NaN where it lacks a class
     "AUROC of each resample (Hanley & McNeil 1982; ties one half)."
-    pos, neg, total = _sides(y, weights)
-    won = np.zeros(len(total))
-    if _few(weights, len(y)):
-        won = np.einsum("bg,bg->b", weights.counts @ _wins(y, p, weights), weights.counts)
-    elif len(pos) and len(neg):
-        if len(pos) > len(neg): pos, neg, p = neg, pos, -p                # the same pairs seen from the rarer side
-        neg = neg[np.argsort(p[neg])]
-        places = np.concatenate([np.searchsorted(p[neg], p[pos], side) for side in ("left", "right")])      # below, and up to
-        for s in _slices(len(won), len(y)):
-            c = _running(weights, neg, places, s)
-            won[s] = np.einsum("ib,ib->b", weights.down(pos, s), (c[:len(pos)] + c[len(pos):]) / 2)
-    return _over(won, total.prod(1), total)
+    if _few(weights, len(y)): won, pairs = np.einsum("bg,bg->b", weights.counts @ _wins(y, p, weights), weights.counts), np.prod(_totals(y, weights), axis=0)
+    else: won, pairs = _wins_many(y, p, weights)
+    return _over(won, pairs, pairs > 0)
 
-# %% ../../nbs/evaluate/15_weighted.ipynb #22-15-weighted
+# %% ../../nbs/evaluate/15_weighted.ipynb #24-15-weighted
 def _ap_few(y: np.ndarray, p: np.ndarray, weights: Weights) -> np.ndarray:
-    "Sum over thresholds of (positives gained x precision), through sums within groups [resample]."
+    "Sum over thresholds of (positives gained x precision), through sums within groups, and the totals of both sides [3, resample]."
     pos, neg = np.flatnonzero(y == 1), np.flatnonzero(y == 0)
     t, at = np.unique(p[pos], return_inverse=True)
     false = _from_top(np.searchsorted(t, p[neg], "right") - 1, weights, neg, len(t))
@@ -151,31 +160,34 @@ def _ap_few(y: np.ndarray, p: np.ndarray, weights: Weights) -> np.ndarray:
             gained = hit - np.concatenate([hit[1:], above])
             above = hit[:1]
             out += np.einsum("tb,tb->b", gained, np.divide(hit, every, out=np.zeros_like(hit), where=every > 0))
-    return out
+    return np.concatenate([out[None], _totals(y, weights)])
 
-# %% ../../nbs/evaluate/15_weighted.ipynb #23-15-weighted
+# %% ../../nbs/evaluate/15_weighted.ipynb #25-15-weighted
 def _ap_many(y: np.ndarray, p: np.ndarray, weights: Weights) -> np.ndarray:
-    "The same with weights laid out along the sorted scores, a slice of resamples at a time [resample]."
+    "The same with weights laid out along the sorted scores [3, resample]."
     pos, neg = np.flatnonzero(y == 1), np.flatnonzero(y == 0)
-    pos, neg, out = pos[np.argsort(-p[pos])], neg[np.argsort(-p[neg])], np.zeros(len(weights.counts))
+    pos, neg, out = pos[np.argsort(-p[pos])], neg[np.argsort(-p[neg])], np.zeros((3, len(weights.counts)))
     if not len(pos) or not len(neg): return out
-    tp_at, fp_at = (np.searchsorted(-p[side], -p[pos], "right") for side in (pos, neg))
-    for s in _slices(len(out), len(y)):
-        hit, false = _running(weights, pos, tp_at, s), _running(weights, neg, fp_at, s)
-        out[s] = np.einsum("ib,ib->b", weights.down(pos, s), np.divide(hit, hit + false, out=np.zeros_like(hit), where=hit + false > 0))
+    cuts = np.append(np.flatnonzero(np.diff(p[pos])) + 1, len(pos))                 # where the score of the positives changes
+    positives, false_ones = weights.between(pos, np.append(0, cuts)), _running(weights, neg, np.append(np.searchsorted(-p[neg], -p[pos[cuts - 1]], "right"), len(neg)))
+    for b, block in weights.blocks:
+        gained, false = positives @ block, false_ones(block)
+        hit = np.cumsum(gained, axis=0)
+        every = hit + false[:-1]
+        out[:, b] = np.divide(gained * hit, every, out=np.zeros_like(hit), where=every > 0).sum(axis=0), hit[-1], false[-1]
     return out
 
-# %% ../../nbs/evaluate/15_weighted.ipynb #24-15-weighted
+# %% ../../nbs/evaluate/15_weighted.ipynb #26-15-weighted
 def auprc_rows(
     y: np.ndarray,         # truth [n] of 0/1
     p: np.ndarray,         # scores [n]
     weights: Weights,      # of the examples in each resample
 ) -> np.ndarray:           # [resample]; NaN where it lacks a class
     "Average precision of each resample."
-    total = _sides(y, weights)[2]
-    return _over((_ap_few if _few(weights, len(y)) else _ap_many)(y, p, weights), total[:, 0], total)
+    area, n_pos, n_neg = (_ap_few if _few(weights, len(y)) else _ap_many)(y, p, weights)
+    return _over(area, n_pos, n_pos * n_neg > 0)
 
-# %% ../../nbs/evaluate/15_weighted.ipynb #26-15-weighted
+# %% ../../nbs/evaluate/15_weighted.ipynb #28-15-weighted
 def _points(y: np.ndarray, p: np.ndarray, weights: Weights) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
     "(resamples, positives, negatives at or above a threshold [threshold, resample]), thresholds at the scores of positives."
     pos, neg = np.flatnonzero(y == 1), np.flatnonzero(y == 0)
@@ -186,10 +198,10 @@ def _points(y: np.ndarray, p: np.ndarray, weights: Weights) -> Iterator[tuple[sl
             for r in _slices(len(tp), len(weights.counts), 500_000): yield slice(None), tp[r] @ weights.counts.T, fp[r] @ weights.counts.T
     elif len(pos):
         pos, neg = pos[np.argsort(-p[pos])], neg[np.argsort(-p[neg])]
-        tp_at, fp_at = (np.searchsorted(-p[side], -np.unique(p[pos]), "right") for side in (pos, neg))
-        for b in _slices(len(weights.counts), len(y)): yield b, _running(weights, pos, tp_at, b), _running(weights, neg, fp_at, b)
+        hit, false = (_running(weights, side, np.searchsorted(-p[side], -np.unique(p[pos]), "right")) for side in (pos, neg))
+        for b, block in weights.blocks: yield b, hit(block), false(block)
 
-# %% ../../nbs/evaluate/15_weighted.ipynb #27-15-weighted
+# %% ../../nbs/evaluate/15_weighted.ipynb #29-15-weighted
 def sensitivity_at_rows(
     y: np.ndarray,         # truth [n] of 0/1
     p: np.ndarray,         # scores [n]
@@ -197,9 +209,9 @@ def sensitivity_at_rows(
     specificity: float,    # that the threshold must reach (to within 1e-12)
 ) -> np.ndarray:           # [resample]; NaN where it lacks a class
     "Largest sensitivity of each resample among the thresholds that reach the specificity; specificity at a sensitivity: with 1 - y and -p."
-    total = _sides(y, weights)[2]
-    best = np.zeros(len(total))
+    n_pos, n_neg = _totals(y, weights)
+    best = np.zeros(len(n_pos))
     for b, hit, false in _points(y, p, weights):
-        enough = total[b, 1] - false >= (specificity - 1e-12) * total[b, 1]
+        enough = n_neg[b] - false >= (specificity - 1e-12) * n_neg[b]
         np.maximum(best[b], np.where(enough, hit, 0).max(axis=0), out=best[b])
-    return _over(best, total[:, 0], total)
+    return _over(best, n_pos, n_pos * n_neg > 0)

@@ -13,7 +13,7 @@ import yaml
 from ..errors import ConfigError, nearest
 from ..evaluate.bootstrap import metric_table
 from ..evaluate.calibration import calibration_table
-from ..evaluate.compare import COMPARISON_COLUMNS, compare_arms, verdict
+from ..evaluate.compare import compare_families, verdict
 from ..evaluate.metrics import METRICS, metric_title
 from ..evaluate.predictions import label_names
 from ..evaluate.style import estimate_text
@@ -84,16 +84,15 @@ def analyse(
               [*((predictions, own, unit) for unit in units), *((o, REPORTED, example_unit) for o in other.values())]]
     tables.append(calibration_table(of_event(predictions[predictions.role != "control"], plan), unit=plan["unit"], n_resamples=min(1000, n_resamples), seed=seed))
     boot = max(10_000, n_resamples)
-    against = lambda name, arms: compare_arms(predictions, plan["metric"], unit=plan["unit"], baseline=name, arms=arms, n_resamples=boot, seed=seed)
     first, base, role = plan["contrast"]["arm"], plan["contrast"]["baseline"], predictions.groupby("arm", sort=False).role.first()
     there = [a for a in role.index[role == "arm"] if a != base]
     families = [[a for a in there if a in (first, *plan["others"])], [a for a in there if a not in (first, *plan["others"])]] if base in role.index else []
-    compared = [against(base, family) for family in families if family]     # the declared arms, and apart from them any others
-    if first in there: compared += [against(name, [first]) for name in role.index[role != "arm"]]
+    families = [(base, family) for family in families if family]     # the declared arms, and apart from them any others
+    if first in there: families += [(name, [first]) for name in role.index[role != "arm"]]
+    comparisons = compare_families(predictions, families, plan["metric"], unit=plan["unit"], n_resamples=boot, seed=seed)
     limited = any(r.budget_limited for p, r in results.items() if p == plan["protocol"])
-    notes = dict.fromkeys(n for t in (*tables, *compared) for n in t.attrs.get("notes", ()))
-    for t in (*tables, *compared): t.attrs = {}
-    comparisons = pd.concat(compared, ignore_index=True) if compared else pd.DataFrame(columns=COMPARISON_COLUMNS)
+    notes = dict.fromkeys(n for t in (*tables, comparisons) for n in t.attrs.get("notes", ()))
+    for t in (*tables, comparisons): t.attrs = {}
     return Analysis(predictions, other, pd.concat(tables, ignore_index=True), comparisons, judge(plan, comparisons, label_names(predictions), limited, with_verdict), tuple(notes))
 
 # %% ../../nbs/studies/20_analysis.ipynb #16-20-analysis

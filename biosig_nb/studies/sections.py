@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 from IPython.display import HTML, Markdown, display
 
-from ..evaluate.bootstrap import arm_pieces, averaged, setting_counts, settings
+from ..evaluate.bootstrap import setting_counts, settings
 from ..evaluate.calibration import measure_title
 from ..evaluate.card import DATA_CARD, MODEL_CARD, TRIPOD_AI, card_html, card_markdown, fill, summary
 from ..evaluate.controls import control_forest, control_table, readable_controls
@@ -54,6 +54,12 @@ class View:
     threshold: float              # declared probability from which one would act
     run_dir: object = None        # run folder; pictures are kept there
     seed: int = 0                 # of resamples
+    judged: str | None = None     # label of the primary contrast; None: the average over all labels with support
+
+    @property
+    def what(self) -> str:        # " of N"; empty where there is one label only
+        "What a number of the label is of, for captions."
+        return f" of {self.label}" if len(label_names(self.predictions)) > 1 else ""
 
     @property
     def noun(self) -> str: return GROUP_NOUN.get(self.unit, "groups")
@@ -77,7 +83,8 @@ def look_at(
     arms = tuple(a for a in (plan["contrast"]["baseline"], plan["contrast"]["arm"]) if a in set(df.arm))
     m = of(A.metrics)
     label = next((plan[k] for k in ("event", "label") if plan.get(k) in there), there[0])
-    return View(df, m[m.unit == plan["unit"]], of(A.comparisons), label, plan["unit"], arms, plan["threshold"], run_dir, seed)
+    judged = None if plan["label"] == "all" and get_metric(plan["metric"]).per_label else label
+    return View(df, m[m.unit == plan["unit"]], of(A.comparisons), label, plan["unit"], arms, plan["threshold"], run_dir, seed, judged)
 
 # %% ../../nbs/studies/25_sections.ipynb #10-25-sections
 def show_gain(
@@ -99,12 +106,12 @@ def show_controls(
     given: dict | None = None,                # control -> what it was given, where its name does not say it
 ) -> pd.DataFrame:                            # of `control_table`
     "Controls with their red rows, opponents, and a picture of both."
-    t = control_table(v.predictions, v.arms[-1], unit=v.unit, label=v.label, permuted=permuted, given=given, seed=v.seed)
-    ax = control_forest(t)
+    t = control_table(v.predictions, v.arms[-1], unit=v.unit, label=v.judged, permuted=permuted, given=given, seed=v.seed)
+    ax, of = control_forest(t), v.what if v.judged else ", average over the labels with enough support" if v.what else ""
     show(ax.figure, "controls", f"Forest plot: {arm_title(v.arms[-1])} minus each control and opponent, difference in AUROC by {v.unit}; controls that are not passed are red", v.run_dir)
     controls, others = (readable_controls(t, role) for role in ("control", "opponent"))
-    if len(controls): show_table(controls, f"Controls, by {v.unit}. Passed: the paired interval of the arm minus the control lies above 0; permuted labels: their mean is chance within two standard errors. Where a row is red, the label can be guessed from things that are not the signal, or there is too little to tell.", alarm=list(t.alarm[t.role == "control"]))
-    if len(others): show_table(others, f"Opponents without pre-training, by {v.unit}, on the same folds.")
+    if len(controls): show_table(controls, f"Controls, by {v.unit}: AUROC{of}. Passed: the paired interval of the arm minus the control lies above 0; permuted labels: their mean is chance within two standard errors. Where a row is red, the label can be guessed from things that are not the signal, or there is too little to tell.", alarm=list(t.alarm[t.role == "control"]))
+    if len(others): show_table(others, f"Opponents without pre-training, by {v.unit}, on the same folds: AUROC{of}.")
     return t
 
 # %% ../../nbs/studies/25_sections.ipynb #17-25-sections
@@ -124,7 +131,7 @@ def show_calibration(
     display(Markdown(f"*Predicted probability against what happened, by {v.unit}, test folds pooled. On the dashed line 30 % means 30 %; a slope below 1 means too sure of itself. Look at the width of the band before reading the curve.*"))
     t = before_after(v.pair(), tuple(METHODS), CALIBRATED, unit=v.unit, n_resamples=n_resamples, seed=v.seed, labels=[v.label])
     text = before_after_text(t, v.label).reset_index().assign(arm=lambda d: d.arm.map(arm_title))
-    show_table(text.rename(columns=measure_title), "Before and after recalibration, fitted on each fold's validation side and scored on its test side. AUROC within folds; the other measures over the pooled test folds.")
+    show_table(text.rename(columns=measure_title), f"Before and after recalibration{v.what and ', predictions' + v.what}, fitted on each fold's validation side and scored on its test side. AUROC within folds; the other measures over the pooled test folds.")
 
 # %% ../../nbs/studies/25_sections.ipynb #21-25-sections
 def show_utility(
@@ -148,7 +155,7 @@ def arms_correlation(
     (_, s), m = next(settings(v.pair(("test",)), v.unit)), get_metric("auroc")
     if len(v.arms) < 2 or s.lack(True, v.label): return math.nan
     counts = setting_counts(s, n_resamples, v.seed)[0]
-    scores = np.array([s.reduce(averaged(arm_pieces(df, s.groups), m, counts), m, v.label) for _, df in s.arms()])
+    scores = np.array([s.score(df, m, v.label, counts) for _, df in s.arms()])
     return float(np.corrcoef(scores[:, ~np.isnan(scores).any(axis=0)])[0, 1])
 
 # %% ../../nbs/studies/25_sections.ipynb #25-25-sections
@@ -163,7 +170,7 @@ def show_precision(
     t = precision_table(cases=tuple(sorted({10, 20, 50, 100, 200, 500, cases})), controls_per_case=ratio)
     ax = plot_precision(t, cases)
     show(ax.figure, "precision", f"Expected half-width of the interval of an AUROC against the number of cases, {cases} marked", v.run_dir)
-    lines = [f"With {cases} cases and {controls} controls ({v.noun}), expect an AUROC of .70 with an interval of ±{number(interval_width(.7, cases, controls) / 2, 2)} and one of .90 with ±{number(interval_width(.9, cases, controls) / 2, 2)} (Hanley & McNeil 1982)."]
+    lines = [f"With {cases} cases{v.what} and {controls} controls ({v.noun}), expect an AUROC of .70 with an interval of ±{number(interval_width(.7, cases, controls) / 2, 2)} and one of .90 with ±{number(interval_width(.9, cases, controls) / 2, 2)} (Hanley & McNeil 1982)."]
     r = arms_correlation(v)
     if not math.isnan(r):
         half = difference_width(.75, .75, cases, controls, r) / 2
@@ -244,12 +251,16 @@ def show_budget(
 def gather_notes(
     notes: tuple,               # of an Analysis
 ) -> list:                      # the same in fewer lines, in their order
-    "Notes that differ in their label only, as one."
+    "Notes that differ only in their label, or in what they are about, as one."
     form, lines = re.compile(r"(.+): (\S+) (has no interval and is left out of the macro average): (.+)"), {}
     for n in notes:
         m = form.fullmatch(n)
         lines.setdefault((m[1], m[3]) if m else n, []).append(f"{m[2]} ({m[4].replace(' (', ', ').rstrip(')')})" if m else n)
-    return [f"{k[0]}: {len(found)} label{'s' * (len(found) > 1)} {'have' if len(found) > 1 else 'has'} no interval and {'are' if len(found) > 1 else 'is'} left out of the macro average: {'; '.join(found)}" if isinstance(k, tuple) else k for k, found in lines.items()]
+    alike = {}
+    for k, found in lines.items():
+        about, what = (k[0], f"{len(found)} label{'s' * (len(found) > 1)} {'have' if len(found) > 1 else 'has'} no interval and {'are' if len(found) > 1 else 'is'} left out of the macro average: {'; '.join(found)}") if isinstance(k, tuple) else ("", k)
+        alike.setdefault(what, []).append(about)
+    return [": ".join(filter(None, ("; ".join(about), what))) for what, about in alike.items()]
 
 # %% ../../nbs/studies/25_sections.ipynb #41-25-sections
 PACKAGES = ("biosig-nb", "torch", "lightning", "peft", "wfdb", "numpy", "scikit-learn")     # whose versions a report names
