@@ -93,9 +93,20 @@ def sweeps(
     return {k: v for k, v in groups.items() if len(v) > 1 and varied(v)}
 
 
+def _alike(
+    rows: pd.DataFrame,    # seed, p.NAME of what varies, ...
+    parameter: str,        # NAME
+) -> list:                 # whether each row belongs on a curve against the parameter
+    "Rows of runs that have all values of the parameter, or as many as any, while everything else is the same: a value is not compared with one from another experiment."
+    rest = rows[[c for c in rows if c.startswith("p.") and c != f"p.{parameter}"]].astype(str).agg("|".join, axis=1) if sum(c.startswith("p.") for c in rows) > 1 else pd.Series("", rows.index)
+    sets = rows.groupby(rest)[f"p.{parameter}"].agg(frozenset)
+    best = max(sets.value_counts().items(), key=lambda kv: (len(kv[0]), kv[1]))[0]
+    return list(rest.isin(sets.index[[s == best and len(s) > 1 for s in sets]]))
+
+
 def curve_rows(
     runs: list[Run],       # one group of `sweeps`
-) -> pd.DataFrame:         # seed, p.NAME of what varies, arm, metric, estimate, lo, hi
+) -> pd.DataFrame:         # seed, p.NAME of what varies, arm, metric, estimate, lo, hi, curves (the NAMEs against which the row may be drawn)
     "The numbers that curves are drawn from: arms and opponents on the declared target, all classes or the declared label."
     plan, names, rows = primary_analysis(runs[0].study), list(varied(runs)), []
     for r in runs:
@@ -104,7 +115,9 @@ def curve_rows(
         m = m.assign(order=[first.index(k) for k in m.label]).sort_values("order", kind="stable").drop_duplicates(["arm", "model", "metric"])
         facts = {"seed": r.record["parameters"].get("seed", 0), **{f"p.{k}": value_text(r.record["parameters"].get(k)) for k in names}}
         rows += [{**facts, "arm": d.arm, "metric": d.metric, "estimate": d.estimate, "lo": d.lo, "hi": d.hi} for d in m.drop_duplicates(["arm", "metric"]).itertuples()]
-    return pd.DataFrame(rows)
+    out = pd.DataFrame(rows)
+    fit = {k: _alike(out, k) for k in names} if rows else {}
+    return out.assign(curves=[[k for k in names if fit[k][i]] for i in range(len(out))])
 
 
 def curve(
@@ -115,7 +128,7 @@ def curve(
     "Mean over the runs at each value, with its band."
     from scipy.stats import t as student
     out = []
-    for (arm, value), d in rows[rows.metric == metric].groupby(["arm", f"p.{parameter}"], sort=False):
+    for (arm, value), d in rows[(rows.metric == metric) & rows.curves.map(lambda c: parameter in c)].groupby(["arm", f"p.{parameter}"], sort=False):
         x = d.estimate.groupby(d.seed).mean(); n, mean = len(x), x.mean()
         half = student.ppf(.975, n - 1) * x.std(ddof=1) / n**.5 if n > 2 else np.nan
         out.append({"arm": arm, "value": value, "estimate": mean, "lo": mean - half if n > 2 else d.lo.mean(), "hi": mean + half if n > 2 else d.hi.mean(), "n": len(d), "band": "seeds" if n > 2 else "groups"})

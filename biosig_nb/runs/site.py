@@ -84,13 +84,14 @@ def curve_parts(
         rows, first = curve_rows(group), primary_analysis(study)["metric"]
         if not len(rows): continue
         metrics = [first, *(m for m in dict.fromkeys(rows.metric) if m != first)] if first in set(rows.metric) else list(dict.fromkeys(rows.metric))
-        pictures = []
-        for name in varied(group):
+        pictures, drawn = [], [k for k in varied(group) if rows.curves.map(lambda c, k=k: k in c).any()]
+        for name in drawn:
             t = curve(rows, name, metrics[0]); band = "95 % of a t distribution over the seeds" if set(t.band) == {"seeds"} else "the runs' own 95 % intervals" if set(t.band) == {"groups"} else "over three seeds or more their spread, else the runs' own intervals"
             says = "; ".join(f"{arm_title(a)} {', '.join(f'{v}: {e:.3f}' for v, e in zip(d.value, d.estimate))}" for a, d in t.groupby("arm", sort=False))
-            pictures.append({"image": as_image(plot_curve(t, name, metrics[0]).figure), "alt": f"{metric_title(metrics[0])} against {name}: {says}", "caption": f"{metric_title(metrics[0])} against {name}, {len(group)} runs. Band: {band}."})
+            pictures.append({"image": as_image(plot_curve(t, name, metrics[0]).figure), "alt": f"{metric_title(metrics[0])} against {name}: {says}", "caption": f"{metric_title(metrics[0])} against {name}, {t.groupby('arm').n.sum().max()} runs that are otherwise alike. Band: {band}."})
+        if not pictures: continue
         data = [{k: None if v != v else v for k, v in r.items()} for r in plain(rows.to_dict("records"))]
-        parts.append({"title": f"{study}, {preset}, {kind}", "metrics": [[m, metric_title(m)] for m in metrics], "parameters": list(varied(group)), "arms": {a: arm_title(a) for a in dict.fromkeys(rows.arm)}, "rows": data, "pictures": pictures})
+        parts.append({"title": f"{study}, {preset}, {kind}", "metrics": [[m, metric_title(m)] for m in metrics], "parameters": drawn, "arms": {a: arm_title(a) for a in dict.fromkeys(rows.arm)}, "rows": data, "pictures": pictures})
     return parts
 
 # %% ../../nbs/runs/40_site.ipynb #12-40-site
@@ -144,7 +145,7 @@ if (store) {
   function element(name, attributes, parent, text) { const e = document.createElementNS('http:' + '//www.w3.org/2000/svg', name); for (const k in attributes) e.setAttribute(k, attributes[k]); if (text !== undefined) e.textContent = text; parent.append(e); return e; }
   function curves(group, metric, parameter) {
     const cells = new Map();
-    for (const r of group.rows) if (r.metric === metric && r.estimate !== null) { const key = r.arm + '\\u0000' + r['p.' + parameter]; if (!cells.has(key)) cells.set(key, {arm: r.arm, value: r['p.' + parameter], all: []}); cells.get(key).all.push(r); }
+    for (const r of group.rows) if (r.metric === metric && r.estimate !== null && r.curves.includes(parameter)) { const key = r.arm + '\\u0000' + r['p.' + parameter]; if (!cells.has(key)) cells.set(key, {arm: r.arm, value: r['p.' + parameter], all: []}); cells.get(key).all.push(r); }
     return [...cells.values()].map(c => {
       const seeds = new Map(); for (const r of c.all) seeds.set(r.seed, [...(seeds.get(r.seed) || []), r.estimate]);
       const x = [...seeds.values()].map(v => v.reduce((a, b) => a + b) / v.length), n = x.length, mean = x.reduce((a, b) => a + b) / n;
