@@ -28,6 +28,7 @@ class Recipe:
     weight_decay: float = 1e-2         # AdamW's
     warmup: int = 20                   # updates of linear warm-up
     schedule: str = "constant"         # "constant", "cosine" down to 0 at max_updates, or "one_cycle"
+    cycled: bool = False               # with "one_cycle" AdamW's first momentum goes the other way: from .95 to .85 and back
     precision: str = "32-true"         # lightning's names, or "auto": bf16-mixed where the processor has it
     balance: str = "none"              # "group": every patient has the same weight in the loss
     stop_on: str = "validation_loss"   # one of STOP_ON: what a look is judged by

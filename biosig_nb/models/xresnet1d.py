@@ -71,11 +71,12 @@ def dense_head(
 def start_kaiming(
     net: nn.Module,         # network; its convolutions, linear and normalisation layers are set anew
 ) -> nn.Module:             # the same network
-    "Normal weights of variance 2 / inputs and zero biases (He et al. 2015); normalisations start as identity."
+    "Convolutions: normal weights of variance 2 / inputs, zero biases (He et al. 2015); linear layers as torch starts them; normalisations as identity."
     for m in net.modules():
-        if isinstance(m, (nn.Conv1d, nn.Linear)): nn.init.kaiming_normal_(m.weight)
-        if isinstance(m, nn.BatchNorm1d): m.reset_parameters()
-        if isinstance(m, (nn.Conv1d, nn.Linear)) and m.bias is not None: nn.init.zeros_(m.bias)
+        if isinstance(m, nn.Conv1d):
+            nn.init.kaiming_normal_(m.weight)
+            if m.bias is not None: nn.init.zeros_(m.bias)
+        if isinstance(m, (nn.BatchNorm1d, nn.Linear)): m.reset_parameters()
     return net
 
 # %% ../../nbs/models/30_xresnet1d.ipynb #22-30-xresnet1d

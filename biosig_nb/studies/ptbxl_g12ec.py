@@ -162,7 +162,7 @@ def recipe(
     "One cycle over `epochs` passes, at least `min_updates`."
     updates = max(p["min_updates"], round(p["epochs"] * n / p["batch_size"]))
     crop = 0 if p["input"] == "spectrum" else round(p["seconds"] * cohort.fs)
-    return Recipe(updates, p["batch_size"], RATES[p["n_lr_trials"]], .15, max(1, updates // 5), 5, precision="auto", schedule="one_cycle", crop=crop, judge=p["judge"] if crop else "whole")
+    return Recipe(updates, p["batch_size"], RATES[p["n_lr_trials"]], .15, max(1, updates // 5), 5, precision="auto", schedule="one_cycle", cycled=p["cycled"], crop=crop, judge=p["judge"] if crop else "whole")
 
 
 def task(
