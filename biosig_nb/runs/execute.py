@@ -79,7 +79,7 @@ def run_kernel(
             return papermill.execute_notebook(
                 nbformat.from_dict(notebook), where, parameters=plain(parameters), kernel_name="python3", language="python", cwd=str(output.parent),
                 progress_bar=False, shutdown_kernel="immediate",
-                extra_arguments=["--HistoryManager.enabled=False", "--IPKernelApp.log_level=40"])
+                extra_arguments=["--HistoryManager.enabled=False", "--IPKernelApp.log_level=50"])          # its errors are in the notebook; jupyter's interrupt before the kill is none
         except PapermillExecutionError as e:
             if e.ename == "KeyboardInterrupt": raise KeyboardInterrupt from None
             raise RunFailed(one_line(f"{e.ename}: {e.evalue}")) from None

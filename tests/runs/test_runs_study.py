@@ -1,11 +1,13 @@
 """The study's own report: the same run by papermill and by the command line, and recordings that are not what they should be."""
 import json, os, signal, subprocess, sys, time
 from pathlib import Path
+import nbformat
 import numpy as np
 import papermill
 import pytest
 from checkout import ROOT
 from papermill.exceptions import PapermillExecutionError
+from biosig_nb.runs.execute import RunFailed, run_kernel
 from biosig_nb.runs.store import read_run
 from biosig_nb.data.simulate_mitdb import simulate_mitdb
 from biosig_nb.data.simulate_ptbdb import simulate_ptbdb
@@ -86,3 +88,9 @@ def test_bad_recordings_fail_the_run_in_one_line(spoil, tmp_path):
     record = json.loads((folder / "run.json").read_text())
     assert record["status"] == "failed" and expected in record["error"] and str(tmp_path) not in record["error"]
     assert not (folder / "index.html").exists() and not (folder / "predictions.parquet").exists()
+
+
+def test_what_a_kernel_tells_its_log_stays_off_the_terminal(tmp_path, capfd):
+    speaks = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("get_ipython().kernel.log.error('KeyboardInterrupt caught in kernel.')\n1 / 0")])      # jupyter interrupts before it kills
+    with pytest.raises(RunFailed, match="^ZeroDivisionError: division by zero$"): run_kernel(speaks, tmp_path / "out.ipynb", {})
+    assert capfd.readouterr() == ("", "")
