@@ -136,7 +136,8 @@ def compare_arms(
     resample without a usable fold is rejected (`attrs["rejected"]` counts them). Positive differences favour the arm.
     Without enough support (`support_table`) a difference is given but neither interval nor p; `attrs["notes"]` says why.
     Raises `ConfigError` for fewer than 10,000 resamples or unknown names."""
-    return compare_families(predictions, [(baseline, arms)], metric, label, unit, n_resamples, seed, conf, equal_groups, threshold, stratified, missing, **rules)
+    return compare_families(predictions, [(baseline, arms)], metric, label=label, unit=unit, n_resamples=n_resamples, seed=seed, conf=conf, equal_groups=equal_groups,
+                            threshold=threshold, stratified=stratified, missing=missing, **rules)
 
 # %% ../../nbs/evaluate/40_compare.ipynb #29-40-compare
 ARM_TITLES = {"scratch": "training from scratch", "frozen": "the frozen network", "full": "full fine-tuning", "lora": "LoRA fine-tuning",

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from ..errors import ConfigError, DataError
 from .beat_nets import start_glorot
 from .beat_rivals import BeatNet, beat_lengths, dense
+from .layers import Conv1d, MaxPool1d
 
 # %% ../../nbs/models/14_beat_autoencoder.ipynb #05-14-beat-autoencoder
 def encoder(
@@ -20,7 +21,7 @@ def encoder(
     widths: tuple,           # channels of the three stages
 ) -> nn.Sequential:          # [batch, 1, length] -> [batch, code]
     "Convolutions, poolings and a dense layer down to the code."
-    stages = [nn.Sequential(nn.Conv1d(a, b, k, padding=k // 2), nn.ReLU(), nn.MaxPool1d(2)) for a, b, k in zip((1, *widths), widths, (7, 5, 3))]
+    stages = [nn.Sequential(Conv1d(a, b, k, padding=k // 2), nn.ReLU(), MaxPool1d(2)) for a, b, k in zip((1, *widths), widths, (7, 5, 3))]
     return nn.Sequential(*stages, nn.Flatten(), nn.Linear(widths[-1] * (length // 8), code))
 
 # %% ../../nbs/models/14_beat_autoencoder.ipynb #06-14-beat-autoencoder
@@ -46,8 +47,8 @@ def decoder(
     "The mirror of `encoder`; the sigmoid of its output is the beat."
     steps, back = -(-length // 8), widths[::-1]
     plan = zip(back, (*back[1:], back[-1]), (3, 5, 7))
-    stages = [nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv1d(a, b, k, padding=k // 2), nn.ReLU()) for a, b, k in plan]
-    return nn.Sequential(nn.Linear(code, back[0] * steps), nn.ReLU(), nn.Unflatten(1, (back[0], steps)), *stages, nn.Conv1d(back[-1], 1, 1), Cut(length))
+    stages = [nn.Sequential(nn.Upsample(scale_factor=2), Conv1d(a, b, k, padding=k // 2), nn.ReLU()) for a, b, k in plan]
+    return nn.Sequential(nn.Linear(code, back[0] * steps), nn.ReLU(), nn.Unflatten(1, (back[0], steps)), *stages, Conv1d(back[-1], 1, 1), Cut(length))
 
 # %% ../../nbs/models/14_beat_autoencoder.ipynb #08-14-beat-autoencoder
 def BeatAutoencoder(

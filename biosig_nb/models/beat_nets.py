@@ -9,6 +9,7 @@ __all__ = ['conv_pair', 'start_glorot', 'BeatCNN']
 import torch
 from torch import nn
 from ..errors import DataError
+from .layers import Conv1d, MaxPool1d
 
 # %% ../../nbs/models/10_beat_nets.ipynb #05-10-beat-nets
 def conv_pair(
@@ -19,7 +20,7 @@ def conv_pair(
     dropout: float,         # share of activations dropped in training
 ) -> nn.Sequential:         # [batch, c_in, time] -> [batch, c_out, pooled time]
     "Two unpadded convolutions with ReLU, a pooling, and dropout."
-    return nn.Sequential(nn.Conv1d(c_in, c_out, kernel), nn.ReLU(), nn.Conv1d(c_out, c_out, kernel), nn.ReLU(), pool, nn.Dropout(dropout))
+    return nn.Sequential(Conv1d(c_in, c_out, kernel), nn.ReLU(), Conv1d(c_out, c_out, kernel), nn.ReLU(), pool, nn.Dropout(dropout))
 
 # %% ../../nbs/models/10_beat_nets.ipynb #07-10-beat-nets
 def start_glorot(
@@ -45,8 +46,8 @@ class BeatCNN(nn.Module):
     ):
         super().__init__()
         self.body = nn.Sequential(
-            conv_pair(1, 16, 5, nn.MaxPool1d(2), dropout), conv_pair(16, 32, 3, nn.MaxPool1d(2), dropout),
-            conv_pair(32, 32, 3, nn.MaxPool1d(2), dropout), conv_pair(32, 256, 3, nn.AdaptiveMaxPool1d(1), 2 * dropout), nn.Flatten())
+            conv_pair(1, 16, 5, MaxPool1d(2), dropout), conv_pair(16, 32, 3, MaxPool1d(2), dropout),
+            conv_pair(32, 32, 3, MaxPool1d(2), dropout), conv_pair(32, 256, 3, nn.AdaptiveMaxPool1d(1), 2 * dropout), nn.Flatten())
         self.head = nn.Sequential(nn.Linear(256, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Dropout(2 * dropout), nn.Linear(64, n_classes))
         start_glorot(self)
 

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from ..errors import ConfigError
 from .beat_rivals import BeatNet
+from .layers import BatchNorm1d, Conv1d
 
 # %% ../../nbs/models/13_beat_resnet.ipynb #05-13-beat-resnet
 class Bottleneck(nn.Module):
@@ -23,9 +24,9 @@ class Bottleneck(nn.Module):
     ):
         super().__init__()
         plan = [(c_in, width, 1, stride, 0), (width, width, 3, 1, 1), (width, c_out, 1, 1, 0)]
-        layers = [l for c in plan for l in (nn.BatchNorm1d(c[0]), nn.ReLU(), nn.Conv1d(*c))]
+        layers = [l for c in plan for l in (BatchNorm1d(c[0]), nn.ReLU(), Conv1d(*c))]
         self.main = nn.Sequential(*layers[2 * bare:])
-        self.shortcut = nn.Conv1d(c_in, c_out, 1, stride) if c_in != c_out or stride > 1 else nn.Identity()
+        self.shortcut = Conv1d(c_in, c_out, 1, stride) if c_in != c_out or stride > 1 else nn.Identity()
 
     def forward(self,
         x: torch.Tensor,         # [batch, c_in, time]
@@ -54,11 +55,11 @@ def BeatResNet(
     "ResNet v2 for beats of any length; raises `ConfigError` for a depth that is not 9 n + 2."
     n = (depth - 2) // 9
     if n < 1 or depth != 9 * n + 2: raise ConfigError(f"BeatResNet: depth {depth} is not 9 n + 2; choose {9 * max(1, round((depth - 2) / 9)) + 2}")
-    layers, c = [nn.Conv1d(1, 16, kernel, padding=kernel // 2), nn.BatchNorm1d(16), nn.ReLU()], 16
+    layers, c = [Conv1d(1, 16, kernel, padding=kernel // 2), BatchNorm1d(16), nn.ReLU()], 16
     for k, (width, c_out) in enumerate(STAGES):
         for i in range(n):
             layers.append(Bottleneck(c, width, c_out, 2 if k and not i else 1, bare=not k and not i)); c = c_out
-    body = nn.Sequential(*layers, nn.BatchNorm1d(c), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten())
+    body = nn.Sequential(*layers, BatchNorm1d(c), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten())
     return start_he(BeatNet(f"ResNet-{depth} v2", body, c, nn.Linear(c, n_outputs), 1))
 
 # %% ../../nbs/models/13_beat_resnet.ipynb #16-13-beat-resnet

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from ..errors import DataError
 from .beat_nets import BeatCNN, conv_pair, start_glorot
+from .layers import MaxPool1d
 
 # %% ../../nbs/models/11_beat_rivals.ipynb #05-11-beat-rivals
 class BeatNet(nn.Module):
@@ -173,7 +174,7 @@ def FourierCNN(
 ) -> BeatNet:
     "The convolutional baseline on the Fourier transform of the beat: 254,981 parameters with five outputs."
     plain = BeatCNN(n_outputs, dropout)
-    body = nn.Sequential(FourierParts(), conv_pair(2, 16, 5, nn.MaxPool1d(2), dropout), *list(plain.body)[1:])
+    body = nn.Sequential(FourierParts(), conv_pair(2, 16, 5, MaxPool1d(2), dropout), *list(plain.body)[1:])
     return start_glorot(BeatNet("FFT-input CNN", body, 256, plain.head, 2 * (BeatCNN.min_length - 1)))
 
 # %% ../../nbs/models/11_beat_rivals.ipynb #34-11-beat-rivals
