@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from ..errors import DataError
 from .beat_nets import BeatCNN, conv_pair, start_glorot
-from .layers import MaxPool1d
+from .layers import Conv1d, MaxPool1d
 
 # %% ../../nbs/models/11_beat_rivals.ipynb #05-11-beat-rivals
 class BeatNet(nn.Module):
@@ -178,24 +178,18 @@ def FourierCNN(
     return start_glorot(BeatNet("FFT-input CNN", body, 256, plain.head, 2 * (BeatCNN.min_length - 1)))
 
 # %% ../../nbs/models/11_beat_rivals.ipynb #34-11-beat-rivals
-class Dilated(nn.Module):
-    "A convolution over every `dilation`-th sample: [batch, c_in, time] -> [batch, c_out, time - (kernel - 1) * dilation]."
+class Dilated(Conv1d):
+    "`Conv1d` over every other sample: [batch, c_in, time] -> [batch, c_out, time - 2 * (kernel - 1)]."
     def __init__(self,
-        c_in: int,            # channels in
-        c_out: int,           # channels out
-        kernel: int,          # kernel length (its samples)
-        dilation: int,        # distance of its samples
+        c_in: int,              # channels in
+        c_out: int,             # channels out
+        kernel: int,            # kernel length (its samples)
+        stride: int = 1,        # samples from one output to the next
+        padding: int = 0,       # zeros on either side
+        groups: int = 1,        # channels in as many groups
+        bias: bool = True,      # a number is added to each channel
     ):
-        super().__init__()
-        self.conv, self.dilation, self.lost = nn.Conv1d(c_in, c_out, kernel), dilation, (kernel - 1) * dilation
-
-    def forward(self,
-        x: torch.Tensor,      # [batch, c_in, time]
-    ) -> torch.Tensor:        # [batch, c_out, time - (kernel - 1) * dilation]
-        time, d = x.shape[2], self.dilation
-        x = nn.functional.pad(x, (0, -time % d)).unflatten(2, (-1, d))                     # a last sample is added where the length is odd
-        x = self.conv(x.permute(0, 3, 1, 2).flatten(0, 1)).unflatten(0, (-1, d))           # [batch, phase, channel, step]
-        return x.permute(0, 2, 3, 1).flatten(2)[..., :time - self.lost]
+        super().__init__(c_in, c_out, kernel, stride, padding, 2, groups, bias)
 
 # %% ../../nbs/models/11_beat_rivals.ipynb #36-11-beat-rivals
 class Sequence(nn.Module):
@@ -222,7 +216,7 @@ def DilatedBiLSTM(
     widths, steps = (1, 200, 150, 100, 75), length
     for _ in widths[1:]: steps = (steps - 4) // 2
     if steps < 1: raise DataError(f"DilatedBiLSTM: {length} samples leave no step after four poolings; at least 76 are needed")
-    stages = [nn.Sequential(Dilated(a, b, 3, 2), nn.ReLU(), nn.MaxPool1d(2), nn.Dropout(dropout)) for a, b in zip(widths, widths[1:])]
+    stages = [nn.Sequential(Dilated(a, b, 3), nn.ReLU(), MaxPool1d(2), nn.Dropout(dropout)) for a, b in zip(widths, widths[1:])]
     step = nn.Sequential(nn.Linear(40, 256), nn.ReLU(), nn.Dropout(dropout), nn.Linear(256, 128), nn.ReLU(), nn.Dropout(dropout))
     body = nn.Sequential(*stages, Sequence(75, 20), step, nn.Flatten())
     return start_keras(BeatNet("dilated CNN + BiLSTM-20", body, 128 * steps, nn.Linear(128 * steps, n_outputs), length, length))
