@@ -27,5 +27,5 @@ say "nbdev_clean";  unchanged nbdev_clean "commit notebooks cleaned"
 say "nbdev_export"; unchanged nbdev_export "edit the notebook, not the module, and commit what nbdev_export wrote"
 say "ruff";         ruff check .
 say "README.md";    python .ci/readme.py --check
-say "pytest";       python -m pytest -n "${JOBS:-2}" "$@"
+say "pytest";       python -m pytest -n "${JOBS:-2}" --durations=20 "$@"
 untouched "the check left the files above in the tree"
