@@ -20,7 +20,7 @@ from ..data.cohort import Cohort
 from ..errors import ConfigError, DataError, nearest
 from ..evaluate.predictions import load_predictions, make_predictions, save_predictions
 from .opponents import Rival, boosted, linear
-from .trial import Task, exclusive
+from .task import Task, exclusive
 
 # %% ../../nbs/learn/55_controls.ipynb #05-55-controls
 def permute_labels(

@@ -21,7 +21,8 @@ from ..evaluate.bootstrap import metric_table
 from ..evaluate.metrics import metric_title
 from ..evaluate.style import PALETTE, estimate_text, number
 from ..learn.recipe import Recipe
-from ..learn.trial import Task, TransferTrial
+from ..learn.task import Task
+from ..learn.trial import TransferTrial
 from ..models.beat_autoencoder import BeatAutoencoder
 from ..models.beat_zoo import BEAT_NETS, beat_net, size_table
 from .mitbih_ptb import STUDY, source_split, target_recipe, target_splits

@@ -22,7 +22,8 @@ from ..learn.controls import metadata_rival
 from ..learn.recipe import LEARNING_RATES, Recipe
 from ..learn.opponents import Rival, features_rival, minirocket_rival
 from ..learn.splits import Split, grouped_kfold, holdout
-from ..learn.trial import Task, TransferTrial
+from ..learn.task import Task
+from ..learn.trial import TransferTrial
 from ..models.cnn_lstm import CNNLSTM
 from ..signals.ctg_features import FEATURES
 

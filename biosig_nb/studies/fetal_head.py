@@ -29,7 +29,8 @@ from ..learn.opponents import Rival, linear
 from ..learn.losses import probabilities
 from ..learn.recipe import LEARNING_RATES, Recipe
 from ..learn.splits import Split, grouped_kfold, holdout, one_fold
-from ..learn.trial import Piece, Runner, Task, TransferTrial, TrialResult, examples
+from ..learn.task import Task, examples
+from ..learn.trial import Piece, Runner, TransferTrial, TrialResult
 from ..models.backbones import BACKBONES, Backbone, backbone
 from ..models.frame_lstm import frame_head, frame_lstm
 from ..models.last_block import Trunk, tuned_net

@@ -30,7 +30,8 @@ from ..learn.controls import metadata_rival
 from ..learn.recipe import LEARNING_RATES, Recipe
 from ..learn.opponents import features_rival, minirocket_rival
 from ..learn.splits import Split, holdout
-from ..learn.trial import Task, TransferTrial
+from ..learn.task import Task
+from ..learn.trial import TransferTrial
 from ..models.future_net import FutureNet
 from ..models.resnet_v2 import ResNet18
 from ..signals.af_features import af_features

@@ -22,7 +22,8 @@ from ..learn.controls import metadata_rival, missingness_rival, position_rival
 from ..learn.recipe import LEARNING_RATES, Recipe
 from ..learn.opponents import features_rival, minirocket_rival
 from ..learn.splits import Split, fixed_split, grouped_kfold, holdout, one_fold
-from ..learn.trial import Task, TransferTrial
+from ..learn.task import Task
+from ..learn.trial import TransferTrial
 from ..models.beat_zoo import beat_net
 
 STUDY = "mitbih_ptb"

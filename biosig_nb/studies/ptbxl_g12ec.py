@@ -25,7 +25,8 @@ from ..learn.controls import metadata_rival
 from ..learn.opponents import features_rival
 from ..learn.recipe import Recipe
 from ..learn.splits import Split, grouped_kfold, holdout, kept_splits, one_fold, stratify_on
-from ..learn.trial import Task, TransferTrial
+from ..learn.task import Task
+from ..learn.trial import TransferTrial
 from ..models.ecg_nets import ecg_net
 from ..signals.ecg12_features import ecg12_features, spectrum
 

@@ -14,7 +14,7 @@ from biosig_nb.data.icentia import Segment
 from biosig_nb.data.simulate_holter import simulate_holter
 from biosig_nb.errors import ConfigError, DataError
 from biosig_nb.learn.splits import holdout
-from biosig_nb.learn.trial import exclusive, examples
+from biosig_nb.learn.task import exclusive, examples
 from biosig_nb.learn.recipe import Recipe
 
 DATA = Path(os.environ.get("BIOSIG_DATA") or "/nonexistent")

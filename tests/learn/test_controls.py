@@ -13,9 +13,10 @@ from biosig_nb.evaluate.predictions import validate_predictions
 from biosig_nb.evaluate.tables import table_html
 from biosig_nb.learn.controls import metadata_rival, missingness_rival, permute_labels, permuted_predictions, position_rival
 from biosig_nb.learn.recipe import Recipe
-from biosig_nb.learn.opponents import features_rival, minirocket_rival
+from biosig_nb.learn.opponents import Rival, features_rival, minirocket_rival
 from biosig_nb.learn.splits import Split, grouped_kfold, holdout
-from biosig_nb.learn.trial import CONTROL_ARMS, Piece, Rival, Runner, Task, TransferTrial, TrialResult, budget_table
+from biosig_nb.learn.task import CONTROL_ARMS, Task, examples
+from biosig_nb.learn.trial import Piece, Runner, TransferTrial, TrialResult, budget_table
 
 
 class Net(nn.Module):
@@ -92,7 +93,6 @@ def test_permutations_of_sequences_and_labels(trial):
 
 def test_random_body_is_unchanged_by_training(trial, tmp_path):
     from biosig_nb.learn.fit import fit
-    from biosig_nb.learn.trial import examples
     t, s = trial.target, trial.target.splits[0]
     runner = Runner(trial, tmp_path)
     start = runner.start(t, Piece("scratch", "arm", 0, s))().state_dict()

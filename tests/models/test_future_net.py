@@ -12,7 +12,8 @@ from biosig_nb.learn.adapt import ARMS, adapt, build
 from biosig_nb.learn.fit import fit_once, predict
 from biosig_nb.learn.recipe import Examples, Recipe
 from biosig_nb.learn.splits import Split
-from biosig_nb.learn.trial import Task, TransferTrial
+from biosig_nb.learn.task import Task
+from biosig_nb.learn.trial import TransferTrial
 from biosig_nb.learn.weights import load_body, put_body, save_body
 from biosig_nb.models.counting import count_parameters
 from biosig_nb.models.future_net import FutureHead, FutureNet
