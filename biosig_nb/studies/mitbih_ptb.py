@@ -15,7 +15,7 @@ from ..data.beat_cohorts import DS1, DS2, DS1_BY_PATIENT, DS2_BY_PATIENT, beat_t
 from ..data.catalog import data_root, locate, simulated_root
 from ..data.cohort import Cohort
 from ..data.ptbxl_beats import ptbxl_beats
-from ..data.simulate_12lead import simulate_ptbxl
+from ..data.simulate_sites import simulate_ptbxl
 from ..data.simulate_mitdb import simulate_mitdb
 from ..data.simulate_ptbdb import simulate_ptbdb
 from ..learn.controls import metadata_rival, missingness_rival, position_rival

@@ -19,7 +19,7 @@ from ..data.challenge import challenge_records, misread
 from ..data.cohort import Cohort
 from ..data.label_map import keep_labels
 from ..data.ptbxl import ptbxl_records
-from ..data.simulate_12lead import simulate_georgia, simulate_ptbxl
+from ..data.simulate_sites import simulate_georgia, simulate_ptbxl
 from ..errors import ConfigError
 from ..learn.controls import metadata_rival
 from ..learn.opponents import features_rival

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from biosig_nb.data.ptbxl import einthoven_error, ptbxl_records
-from biosig_nb.data.simulate_12lead import COMPLETE, SCORED, STATEMENTS, simulate_georgia, simulate_ptbxl
+from biosig_nb.data.simulate_12lead import STATEMENTS
+from biosig_nb.data.simulate_sites import COMPLETE, SCORED, simulate_georgia, simulate_ptbxl
 from biosig_nb.data.wfdb_files import read_record
 
 REAL = Path(os.environ.get("BIOSIG_DATA", "/nowhere"))
