@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['STUDY', 'NAME', 'LABEL', 'ARMS', 'target_set', 'prepare', 'target_scans', 'check_position', 'chosen', 'box_of',
            'features_of', 'scale_of', 'scaled', 'mostly', 'by_patient', 'by_configuration', 'as_published', 'recipe',
-           'published_recipe', 'FrameRival', 'frame_rivals', 'make_trials', 'by_frame', 'smoothed', 'told_apart',
-           'together', 'run_study', 'focal_grid', 'network_to_ask']
+           'published_recipe', 'frame_rivals', 'make_trials', 'told_apart', 'together', 'run_study', 'focal_grid',
+           'network_to_ask']
 
 # %% ../../nbs/studies/70_fetal_head.ipynb #03-70-fetal-head
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 import numpy as np
@@ -19,13 +19,13 @@ from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
 from ..data.catalog import data_root, locate, simulated_root
 from ..data.cohort import Cohort
 from ..data.hc18 import hc18_sweeps
-from ..data.scans import Scans, frame_scores, position_auroc, read_scans, to_cohort, windows
+from ..data.scans import Scans, position_auroc, read_scans, to_cohort, windows
 from ..data.simulate_phantom import simulate_phantom
 from ..errors import ConfigError, DataError
-from ..evaluate.predictions import PIECE, make_predictions
 from ..learn.fit import fit, predict
 from ..learn.features import Brightness, image_features
-from ..learn.opponents import Rival, linear
+from ..learn.frames import FrameRival, by_frame, smoothed
+from ..learn.opponents import linear
 from ..learn.losses import probabilities
 from ..learn.recipe import LEARNING_RATES, Recipe
 from ..learn.splits import Split, grouped_kfold, holdout, one_fold
@@ -185,22 +185,6 @@ def published_recipe(
     return Recipe(p["published_epochs"] * epoch, 8, (1e-5,), check_every=epoch, patience=10, weight_decay=0., warmup=0, precision="auto", loss="focal", gamma=2., alpha=.79)
 
 # %% ../../nbs/studies/70_fetal_head.ipynb #16-70-fetal-head
-@dataclass(frozen=True)
-class FrameRival(Rival):
-    "A rival whose features describe frames, in a trial whose examples are sequences of them."
-    at: np.ndarray = None             # positions of the frames of each sequence [sequence, length]
-    frame_groups: np.ndarray = None   # patient of each frame [frame]
-
-    def fit_predict(self, y, split, index, n_classes=2):
-        "Probabilities [len(index), length] of frames; see `Rival.fit_predict`."
-        label = np.zeros(len(self.features), int); label[self.at] = np.asarray(y).astype(int)
-        of = lambda some: np.unique(self.at[some])
-        sides = Split(self.frame_groups, of(split.train), of(split.validation), of(split.test), split.repeat, split.fold, split.unit)
-        wanted, out = of(index), np.zeros(len(self.features))
-        out[wanted] = super().fit_predict(label, sides, wanted, 2)[:, 1]
-        return out[self.at[index]]
-
-
 def frame_rivals(
     scans: Scans,          # frames
     at: np.ndarray,        # their sequences [sequence, length]
@@ -260,30 +244,6 @@ def make_trials(
     return trials, every
 
 # %% ../../nbs/studies/70_fetal_head.ipynb #20-70-fetal-head
-def by_frame(
-    predictions: pd.DataFrame,     # of sequences, one label a place in the sequence
-    cohort: Cohort,                # those sequences
-    scans: Scans,                  # their frames
-) -> pd.DataFrame:                 # of frames, one label
-    "The mean of the answers that a frame got in all sequences that hold it, by arm, fold and part."
-    at, names, out = pd.Series(np.arange(len(cohort)), index=cohort.table.index), [f"p_{n}" for n in cohort.label_names], []
-    for key, d in predictions.groupby(list(PIECE), sort=False):
-        f = frame_scores(scans, cohort, at[d.example].to_numpy(), d[names].to_numpy())
-        out.append(make_predictions(**dict(zip(PIECE, key)), example=f.index, group=f.group.to_numpy(), Y=f.label.to_numpy(), P=f.p.to_numpy(), labels=(LABEL,)))
-    return pd.concat(out, ignore_index=True)
-
-
-def smoothed(
-    predictions: pd.DataFrame,     # of frames, one arm
-    scans: Scans,                  # their frames
-    width: int = 5,                # frames that are averaged
-) -> pd.DataFrame:                 # the same rows
-    "The moving average along each scan: what a memory of a few frames would give without learning one."
-    d = predictions.assign(scan=scans.table.scan.reindex(predictions.example).to_numpy(), at=scans.table.frame.reindex(predictions.example).to_numpy()).sort_values([*PIECE, "scan", "at"])
-    d[f"p_{LABEL}"] = d.groupby([*PIECE, "scan"], sort=False)[f"p_{LABEL}"].transform(lambda s: s.rolling(width, center=True, min_periods=1).mean())
-    return d.drop(columns=["scan", "at"]).sort_index()
-
-# %% ../../nbs/studies/70_fetal_head.ipynb #21-70-fetal-head
 def told_apart(
     trial: str,                    # name of the trial
     result: TrialResult,           # what it left behind
@@ -291,12 +251,12 @@ def told_apart(
     scans: dict,                   # database -> Scans
 ) -> TrialResult:                  # of frames, arms by the names of `ARMS`
     "A trial's result with one row a frame, its arms named by what they start from."
-    frames = lambda df, task: by_frame(df, cohorts[task], scans[cohorts[task].source["database"]])
+    frames = lambda df, task: by_frame(df, cohorts[task], scans[cohorts[task].source["database"]], LABEL)
     named = lambda t: t.assign(arm=[ARMS.get((trial, a), a) if s == first else a for a, s in zip(t.arm, t.task if "task" in t else t.target)])
     first = result.predictions.target.iloc[0]
     df = named(frames(result.predictions, first))
     if trial == "each frame for itself":
-        slow = smoothed(df, scans[cohorts[first].source["database"]]).assign(arm="each frame for itself, smoothed")
+        slow = smoothed(df, scans[cohorts[first].source["database"]], LABEL).assign(arm="each frame for itself, smoothed")
         df = pd.concat([df, slow], ignore_index=True).assign(role="opponent")
     df["model"] = np.where(df.role == "arm", "frame_lstm", "")
     source = frames(result.source_predictions, "phantom") if len(result.source_predictions) else result.source_predictions
@@ -323,7 +283,7 @@ def run_study(
     results = {"recommended": together([done[k] for k in order])} if "recommended" in done else {}
     return trials, results | ({"published": done["published"]} if "published" in done else {}), scans
 
-# %% ../../nbs/studies/70_fetal_head.ipynb #23-70-fetal-head
+# %% ../../nbs/studies/70_fetal_head.ipynb #22-70-fetal-head
 def focal_grid(
     trial: TransferTrial,              # whose target, network and arm "scratch" are taken
     scans: Scans,                      # its frames
@@ -337,11 +297,11 @@ def focal_grid(
         for alpha in alphas:
             target = replace(trial.target, splits=trial.target.splits[:1], recipe=replace(trial.target.recipe, gamma=gamma, alpha=alpha))
             r = replace(trial, target=target, source=None, arms=("scratch",), rivals=(), control_arms=()).run(work)
-            f = by_frame(r.predictions[r.predictions.part == "validation"], target.cohort, scans); y, q = f[f"y_{LABEL}"], f[f"p_{LABEL}"]
+            f = by_frame(r.predictions[r.predictions.part == "validation"], target.cohort, scans, LABEL); y, q = f[f"y_{LABEL}"], f[f"p_{LABEL}"]
             rows.append(dict(gamma=gamma, alpha=alpha, auroc=roc_auc_score(y, q), auprc=average_precision_score(y, q), log_loss=log_loss(y, q, labels=[0, 1]), mean_p=q.mean(), share=y.mean()))
     return pd.DataFrame(rows)
 
-# %% ../../nbs/studies/70_fetal_head.ipynb #25-70-fetal-head
+# %% ../../nbs/studies/70_fetal_head.ipynb #24-70-fetal-head
 def network_to_ask(
     trial: TransferTrial,          # its target, network and arm "scratch"
     photos: Backbone,              # that made its features
