@@ -4,10 +4,9 @@
 
 # %% auto #0
 __all__ = ['AAMI_SYMBOLS', 'AAMI_CLASSES', 'AAMI', 'PACED', 'DS1', 'DS2', 'DS1_BY_PATIENT', 'DS2_BY_PATIENT', 'MITDB_RECORDS',
-           'HEALTHY', 'INFARCTION', 'patient_of', 'present_records', 'check_lead', 'find_lead', 'Part', 'cut_record',
-           'read_beats', 'annotated_beats', 'mitdb_record', 'flow_table', 'is_simulated', 'source_of', 'assemble',
-           'mitdb_beats', 'choose', 'notes', 'clinical_facts', 'patient_table', 'select_patients', 'ptbdb_record',
-           'ptbdb_beats', 'beat_table']
+           'HEALTHY', 'INFARCTION', 'patient_of', 'Part', 'cut_record', 'read_beats', 'annotated_beats', 'mitdb_record',
+           'flow_table', 'assemble', 'mitdb_beats', 'notes', 'clinical_facts', 'patient_table', 'select_patients',
+           'ptbdb_record', 'ptbdb_beats', 'beat_table']
 
 # %% ../../nbs/data/50_beat_cohorts.ipynb #03-50-beat-cohorts
 from collections import Counter
@@ -15,9 +14,9 @@ from pathlib import Path
 from typing import NamedTuple
 import numpy as np
 import pandas as pd
-from .catalog import fingerprint
 from .cohort import Cohort
-from .wfdb_files import parse_age_sex, parse_comments, read_annotations, read_header, read_record, read_records_list
+from .records import check_lead, choose, find_lead, present_records, source_of
+from .wfdb_files import parse_age_sex, parse_comments, read_annotations, read_header, read_record
 from ..errors import ConfigError, DataError, nearest
 from ..signals.beat_features import beat_features
 from ..signals.beats import REASONS, Beats, detect_r_peaks, extract_beats, rr_features
@@ -43,51 +42,14 @@ def patient_of(
     "Who a MIT-BIH record is of: 48 records, 47 patients."
     return {"202": "201"}.get(record, record)
 
-# %% ../../nbs/data/50_beat_cohorts.ipynb #14-50-beat-cohorts
-def present_records(
-    folder: Path,           # folder of the database
-    known: tuple = (),      # names that the whole database has, for want of a RECORDS file and to name what is missing
-    parts: tuple = ("hea", "dat"),   # files that make a record
-) -> tuple[list, list]:     # (present, missing) record names
-    "Records of a database that are on disk, in the order of RECORDS, and those that are not."
-    folder = Path(folder)
-    if not folder.is_dir(): raise DataError(f"no such folder: {folder}")
-    listed = read_records_list(folder) if (folder/"RECORDS").is_file() else list(known)
-    listed = listed or sorted(str(p.relative_to(folder).with_suffix("")) for p in folder.glob("*/*.hea"))
-    there = lambda r: all((folder/f"{r}.{e}").is_file() for e in parts)
-    present = [r for r in dict.fromkeys(listed) if there(r)]
-    if not present: raise DataError(f"no record with files .{' .'.join(parts)} in {folder}: is the database unpacked there?")
-    return present, sorted((set(listed) | set(known)) - set(present))
-
-# %% ../../nbs/data/50_beat_cohorts.ipynb #18-50-beat-cohorts
-def check_lead(
-    x: np.ndarray,      # one lead [time] (mV), NaN = missing
-    record: str,        # its record, for the message
-    lead: str,          # its name, for the message
-) -> None:
-    "Refuse a lead that cannot be an ECG in millivolts; raises `DataError` naming record and cure."
-    real = x[np.isfinite(x)]
-    if len(real) == 0: raise DataError(f"record {record}: every sample of lead {lead} is missing (NaN); leave the record out or restore its .dat file")
-    top = np.percentile(np.abs(real - np.median(real)), 99)
-    if top > 20: raise DataError(f"record {record}: lead {lead} reaches {top:.0f} mV, it seems to be in ADC units; check gain and baseline in its .hea file")
-
-# %% ../../nbs/data/50_beat_cohorts.ipynb #19-50-beat-cohorts
-def find_lead(
-    channels,               # names of the record's channels
-    wanted: tuple,          # names of the lead, the preferred first; compared without regard to case
-) -> str:                   # the channel's own name, "" if none is there
-    "The first of the wanted leads that the record has, wherever it stands among its channels."
-    have = {str(c).lower(): c for c in channels}
-    return next((have[w.lower()] for w in wanted if w and w.lower() in have), "")
-
-# %% ../../nbs/data/50_beat_cohorts.ipynb #21-50-beat-cohorts
+# %% ../../nbs/data/50_beat_cohorts.ipynb #15-50-beat-cohorts
 class Part(NamedTuple):
     "The beats of one record."
     beats: Beats            # signals, mask, what was dropped
     table: pd.DataFrame     # one row a kept beat
     dropped: pd.DataFrame   # one row a dropped beat: why, label
 
-# %% ../../nbs/data/50_beat_cohorts.ipynb #22-50-beat-cohorts
+# %% ../../nbs/data/50_beat_cohorts.ipynb #16-50-beat-cohorts
 def cut_record(
     x: np.ndarray,          # one lead [time] (mV) at `fs_in`
     fs_in: float,           # its rate (Hz)
@@ -105,7 +67,7 @@ def cut_record(
     kept = table.iloc[beats.kept].reset_index(drop=True).assign(low=beats.low, high=beats.high)
     return Part(beats, kept, beats.dropped.assign(label=np.asarray(labels)[beats.dropped.peak]))
 
-# %% ../../nbs/data/50_beat_cohorts.ipynb #24-50-beat-cohorts
+# %% ../../nbs/data/50_beat_cohorts.ipynb #18-50-beat-cohorts
 def read_beats(
     folder: Path,           # folder of the database
     record: str,            # record name
@@ -115,7 +77,7 @@ def read_beats(
     symbol = np.asarray(a.symbol); beat = np.isin(symbol, list(AAMI))
     return np.asarray(a.sample)[beat], symbol[beat]
 
-# %% ../../nbs/data/50_beat_cohorts.ipynb #25-50-beat-cohorts
+# %% ../../nbs/data/50_beat_cohorts.ipynb #19-50-beat-cohorts
 def annotated_beats(
     folder: Path,           # folder of MIT-BIH
     records=None,           # record names; None = all that are there
@@ -125,7 +87,7 @@ def annotated_beats(
     counts = {r: Counter(AAMI[s] for s in read_beats(folder, r)[1]) for r in records}
     return pd.DataFrame.from_dict(counts, orient="index", columns=list(AAMI_CLASSES)).fillna(0).astype(int).rename_axis("record")
 
-# %% ../../nbs/data/50_beat_cohorts.ipynb #27-50-beat-cohorts
+# %% ../../nbs/data/50_beat_cohorts.ipynb #21-50-beat-cohorts
 def mitdb_record(
     folder: Path,           # folder of MIT-BIH
     record: str,            # record name
@@ -146,7 +108,7 @@ def mitdb_record(
     t.index = pd.Index([f"mitdb/{record}/{s:06d}" for s in t["sample"]], name="example")
     return part._replace(table=t, dropped=part.dropped.assign(label=part.dropped.label.map(AAMI)))
 
-# %% ../../nbs/data/50_beat_cohorts.ipynb #29-50-beat-cohorts
+# %% ../../nbs/data/50_beat_cohorts.ipynb #23-50-beat-cohorts
 def flow_table(
     records: list,          # rows (kept, dropped, why) about records
     total: int,             # beats before anything was dropped
@@ -162,27 +124,7 @@ def flow_table(
         rows.append(("beats", left, len(gone), why + (" (" + ", ".join(f"{k} {v}" for k, v in by.items()) + ")" if len(by) > 1 else "")))
     return pd.DataFrame(rows + [("beats", left, 0, n) for n in remarks], columns=["step", "kept", "dropped", "why"])
 
-# %% ../../nbs/data/50_beat_cohorts.ipynb #30-50-beat-cohorts
-def is_simulated(
-    folder: Path,           # folder of the database
-    record: str,            # one of its records
-) -> bool:                  # what the record's header comments say
-    "Whether a record was written by one of the simulators: they say so in the header."
-    return any("simulat" in str(c).lower() for c in read_header(folder, record).comments)
-
-# %% ../../nbs/data/50_beat_cohorts.ipynb #31-50-beat-cohorts
-def source_of(
-    database: str,          # slug
-    folder: Path,           # folder of the database
-    record: str,            # one of its records
-    missing: list,          # records that are not on disk
-) -> dict:                  # database, version, simulated, fingerprint, missing
-    "Where a cohort comes from."
-    simulated = is_simulated(folder, record)
-    if simulated: missing = [r for r in missing if r in read_records_list(folder)]      # a simulated database is as large as its list says
-    return dict(database=database, version=Path(folder).name, simulated=simulated, fingerprint=fingerprint(folder), missing=missing)
-
-
+# %% ../../nbs/data/50_beat_cohorts.ipynb #24-50-beat-cohorts
 def assemble(
     parts: list,            # `Part` of each record; the column `label` of its table is the class
     label_names: tuple,     # names of the classes
@@ -198,7 +140,7 @@ def assemble(
     groups = np.array([f"{source['database']}/{p}" for p in table.patient])
     return Cohort(signals, table.pop("label").to_numpy(np.int64), groups, table, float(fs), (lead,), tuple(label_names), source, mask, flow).check()
 
-# %% ../../nbs/data/50_beat_cohorts.ipynb #32-50-beat-cohorts
+# %% ../../nbs/data/50_beat_cohorts.ipynb #25-50-beat-cohorts
 def mitdb_beats(
     folder: Path,               # folder of MIT-BIH, `<root>/mitdb/1.0.0`
     records=None,               # record names (DS1, DS2, ...); None = all that are there
@@ -221,22 +163,7 @@ def mitdb_beats(
     if not parts: raise DataError(f"no record in {folder} has lead {lead}: choose another lead or a fallback")
     return assemble(parts, AAMI_CLASSES, fs, lead, steps, source_of("mitdb", folder, kept[0], missing))
 
-# %% ../../nbs/data/50_beat_cohorts.ipynb #33-50-beat-cohorts
-def choose(
-    present: list,              # record names on disk
-    missing: list,              # record names known and not on disk
-    records,                    # names asked for, None = all
-    database: str,              # for the message
-) -> tuple[list, list]:         # records to read, records asked for and missing
-    "Records asked for that are there, and those that are not; an unknown name is a `ConfigError`."
-    if records is None: return present, missing
-    unknown = [r for r in records if r not in present and r not in missing]
-    if unknown: raise ConfigError(f"{database} has no record {unknown[0]!r}; {nearest(unknown[0], present+missing)}")
-    found = [r for r in records if r in present]
-    if not found: raise DataError(f"none of the {database} records asked for is on disk ({', '.join(records[:5])}, ...)")
-    return found, [r for r in records if r in missing]
-
-# %% ../../nbs/data/50_beat_cohorts.ipynb #34-50-beat-cohorts
+# %% ../../nbs/data/50_beat_cohorts.ipynb #26-50-beat-cohorts
 def notes(
     parts: list,        # `Part` of each record
     length: int,        # samples a beat
@@ -246,10 +173,10 @@ def notes(
     said = ((cut, f"are longer than {length} samples and lost their end"), (clipped, "reach past their 10-s window and are clipped to its range"))
     return [f"of these {n:,} {what}" for n, what in said if n]
 
-# %% ../../nbs/data/50_beat_cohorts.ipynb #49-50-beat-cohorts
+# %% ../../nbs/data/50_beat_cohorts.ipynb #41-50-beat-cohorts
 HEALTHY, INFARCTION = "Healthy control", "Myocardial infarction"     # as "Reason for admission" spells them
 
-# %% ../../nbs/data/50_beat_cohorts.ipynb #50-50-beat-cohorts
+# %% ../../nbs/data/50_beat_cohorts.ipynb #42-50-beat-cohorts
 def clinical_facts(
     comments,               # comment lines of a PTB header
 ) -> dict:                  # age (years, NaN if unknown), sex, diagnosis ("unknown" if not given)
@@ -257,7 +184,7 @@ def clinical_facts(
     age, sex = parse_age_sex(comments)
     return dict(age=age, sex=sex, diagnosis=parse_comments(comments).get("reason for admission") or "unknown")
 
-# %% ../../nbs/data/50_beat_cohorts.ipynb #53-50-beat-cohorts
+# %% ../../nbs/data/50_beat_cohorts.ipynb #45-50-beat-cohorts
 def patient_table(
     folder: Path,           # folder of PTB, `<root>/ptbdb/1.0.0`
     seconds: float = 10.,   # a record not longer than this is an "excerpt"
@@ -270,7 +197,7 @@ def patient_table(
         rows[r] = dict(patient=r.split("/")[0], **clinical_facts(h.comments), kind=kind, lead=find_lead(h.channels, ("ii",)))
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("record")
 
-# %% ../../nbs/data/50_beat_cohorts.ipynb #56-50-beat-cohorts
+# %% ../../nbs/data/50_beat_cohorts.ipynb #48-50-beat-cohorts
 def select_patients(
     table: pd.DataFrame,        # as `patient_table` returns it
     positive: str,              # "infarction" or "any"
@@ -286,7 +213,7 @@ def select_patients(
         steps.append((len(t), len(gone), f"{why}; patients: " + ", ".join(f"{k} {v}" for k, v in named.items())))
     return t.assign(label=(t.diagnosis != HEALTHY).astype(np.int64)), steps
 
-# %% ../../nbs/data/50_beat_cohorts.ipynb #59-50-beat-cohorts
+# %% ../../nbs/data/50_beat_cohorts.ipynb #51-50-beat-cohorts
 def ptbdb_record(
     folder: Path,           # folder of PTB
     record: str,            # record, "patient001/s0010_re"
@@ -306,7 +233,7 @@ def ptbdb_record(
     t.index = pd.Index([f"ptbdb/{record}/{s:06d}" for s in t["sample"]], name="example")
     return part._replace(table=t)
 
-# %% ../../nbs/data/50_beat_cohorts.ipynb #60-50-beat-cohorts
+# %% ../../nbs/data/50_beat_cohorts.ipynb #52-50-beat-cohorts
 def ptbdb_beats(
     folder: Path,                   # folder of PTB, `<root>/ptbdb/1.0.0`
     positive: str = "infarction",   # "infarction" or "any" diagnosis, against healthy controls
@@ -325,7 +252,7 @@ def ptbdb_beats(
     name = {"infarction": "infarction", "any": "diseased"}[positive]
     return assemble(parts, (name,), fs, "ii", steps, source_of("ptbdb", folder, chosen.index[0], present_records(folder)[1]))
 
-# %% ../../nbs/data/50_beat_cohorts.ipynb #66-50-beat-cohorts
+# %% ../../nbs/data/50_beat_cohorts.ipynb #58-50-beat-cohorts
 def beat_table(
     cohort: Cohort,         # a cohort of beats
 ) -> pd.DataFrame:          # one row a beat, the columns of `signals.beat_features.FEATURES`, finite

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import scipy.io
-from .beat_cohorts import check_lead
+from .records import check_lead
 from .catalog import fingerprint
 from .cohort import Cohort
 from .label_map import dx_labels, keep_labels

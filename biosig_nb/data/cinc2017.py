@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from .beat_cohorts import check_lead, choose, is_simulated, present_records
+from .records import check_lead, choose, is_simulated, present_records
 from .catalog import fingerprint
 from .cohort import Cohort
 from .wfdb_files import read_record, read_records_list

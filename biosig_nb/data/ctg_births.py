@@ -10,7 +10,7 @@ __all__ = ['CHANNELS', 'CENTRE', 'SPREAD', 'UC_SPREAD', 'ALIGN', 'network_input'
 from pathlib import Path
 import numpy as np
 import pandas as pd
-from .beat_cohorts import choose, is_simulated, present_records
+from .records import choose, is_simulated, present_records
 from .catalog import fingerprint
 from .cohort import Cohort
 from .ctg_cohorts import KINDS, LabelRule, clinical_table

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
 import pandas as pd
-from .beat_cohorts import choose, present_records
+from .records import choose, present_records
 from .wfdb_files import read_header
 from ..errors import ConfigError, DataError, nearest
 

@@ -11,7 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Protocol, Sequence
 import numpy as np
-from .beat_cohorts import MITDB_RECORDS, PACED, check_lead, choose, find_lead, is_simulated, patient_of, present_records
+from .beat_cohorts import MITDB_RECORDS, PACED, patient_of
+from .records import check_lead, choose, find_lead, is_simulated, present_records
 from .catalog import fingerprint
 from .icentia import Segment, choose_patients, list_segments, segment_annotations
 from .wfdb_files import LOST, Annotations, read_header, read_record

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 import numpy as np
 import pandas as pd
-from .beat_cohorts import check_lead, is_simulated
+from .records import check_lead, is_simulated
 from .catalog import fingerprint
 from .cohort import Cohort
 from .wfdb_files import Record, read_record
