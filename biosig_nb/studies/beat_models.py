@@ -197,7 +197,7 @@ def model_table(
     one = lambda task, protocol, unit, metric, name, arm: next((number(v) for v in head.estimate[(head.target == task) & (head.protocol == protocol) & (head.unit == unit) & (head.metric == metric) & (head.model == name) & (head.arm == arm)]), "")
     value = lambda task, protocol, unit, metrics, *who: " / ".join(v for m in metrics for v in [one(task, protocol, unit, m, *who)] if v) or "-"
     for s in sizes.itertuples():
-        arms = list(dict.fromkeys(done.loc[[s.name]].index.get_level_values("arm"))) if s.name in done.index.get_level_values("name") else [""]
+        arms = sorted(set(done.loc[[s.name]].index.get_level_values("arm")), reverse=True) if s.name in done.index.get_level_values("name") else [""]          # scratch first
         for arm in arms:
             own, there = title(s.name), title(ON_PTB.get(s.name, s.name))
             rows.append({"network": own + (", after copying" if arm == "full" else ""), "parameters": f"{s.parameters:,}", "multiply-adds": f"{s.multiply_adds / 1e6:.3g} M", "samples/s": "-" if np.isnan(s.samples_per_second) else f"{float(f'{s.samples_per_second:.2g}'):,.0f}",
