@@ -15,8 +15,12 @@ from biosig_nb.learn.controls import metadata_rival, missingness_rival, permute_
 from biosig_nb.learn.recipe import Recipe
 from biosig_nb.learn.opponents import Rival, features_rival, minirocket_rival
 from biosig_nb.learn.splits import Split, grouped_kfold, holdout
-from biosig_nb.learn.task import CONTROL_ARMS, Task, examples
-from biosig_nb.learn.trial import Piece, Runner, TransferTrial, TrialResult, budget_table
+from biosig_nb.learn.arms import arms_named
+from biosig_nb.learn.jobs import JobStore
+from biosig_nb.learn.task import Task, examples
+from biosig_nb.learn.trial import Trial, TrialResult, budget_table, maker, plan
+
+CONTROLS = ("random frozen", "shuffled source")
 
 
 class Net(nn.Module):
@@ -46,8 +50,9 @@ def trial():
     x = target.signals[:, 0]
     rivals = (features_rival("features + boosted", np.column_stack([x.std(1), x.max(1), x.min(1)]), "boosted", 1), minirocket_rival(target, 1680),
               metadata_rival(target, ("site",)), metadata_rival(target, ("sex",)), missingness_rival(target), position_rival(target, "at"))
-    return TransferTrial("demo", "recommended", "Net", Net, Task("target", target, tuple(grouped_kfold(target.groups, target.labels, 3)), recipe),
-                         Task("source", source, (holdout(source.groups, source.labels),), replace(recipe, max_updates=300)), ("scratch", "full"), rivals=rivals, double_cap=False, control_arms=CONTROL_ARMS)
+    learned = Task("source", source, (holdout(source.groups, source.labels),), replace(recipe, max_updates=300))
+    wanted = Task("target", target, tuple(grouped_kfold(target.groups, target.labels, 3)), recipe)
+    return Trial("recommended", Net, wanted, arms_named(["scratch", "full", *CONTROLS], learned), comparators=rivals, double_cap=False, study="demo")
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +60,7 @@ def result(trial, tmp_path_factory) -> TrialResult: return trial.run(tmp_path_fa
 
 
 def test_the_planted_leaks_are_red(trial, result):
-    permuted = permuted_predictions(trial.target, trial.rivals[0], 20)
+    permuted = permuted_predictions(trial.target, trial.comparators[0], 20)
     t = control_table(validate_predictions(result.predictions), permuted=permuted).set_index("control")
     assert set(t.index[t.role == "control"]) == {"site", "sex", "missingness", "position (at)", "random frozen", "shuffled source", "permuted labels"}
     assert (t.estimate[["site", "missingness"]] > .99).all() and set(t.outcome[["site", "missingness"]]) == {"not passed"} and t.alarm[["site", "missingness"]].all()
@@ -67,7 +72,7 @@ def test_the_planted_leaks_are_red(trial, result):
 
 
 def test_permuted_labels_are_chance_and_a_leak_is_not(trial):
-    fair = permutation_row(permuted_predictions(trial.target, trial.rivals[0], 40))
+    fair = permutation_row(permuted_predictions(trial.target, trial.comparators[0], 40))
     assert abs(fair["mean"] - .5) < 3 * fair["se"] and fair["distinct"] == 40
     c = trial.target.cohort
     who = np.eye(60)[np.unique(c.groups, return_inverse=True)[1]]
@@ -84,7 +89,7 @@ def test_permutations_of_sequences_and_labels(trial):
     assert sorted(p[:, 0]) == list(range(8)) and (np.diff(p, axis=1) == 10).all() and not np.array_equal(p.ravel(), y)
     c = trial.target.cohort
     two = replace(c, labels=np.column_stack([c.labels, np.arange(len(c)) % 4 == 0]).astype(int), label_names=("present", "first"))
-    rival = replace(trial.rivals[0], features=np.column_stack([np.arange(len(c)) % 4, c.signals[:, 0].std(1)]).astype(float))
+    rival = replace(trial.comparators[0], features=np.column_stack([np.arange(len(c)) % 4, c.signals[:, 0].std(1)]).astype(float))
     df = permuted_predictions(replace(trial.target, cohort=two, splits=trial.target.splits[:1]), rival, 20)
     row = permutation_row(df, label="first", unit="beat")                              # the place within the sequence is kept by the permutation: this is known, and shows
     assert row["mean"] > .95 and not row["passed"]
@@ -94,22 +99,23 @@ def test_permutations_of_sequences_and_labels(trial):
 def test_random_body_is_unchanged_by_training(trial, tmp_path):
     from biosig_nb.learn.fit import fit
     t, s = trial.target, trial.target.splits[0]
-    runner = Runner(trial, tmp_path)
-    start = runner.start(t, Piece("scratch", "arm", 0, s))().state_dict()
-    net = fit(runner.start(t, Piece("random frozen", "control", 0, s)), examples(t.cohort, s.train, t.recipe), examples(t.cohort, s.validation, t.recipe), t.recipe, 0).net
+    store, train = JobStore(tmp_path), examples(t.cohort, s.train, t.recipe)
+    makers = {j.who.name: maker(j, store, train.x[:2]) for j in plan(trial) if j.split is s and j.trains_network and j.first is None}
+    start = makers["scratch"]().state_dict()
+    net = fit(makers["random frozen"], train, examples(t.cohort, s.validation, t.recipe), t.recipe, 0).net
     assert all(torch.equal(v, start[k]) for k, v in net.state_dict().items() if k.startswith("body"))     # running statistics of the normalisation included
     assert not torch.equal(net.head.weight, start["head.weight"])
 
 
 def test_control_arms_leave_the_arms_alone(trial, result, tmp_path):
-    plain = replace(trial, control_arms=(), rivals=()).run(tmp_path)
+    plain = replace(trial, arms=trial.arms[:2], comparators=()).run(tmp_path)
     arms = lambda df: df[df.role == "arm"].reset_index(drop=True)
     assert plain.predictions.equals(arms(result.predictions)) and plain.source_predictions.equals(arms(result.source_predictions))
     assert set(result.source_predictions.arm) == {"scratch", "shuffled source"} and set(plain.source_predictions.arm) == {"scratch"}
-    budget = budget_table(result.pieces)
-    assert set(budget.arm) == {"scratch", "full", *CONTROL_ARMS} and budget[budget.task == "target"].cap.nunique() == 1
-    again = replace(trial, rivals=()).run(tmp_path)                                   # added later to the same folder: the same bits
-    assert again.predictions.equals(result.predictions[result.predictions.arm.isin(["scratch", "full", *CONTROL_ARMS])].reset_index(drop=True))
+    budget = budget_table(result.jobs)
+    assert set(budget.arm) == {"scratch", "full", *CONTROLS} and budget[budget.task == "target"].cap.nunique() == 1
+    again = replace(trial, comparators=()).run(tmp_path)                                   # added later to the same folder: the same bits
+    assert again.predictions.equals(result.predictions[result.predictions.arm.isin(["scratch", "full", *CONTROLS])].reset_index(drop=True))
 
 
 def test_shuffled_source_gives_no_gain(tmp_path):
@@ -121,8 +127,9 @@ def test_shuffled_source_gives_no_gain(tmp_path):
         who = np.unique(target.groups, return_inverse=True)[1]                            # few patients to learn from, many to be sure of the result
         split = Split(target.groups, np.flatnonzero(who < 22), np.flatnonzero((who >= 22) & (who < 30)), np.flatnonzero(who >= 30))
         recipe = Recipe(max_updates=150, batch_size=32, lrs=(1e-2,), check_every=15, patience=4, warmup=5)
-        t = TransferTrial("world", "recommended", "Net", Net, Task("target", target, (split,), recipe),
-                          Task("source", source, (holdout(source.groups, source.labels, seed=seed),), replace(recipe, max_updates=300)), ("scratch", "full"), (seed,), double_cap=False, control_arms=("shuffled source",))
+        learned = Task("source", source, (holdout(source.groups, source.labels, seed=seed),), replace(recipe, max_updates=300))
+        arms = arms_named(["scratch", "full", "shuffled source"], learned)
+        t = Trial("recommended", Net, Task("target", target, (split,), recipe), arms, seeds=(seed,), double_cap=False)
         p = t.run(tmp_path / str(seed)).predictions.query("part == 'test'")
         rows.append({arm: roc_auc_score(d.y_present, d.p_present) for arm, d in p.groupby("arm")})
     auc = pd.DataFrame(rows)

@@ -4,6 +4,7 @@ import torch
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 from biosig_nb.learn.adapt import adapt, build, merge_lora
+from biosig_nb.learn.arms import FROZEN, adaptation, lora
 from biosig_nb.learn.fit import fit_once
 from biosig_nb.learn.recipe import Examples, Recipe
 from biosig_nb.models.beat_nets import BeatCNN
@@ -27,7 +28,7 @@ def dips(n, seed, mean=0.):
 def body(): return fit_once(build(small, 1, 1), dips(64, 0), dips(32, 1), RECIPE, 1e-2).net.body.state_dict()
 
 
-def trained(arm, body, rank=4): return fit_once(adapt(arm, small, 1, body, rank=rank), dips(32, 2, 1.), dips(32, 3, 1.), RECIPE, 1e-2).net.eval()
+def trained(arm, body, rank=4): return fit_once(adapt(adaptation(arm, rank), small, 1, body), dips(32, 2, 1.), dips(32, 3, 1.), RECIPE, 1e-2).net.eval()
 
 
 @pytest.mark.parametrize("rank", [1, 4, 16])
@@ -36,7 +37,7 @@ def test_merge_is_exact_after_the_real_training_loop(body, rank):
     plain, x = merge_lora(net), torch.randn(9, 4, 300, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
     with torch.no_grad():
         assert (plain(x) - net(x)).abs().max() < 1e-10
-        unfolded = adapt("frozen", small, 1, body).double().eval(); unfolded.head.load_state_dict(plain.head.state_dict())
+        unfolded = adapt(FROZEN, small, 1, body).double().eval(); unfolded.head.load_state_dict(plain.head.state_dict())
         assert (plain(x) - unfolded(x)).abs().max() > 1e-6                                       # training did move the body
         again = small(1).double().eval(); again.load_state_dict(plain.state_dict())              # no peft needed
         assert torch.equal(again(x), plain(x)) and torch.equal(plain(x), plain(x))
@@ -64,12 +65,12 @@ def test_merge_of_deeper_recurrent_layers(kind, rnn):
     class Deep(nn.Module):
         def __init__(self, n): super().__init__(); self.body = nn.ModuleDict({"rnn": kind(3, 5, batch_first=True, **rnn)}); self.head = nn.Linear(5 * (1 + rnn.get("bidirectional", False)), n)
         def forward(self, x): return self.head(self.body["rnn"](x.mT)[0][:, -1])
-    net = adapt("lora", Deep, 1, build(Deep, 1, 0).body.state_dict()).double().eval()
+    net = adapt(lora(4), Deep, 1, build(Deep, 1, 0).body.state_dict()).double().eval()
     with torch.no_grad():
         for k, p in net.named_parameters():
             if "lora_B" in k: p.normal_(generator=torch.Generator().manual_seed(len(k)))
         x = torch.randn(2, 3, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-        start = adapt("frozen", Deep, 1, build(Deep, 1, 0).body.state_dict()).double().eval()
+        start = adapt(FROZEN, Deep, 1, build(Deep, 1, 0).body.state_dict()).double().eval()
         assert (net(x) - start(x)).abs().max() > 1e-3
         plain = merge_lora(net); assert (plain(x) - net(x)).abs().max() < 1e-10
     assert [k for k, _ in plain.named_parameters()] == [k for k, _ in Deep(1).named_parameters()]

@@ -6,6 +6,7 @@ import pytest
 import torch
 from biosig_nb.errors import ConfigError, DataError
 from biosig_nb.learn.adapt import NORMS, adapt, build, merge_lora
+from biosig_nb.learn.arms import adaptation
 from biosig_nb.learn.fit import fit_once
 from biosig_nb.learn.recipe import Examples, Recipe
 from biosig_nb.learn.weights import load_body, put_body, save_body
@@ -48,11 +49,11 @@ def test_body_in_a_file_and_back(name, tmp_path):
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("arm", ("scratch", "frozen", "norm", "lora", "full", "gradual"))
 def test_arms_train(name, arm):
-    body = build(make(name), 5, 0).body.state_dict()
+    body, how = build(make(name), 5, 0).body.state_dict(), adaptation("full" if arm == "scratch" else arm)
     if arm == "norm" and not any(isinstance(m, NORMS) for m in make(name)(2).body.modules()):
-        with pytest.raises(ConfigError, match="no normalisation layer"): adapt(arm, make(name), 2, body)
+        with pytest.raises(ConfigError, match="no normalisation layer"): adapt(how, make(name), 2, body)
         return
-    net = adapt(arm, make(name), 2, body)
+    net = adapt(how, make(name), 2, None if arm == "scratch" else body)
     start = {k: v.clone() for k, v in net.body.state_dict().items()}
     fit = fit_once(net, examples(16, 2, name), examples(8, 3, name), RECIPE, 1e-2)
     moved = any(not torch.equal(v, start[k]) for k, v in fit.net.body.state_dict().items())
@@ -84,21 +85,28 @@ def test_wrong_shapes_are_named(name):
         with pytest.raises(DataError, match=r"expects? beats \[batch, 1, time|found|expects \[batch, 1"): beat_net(name)(x)
 
 
+def scaled_beats():
+    "Beats of two records as the published networks see them [n, 1, time], and how many samples of each are real."
+    from biosig_nb.data.beat_cohorts import mitdb_beats
+    from biosig_nb.signals.beats import scale_rows
+    c = mitdb_beats(MITDB, ["100", "208"])
+    x = scale_rows(c.signals[:, 0], c.mask, c.table.low, c.table.high)
+    return torch.from_numpy(x[:, None]), c.mask.sum(axis=1)
+
+
 @pytest.mark.realdata
 @pytest.mark.skipif(not MITDB.is_dir(), reason="BIOSIG_DATA holds no mitdb/1.0.0")
 def test_real_beats_end_where_the_mask_says():
     "The recurrent networks read a beat's end from its trailing zeros; the cohort's mask knows it."
-    from biosig_nb.data.beat_cohorts import mitdb_beats
-    cohort = mitdb_beats(MITDB, ["100", "208"])
-    found, real = beat_lengths(torch.from_numpy(cohort.signals)).numpy(), cohort.mask.sum(axis=1)
+    beats, real = scaled_beats()
+    found = beat_lengths(beats).numpy()
     assert (found <= real).all() and (found == real).mean() > .99 and (real - found).max() < 20      # a beat may end at its lowest point, clipped to zero
 
 
 @pytest.mark.realdata
 @pytest.mark.skipif(not MITDB.is_dir(), reason="BIOSIG_DATA holds no mitdb/1.0.0")
 def test_autoencoder_rebuilds_real_beats_better_than_their_mean():
-    from biosig_nb.data.beat_cohorts import mitdb_beats
-    x = torch.from_numpy(mitdb_beats(MITDB, ["100", "208"]).signals[::8]); train, test = x[::2], x[1::2]
+    x = scaled_beats()[0][::8]; train, test = x[::2], x[1::2]
     with torch.random.fork_rng():
         torch.manual_seed(0); net = BeatAutoencoder(); opt = torch.optim.Adam(net.parameters(), 2e-3)
         for _ in range(120):

@@ -3,6 +3,7 @@ import pytest
 import torch
 from biosig_nb.errors import ConfigError, DataError
 from biosig_nb.learn.adapt import adapt, merge_lora
+from biosig_nb.learn.arms import adaptation
 from biosig_nb.learn.schedules import layer_groups
 from biosig_nb.learn.weights import load_body, put_body, save_body
 from biosig_nb.models.ecg_nets import NETWORKS, ecg_net
@@ -38,9 +39,9 @@ def test_arms_change_what_they_may(name, arm):
     body = source.body.state_dict()
     if arm == "norm" and "lstm" in name:
         with pytest.raises(ConfigError, match="no normalisation layer"):
-            adapt(arm, make(name), 3, body)
+            adapt(adaptation(arm), make(name), 3, body)
         return
-    net = adapt(arm, make(name), 3, body)
+    net = adapt(adaptation(arm), make(name), 3, body)
     before = {k: v.detach().clone() for k, v in net.named_parameters()}
     opt = torch.optim.SGD([p for p in net.parameters() if p.requires_grad], 1e-3)
     for _ in range(2):                                                               # the second update moves what began behind a zero

@@ -2,6 +2,7 @@
 import pytest
 import torch
 from biosig_nb.learn.adapt import adapt, merge_lora
+from biosig_nb.learn.arms import adaptation
 from biosig_nb.learn.schedules import layer_groups
 from biosig_nb.learn.weights import load_body, put_body, save_body
 from biosig_nb.models.frame_lstm import FrameLSTM, frame_net
@@ -26,7 +27,7 @@ def test_body_in_a_file_and_back(tmp_path):
 @pytest.mark.parametrize("arm", ("frozen", "norm", "lora", "full", "gradual"))
 def test_arms_change_what_they_may(arm):
     torch.manual_seed(0); body = make(8).body.state_dict()
-    net = adapt(arm, make, 8, body)
+    net = adapt(adaptation(arm), make, 8, body)
     before = {k: v.detach().clone() for k, v in net.named_parameters()}
     opt = torch.optim.SGD([p for p in net.parameters() if p.requires_grad], 1e-2)
     for _ in range(2):                                                  # the second update moves what began behind a zero

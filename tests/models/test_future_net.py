@@ -8,12 +8,13 @@ import torch
 from torch import nn
 from biosig_nb.data.cohort import Cohort
 from biosig_nb.errors import ConfigError, DataError
-from biosig_nb.learn.adapt import ARMS, adapt, build
+from biosig_nb.learn.adapt import adapt, build
+from biosig_nb.learn.arms import adaptation, arms_named
 from biosig_nb.learn.fit import fit_once, predict
 from biosig_nb.learn.recipe import Examples, Recipe
 from biosig_nb.learn.splits import Split
 from biosig_nb.learn.task import Task
-from biosig_nb.learn.trial import TransferTrial
+from biosig_nb.learn.trial import Trial
 from biosig_nb.learn.weights import load_body, put_body, save_body
 from biosig_nb.models.counting import count_parameters
 from biosig_nb.models.future_net import FutureHead, FutureNet
@@ -59,10 +60,10 @@ def test_any_network_of_the_house(make, tmp_path):
     assert card["network"].endswith("what comes next") and card["parameters"] == count_parameters(make(4).body)[0]
 
 
-@pytest.mark.parametrize("arm", ARMS)
+@pytest.mark.parametrize("arm", ("frozen", "norm", "lora", "full", "gradual"))
 def test_arms(arm):
     make = lambda outputs: FutureNet(ResNet18(outputs, masked=True), outputs, 2, cells=8)
-    net = adapt(arm, make, 2, build(make, 2, 1).body.state_dict())
+    net = adapt(adaptation(arm), make, 2, build(make, 2, 1).body.state_dict())
     assert net(torch.randn(2, 4, 256)).shape == (2, 2) and all(p.requires_grad for p in net.head.parameters())
     assert any(p.requires_grad for p in net.body.parameters()) == (arm != "frozen")
 
@@ -115,7 +116,7 @@ def test_a_trial_starts_from_it(tmp_path):
     pitch = np.abs(np.fft.rfft(x[:, 0])).argmax(1); high = cohort("others", x[:, :1], (pitch > np.median(pitch)).astype(int), ("a",), ("low", "high"))
     recipe = Recipe(20, check_every=10, lrs=(1e-2,), patience=2)
     source, target = (Task(name, c, (Split(c.groups, *sides, 0, 0, "patient"),), recipe) for name, c in (("follow", follow), ("high", high)))
-    trial = TransferTrial("test", "recommended", "Tiny", Either, target, source, arms=("scratch", "full"), double_cap=False)
+    trial = Trial("recommended", Either, target, arms_named(["scratch", "full"], source), double_cap=False, study="test")
     result = trial.run(tmp_path)
     assert set(result.predictions.arm) == {"scratch", "full"} and len(result.source_predictions)
     state, card = load_body(next(tmp_path.rglob("*.safetensors")))
