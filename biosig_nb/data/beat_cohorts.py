@@ -16,10 +16,10 @@ import numpy as np
 import pandas as pd
 from .cohort import Cohort
 from .records import check_lead, choose, find_lead, present_records, source_of
-from .wfdb_files import parse_age_sex, parse_comments, read_annotations, read_header, read_record
+from .wfdb_files import Header, parse_age_sex, parse_comments, read_annotations, read_header, read_signals
 from ..errors import ConfigError, DataError, nearest
 from ..signals.beat_features import beat_features
-from ..signals.beats import REASONS, Beats, detect_r_peaks, extract_beats, rr_features
+from ..signals.beats import REASONS, Beats, detect_r_peaks, extract_beats, rr_features, scale_rows
 from ..signals.filters import fill_gaps, resample, to_index
 
 # %% ../../nbs/data/50_beat_cohorts.ipynb #07-50-beat-cohorts
@@ -59,7 +59,7 @@ def cut_record(
     length: int,            # samples a beat
     before: float,          # seconds before R at which a beat starts
 ) -> Part:
-    "Resample, scale and cut one record; RR intervals are taken at the record's own, finer rate."
+    "Resample and cut one record; RR intervals are taken at the record's own, finer rate."
     x, bad = fill_gaps(x); low = resample(x, fs_in, fs)
     holes = np.zeros(len(low), bool); holes[np.clip(to_index(np.flatnonzero(bad), fs_in, fs), 0, len(low)-1)] = True
     beats = extract_beats(low, fs, np.minimum(to_index(peaks, fs_in, fs), len(low)-1), length, before=before, bad=holes)
@@ -95,9 +95,12 @@ def mitdb_record(
     fs: float,              # rate of the beats (Hz)
     length: int,            # samples a beat
     before: float,          # seconds before R at which a beat starts
+    header: Header | None = None,      # the record's header, where it has been read
 ) -> Part:
     "Beats of one MIT-BIH record, at the cardiologists' marks."
-    r = read_record(folder, record, channels=[lead]); check_lead(r.signals[0], record, lead)
+    header = read_header(folder, record) if header is None else header
+    r = read_signals(header, channels=[lead])
+    check_lead(r.signals[0], record, lead)
     sample, symbol = read_beats(folder, record)
     n = r.signals.shape[1]
     if len(sample) and sample[-1] >= n:
@@ -138,7 +141,9 @@ def assemble(
     flow = flow_table(steps, len(table) + len(dropped), dropped, notes(parts, length))
     signals, mask = np.concatenate([p.beats.signals for p in parts])[:, None], np.concatenate([p.beats.mask for p in parts])
     groups = np.array([f"{source['database']}/{p}" for p in table.patient])
-    return Cohort(signals, table.pop("label").to_numpy(np.int64), groups, table, float(fs), (lead,), tuple(label_names), source, mask, flow).check()
+    labels = table.pop("label").to_numpy(np.int64)
+    cohort = Cohort(signals, labels, groups, table, float(fs), (lead,), tuple(label_names), source, mask, flow)
+    return cohort.check(adc_limit=20)      # mV
 
 # %% ../../nbs/data/50_beat_cohorts.ipynb #25-50-beat-cohorts
 def mitdb_beats(
@@ -150,18 +155,20 @@ def mitdb_beats(
     fs: float = 125,            # sampling rate of the beats (Hz)
     length: int = 187,          # samples a beat
     before: float = 0.,         # seconds before the R peak at which a beat starts; 0 = as published
-) -> Cohort:                    # labels 0..4 in the order of `AAMI_CLASSES`, groups "mitdb/<patient>"
+) -> Cohort:                    # signals (mV), labels 0..4 in the order of `AAMI_CLASSES`, groups "mitdb/<patient>"
     "MIT-BIH as a cohort of heartbeats in five AAMI classes."
     present, missing = present_records(folder, MITDB_RECORDS, ("hea", "dat", "atr"))
     wanted, missing = choose(present, missing, records, "MIT-BIH")
     kept = [r for r in wanted if paced or r not in PACED]
     steps = [(len(wanted), 0, "on disk and asked for")]
     if len(kept) < len(wanted): steps.append((len(kept), len(wanted)-len(kept), f"paced rhythm, AAMI EC57 ({', '.join(r for r in wanted if r in PACED)})"))
-    leads = {r: find_lead(read_header(folder, r).channels, (lead, fallback)) for r in kept}
-    parts = [mitdb_record(folder, r, name, fs, length, before) for r, name in leads.items() if name]
+    headers = {r: read_header(folder, r) for r in kept}
+    leads = {r: find_lead(h.channels, (lead, fallback)) for r, h in headers.items()}
+    parts = [mitdb_record(folder, r, name, fs, length, before, headers[r]) for r, name in leads.items() if name]
     if not all(leads.values()): steps.append((len(parts), len(leads)-len(parts), f"no lead {lead} ({', '.join(r for r, name in leads.items() if not name)})"))
     if not parts: raise DataError(f"no record in {folder} has lead {lead}: choose another lead or a fallback")
-    return assemble(parts, AAMI_CLASSES, fs, lead, steps, source_of("mitdb", folder, kept[0], missing))
+    source = source_of("mitdb", folder, kept[0], missing, headers[kept[0]])
+    return assemble(parts, AAMI_CLASSES, fs, lead, steps, source)
 
 # %% ../../nbs/data/50_beat_cohorts.ipynb #26-50-beat-cohorts
 def notes(
@@ -169,14 +176,14 @@ def notes(
     length: int,        # samples a beat
 ) -> list:              # remarks on the kept beats for the flow table
     "How many of the kept beats lost something, though they stayed."
-    cut, clipped = sum(p.beats.cut for p in parts), sum(p.beats.clipped for p in parts)
-    said = ((cut, f"are longer than {length} samples and lost their end"), (clipped, "reach past their 10-s window and are clipped to its range"))
+    cut, beyond = sum(p.beats.cut for p in parts), sum(p.beats.beyond for p in parts)
+    said = ((cut, f"are longer than {length} samples and lost their end"), (beyond, "reach past their 10-s window and beyond its range"))
     return [f"of these {n:,} {what}" for n, what in said if n]
 
-# %% ../../nbs/data/50_beat_cohorts.ipynb #41-50-beat-cohorts
+# %% ../../nbs/data/50_beat_cohorts.ipynb #43-50-beat-cohorts
 HEALTHY, INFARCTION = "Healthy control", "Myocardial infarction"     # as "Reason for admission" spells them
 
-# %% ../../nbs/data/50_beat_cohorts.ipynb #42-50-beat-cohorts
+# %% ../../nbs/data/50_beat_cohorts.ipynb #44-50-beat-cohorts
 def clinical_facts(
     comments,               # comment lines of a PTB header
 ) -> dict:                  # age (years, NaN if unknown), sex, diagnosis ("unknown" if not given)
@@ -184,20 +191,21 @@ def clinical_facts(
     age, sex = parse_age_sex(comments)
     return dict(age=age, sex=sex, diagnosis=parse_comments(comments).get("reason for admission") or "unknown")
 
-# %% ../../nbs/data/50_beat_cohorts.ipynb #45-50-beat-cohorts
+# %% ../../nbs/data/50_beat_cohorts.ipynb #47-50-beat-cohorts
 def patient_table(
     folder: Path,           # folder of PTB, `<root>/ptbdb/1.0.0`
     seconds: float = 10.,   # a record not longer than this is an "excerpt"
+    headers: dict | None = None,       # record name -> Header, where they have been read
 ) -> pd.DataFrame:          # one row a record: patient, age, sex, diagnosis, kind, lead
     "The clinical table of PTB, from the headers' comments."
+    if headers is None: headers = {r: read_header(folder, r) for r in present_records(folder)[0]}
     rows = {}
-    for r in present_records(folder)[0]:
-        h = read_header(folder, r)
+    for r, h in headers.items():
         kind = "long" if h.n_samples > 1.01*seconds*h.fs else "excerpt"
         rows[r] = dict(patient=r.split("/")[0], **clinical_facts(h.comments), kind=kind, lead=find_lead(h.channels, ("ii",)))
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("record")
 
-# %% ../../nbs/data/50_beat_cohorts.ipynb #48-50-beat-cohorts
+# %% ../../nbs/data/50_beat_cohorts.ipynb #50-50-beat-cohorts
 def select_patients(
     table: pd.DataFrame,        # as `patient_table` returns it
     positive: str,              # "infarction" or "any"
@@ -213,7 +221,7 @@ def select_patients(
         steps.append((len(t), len(gone), f"{why}; patients: " + ", ".join(f"{k} {v}" for k, v in named.items())))
     return t.assign(label=(t.diagnosis != HEALTHY).astype(np.int64)), steps
 
-# %% ../../nbs/data/50_beat_cohorts.ipynb #51-50-beat-cohorts
+# %% ../../nbs/data/50_beat_cohorts.ipynb #53-50-beat-cohorts
 def ptbdb_record(
     folder: Path,           # folder of PTB
     record: str,            # record, "patient001/s0010_re"
@@ -222,10 +230,13 @@ def ptbdb_record(
     fs: float,              # rate of the beats (Hz)
     length: int,            # samples a beat
     before: float,          # seconds before R at which a beat starts
+    header: Header | None = None,      # the record's header, where it has been read
 ) -> Part:
     "Beats of the first seconds of one PTB record, at the detector's marks."
-    h = read_header(folder, record); stop = min(int(round(seconds*h.fs)), h.n_samples)
-    r = read_record(folder, record, stop=stop, channels=[about.lead]); check_lead(r.signals[0], record, about.lead)
+    h = read_header(folder, record) if header is None else header
+    stop = min(int(round(seconds*h.fs)), h.n_samples)
+    r = read_signals(h, stop=stop, channels=[about.lead])
+    check_lead(r.signals[0], record, about.lead)
     x = np.round(fill_gaps(r.signals[0])[0], 3); x[~np.isfinite(r.signals[0])] = np.nan
     peaks = detect_r_peaks(fill_gaps(x)[0], r.fs)
     part = cut_record(x, r.fs, peaks, np.full(len(peaks), about.diagnosis), fs, length, before)
@@ -233,7 +244,7 @@ def ptbdb_record(
     t.index = pd.Index([f"ptbdb/{record}/{s:06d}" for s in t["sample"]], name="example")
     return part._replace(table=t)
 
-# %% ../../nbs/data/50_beat_cohorts.ipynb #52-50-beat-cohorts
+# %% ../../nbs/data/50_beat_cohorts.ipynb #54-50-beat-cohorts
 def ptbdb_beats(
     folder: Path,                   # folder of PTB, `<root>/ptbdb/1.0.0`
     positive: str = "infarction",   # "infarction" or "any" diagnosis, against healthy controls
@@ -241,20 +252,25 @@ def ptbdb_beats(
     fs: float = 125,                # sampling rate of the beats (Hz)
     length: int = 187,              # samples a beat
     before: float = 0.,             # seconds before the R peak at which a beat starts; 0 = as published
-) -> Cohort:                        # labels 0/1, groups "ptbdb/<patient>"
+) -> Cohort:                        # signals (mV), labels 0/1, groups "ptbdb/<patient>"
     "PTB as a cohort of heartbeats, sick (1) or healthy (0)."
-    chosen, steps = select_patients(patient_table(folder, seconds), positive)
-    parts = [ptbdb_record(folder, r, about, seconds, fs, length, before) for r, about in chosen.iterrows()]
+    present, missing = present_records(folder)
+    headers = {r: read_header(folder, r) for r in present}
+    chosen, steps = select_patients(patient_table(folder, seconds, headers), positive)
+    parts = [ptbdb_record(folder, r, about, seconds, fs, length, before, headers[r]) for r, about in chosen.iterrows()]
     empty = [r for r, p in zip(chosen.index, parts) if len(p.table) == 0]
     if empty: steps.append((len(chosen)-len(empty), len(empty), f"no beat could be cut ({', '.join(empty)})"))
     parts = [p for p in parts if len(p.table)]
     if not parts: raise DataError(f"no beat could be cut from any record in {folder}")
     name = {"infarction": "infarction", "any": "diseased"}[positive]
-    return assemble(parts, (name,), fs, "ii", steps, source_of("ptbdb", folder, chosen.index[0], present_records(folder)[1]))
+    source = source_of("ptbdb", folder, chosen.index[0], missing, headers[chosen.index[0]])
+    return assemble(parts, (name,), fs, "ii", steps, source)
 
-# %% ../../nbs/data/50_beat_cohorts.ipynb #58-50-beat-cohorts
+# %% ../../nbs/data/50_beat_cohorts.ipynb #60-50-beat-cohorts
 def beat_table(
     cohort: Cohort,         # a cohort of beats
 ) -> pd.DataFrame:          # one row a beat, the columns of `signals.beat_features.FEATURES`, finite
-    "Morphology and RR features of every beat of a cohort."
-    return beat_features(cohort.signals, cohort.mask, cohort.table, cohort.fs).set_index(cohort.table.index)
+    "Morphology and RR features of every beat of a cohort, heights as shares of its 10-s window's range."
+    t = cohort.table
+    scaled = scale_rows(cohort.signals[:, 0], cohort.mask, t.low, t.high)
+    return beat_features(scaled, cohort.mask, t, cohort.fs).set_index(t.index)

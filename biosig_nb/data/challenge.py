@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import scipy.io
-from .records import check_lead
+from .records import check_lead, says_simulated
 from .catalog import fingerprint
 from .cohort import Cohort
 from .label_map import dx_labels, keep_labels
@@ -33,8 +33,7 @@ def check_witness(
     counts: np.ndarray,      # its samples as stored, leads in the header's order [lead, time] int16
 ) -> bool:                   # True: checksums agree too, or none are given
     "Compare samples with what the header says about them; raises `DataError` where the first samples of a lead differ."
-    text = (h.folder / f"{Path(h.name).name}.hea").read_text(encoding="ascii", errors="ignore").replace("\r", "")
-    said = np.array(_WITNESS.findall(text), dtype=np.int64).reshape(-1, 2)
+    said = np.array(_WITNESS.findall(h.text), dtype=np.int64).reshape(-1, 2)
     if len(said) != len(counts) or not said.any(): return True                         # a header that does not say
     differ = said[:, 0] != counts[:, 0]
     if differ.any():
@@ -68,7 +67,7 @@ class Twelve(NamedTuple):
     "One recording of twelve leads."
     signals: np.ndarray      # [12, time] (mV) float64, leads in the order of LEADS
     real: np.ndarray         # True where there is a recording [time]
-    facts: dict              # seconds, stored rate, share of lost samples, deviation from Einthoven's law, age, sex, codes, digest of the samples
+    facts: dict              # seconds, stored rate, share of lost samples, deviation from Einthoven's law, age, sex, codes, digest of the samples, simulated
     repairs: tuple           # what had to be put right, in words
 
 # %% ../../nbs/data/85_challenge.ipynb #15-85-challenge
@@ -94,7 +93,8 @@ def read_twelve(
     for row, lead in zip(x, LEADS): check_lead(row, path, lead)
     age, sex = parse_age_sex(h.comments)
     facts = dict(seconds=h.n_samples / h.fs, stored_fs=h.fs, lost=float(missing.mean()), einthoven=float(einthoven_error(x)), age=age,
-                 sex={"m": "male", "f": "female"}.get(sex[:1], ""), codes=parse_dx(h.comments), digest=hashlib.sha256(v.tobytes()).hexdigest()[:16])
+                 sex={"m": "male", "f": "female"}.get(sex[:1], ""), codes=parse_dx(h.comments), digest=hashlib.sha256(v.tobytes()).hexdigest()[:16],
+                 simulated=says_simulated(h.comments))
     x, real = _one_length(x if fs is None else resample(x, h.fs, fs), round(seconds * (fs or h.fs)), repairs)
     return Twelve(x, real, facts, tuple(repairs))
 
@@ -134,6 +134,13 @@ def challenge_paths(
     source: str = "georgia",     # folder of one hospital
 ) -> tuple[dict, list]:          # ({name: path below the folder}, names that are known but not on disk)
     "Records of a source, by name; raises `ConfigError` with the nearest source that is there, `DataError` where there is no record."
+    found, named = _listed(folder, source)
+    simulated = source in SIZES and _simulated(folder, found)
+    return found, _missing(source, found, named, simulated)
+
+# %% ../../nbs/data/85_challenge.ipynb #23-85-challenge
+def _listed(folder, source: str) -> tuple[dict, set]:
+    "(path below the folder of each record by its name, names that have a header)."
     folder = Path(folder)
     there = {p.name: p for b in (folder, folder / "training") if b.is_dir() for p in sorted(b.iterdir()) if p.is_dir() and p.name != "training"}
     if not there: raise DataError(f"no folder of recordings in {folder}: expected {folder.name}/training/{source}; is the database unpacked there?")
@@ -142,12 +149,16 @@ def challenge_paths(
     found = {p.stem: p.relative_to(folder).with_suffix("").as_posix() for p in whole}
     if not found: raise DataError(f"no record with files .hea .mat in {there[source]}; is the database unpacked there?")
     if len(found) < len(whole): raise DataError(f"{there[source]}: a record's name stands in two of its folders; keep one")
-    name, size = SIZES.get(source, ("", 0))
-    if size and not _simulated(folder, found): known = {name.format(i) for i in range(1, size + 1)}
-    else: known = {p.stem for p in headers}
-    return found, sorted(known - set(found))
+    return found, {p.stem for p in headers}
 
-# %% ../../nbs/data/85_challenge.ipynb #23-85-challenge
+
+def _missing(source: str, found: dict, named: set, simulated: bool) -> list:
+    "Names of a source that are known and not on disk; a simulated source is as large as its headers say."
+    name, size = SIZES.get(source, ("", 0))
+    known = named if simulated or not size else {name.format(i) for i in range(1, size + 1)}
+    return sorted(known - set(found))
+
+
 def _simulated(folder, paths: dict) -> bool:
     "Whether the first header says that a simulator wrote it (the matrix beside it may be broken)."
     return "simulat" in (Path(folder) / f"{next(iter(paths.values()))}.hea").read_text(encoding="ascii", errors="ignore").lower()
@@ -169,11 +180,9 @@ def challenge_records(
 ) -> Cohort:                     # labels: 0/1 matrix [n, label]; each record its own group; the mask is True where there is a recording
     "Recordings of one source with SCP statements as labels; raises `ConfigError` for a bad argument and `DataError` for a broken record."
     if broken not in ("refuse", "drop"): raise ConfigError(f"broken={broken!r}: {nearest(broken, ('refuse', 'drop'))}")
-    (paths, missing), wanted = challenge_paths(folder, source), None if records is None else list(dict.fromkeys(records))
-    if wanted is not None:
-        if unknown := set(wanted) - set(paths) - set(missing):
-            raise ConfigError(f"record {min(unknown)!r} is not one of {source}; its records are called {next(iter(paths))!r}")
-        paths, missing = {r: paths[r] for r in wanted if r in paths}, [r for r in wanted if r not in paths]
+    found, named = _listed(folder, source)
+    wanted = None if records is None else list(dict.fromkeys(records))
+    paths = found if wanted is None else _chosen(folder, source, found, wanted)
     if not paths: raise DataError(f"{folder}: none of the records asked for is on disk")
     signals, real, facts, errors = _read_all(folder, paths, fs, seconds, broken)
     database = Path(folder).parent.name if Path(folder).parent.name.startswith("challenge") else "challenge-2021"
@@ -183,16 +192,27 @@ def challenge_records(
     said = [" ".join(k for k, v in zip(names, row) if v) for row in Y]
     table = table[keep].assign(codes=table.codes.map(" ".join), statements=said, repairs=table.repairs.map("; ".join))
     first = table.groupby("digest").record.transform("first")
+    simulated = facts[0]["simulated"]
+    missing = _missing(source, found, named, simulated) if wanted is None else [r for r in wanted if r not in found]
     flow = pd.DataFrame([*flow, *_remarks(table, Y, source)], columns=["step", "kept", "dropped", "why"])
     known = dict(database=database, version=Path(folder).name, source=source, groups="record: the publisher names no patients", seconds=float(seconds),
-                 merge=merge, normal=normal, further=further, simulated=_simulated(folder, paths),
+                 merge=merge, normal=normal, further=further, simulated=simulated,
                  fingerprint=fingerprint(folder, (f"**/{source}/**/*", "*.csv")), missing=missing)
     groups, rate = np.array([f"{database}/{source}/{r}" for r in first]), float(fs or table.stored_fs.iloc[0])
     if not keep.all(): signals, real = signals[keep], real[keep]
-    cohort = Cohort(signals, Y, groups, table.drop(columns="digest"), rate, LEADS, names, known, real, flow)
+    cohort = Cohort(signals, Y, groups, table.drop(columns=["digest", "simulated"]), rate, LEADS, names, known, real, flow)
     return keep_labels(cohort, min_positives=min_positives).check(adc_limit=20)
 
 # %% ../../nbs/data/85_challenge.ipynb #27-85-challenge
+def _chosen(folder, source: str, found: dict, wanted: list) -> dict:
+    "Paths of the records asked for that are there; raises `ConfigError` for a name that the source never had."
+    lost = set(wanted) - set(found)
+    unknown = lost - set(challenge_paths(folder, source)[1]) if lost else lost
+    if unknown:
+        raise ConfigError(f"record {min(unknown)!r} is not one of {source}; its records are called {next(iter(found))!r}")
+    return {r: found[r] for r in wanted if r in found}
+
+# %% ../../nbs/data/85_challenge.ipynb #28-85-challenge
 def _read_all(folder, paths: dict, fs: float | None, seconds: float, broken: str) -> tuple:
     "(signals, mask, facts, messages of those that cannot be read) of records."
     signals, real, facts, errors = None, None, [], []
@@ -234,7 +254,7 @@ def _remarks(t: pd.DataFrame, Y: np.ndarray, source: str) -> list:
     if source in OVERLAPS: rows.append(f"the recordings are also in the database {OVERLAPS[source]}: do not use both")
     return [("records", len(t), 0, why) for why in rows]
 
-# %% ../../nbs/data/85_challenge.ipynb #32-85-challenge
+# %% ../../nbs/data/85_challenge.ipynb #33-85-challenge
 def misread(
     signals: np.ndarray,     # signals [n, lead, time] (mV)
     gain: float = 1000.,     # counts a millivolt, which the loader left in; 1: the order of the samples alone

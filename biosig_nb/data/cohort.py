@@ -48,9 +48,10 @@ class Cohort:
 
     def check(self,
         adc_limit: float | None = None,    # largest believable 99th percentile of |x| (20 for millivolts); None: no check of units
+        gaps: bool = False,                # True: NaN marks where the signal was lost and is allowed
     ) -> "Cohort":                         # itself
-        "Raise `DataError` on shapes that disagree, NaN, flat signals, counts in place of units, or labels of one class."
-        check_shapes(self); check_signals(self, adc_limit); check_labels(self)
+        "Raise `DataError` on shapes that disagree, NaN without `gaps`, flat signals, counts in place of units, or labels of one class."
+        check_shapes(self); check_signals(self, adc_limit, gaps=gaps); check_labels(self)
         return self
 
 # %% ../../nbs/data/30_cohort.ipynb #06-30-cohort
@@ -72,16 +73,35 @@ def check_signals(
     c: Cohort,             # cohort to look at
     adc_limit: float | None = None,    # largest believable 99th percentile of |x|
     chunk: int = 4096,     # examples at a time, so that a memory map is not read whole
+    gaps: bool = False,    # True: NaN is allowed, infinity and an example of NaN alone are not
 ) -> None:
     "Raise `DataError` naming the first example that holds NaN or infinity, is flat, or is in counts."
     for lo in range(0, len(c), chunk):
-        x = np.asarray(c.signals[lo:lo + chunk], np.float32).reshape(len(c.signals[lo:lo + chunk]), -1)
-        for bad, what, cure in ((~np.isfinite(x).all(1), "holds NaN or infinity", "mask or leave out the gaps first"), (np.ptp(x, axis=1) == 0, "is flat", "leave it out; an electrode was off")):
-            if bad.any(): raise DataError(f"{c.table.index[lo + int(bad.argmax())]}: the signal {what}; {cure}")
-        if adc_limit is not None and len(x) and (level := np.percentile(np.abs(x), 99)) > adc_limit:
-            raise DataError(f"{c.table.index[lo]}: 99th percentile of |x| is {level:.0f}, above {adc_limit:g}; the signal is in ADC counts, divide by the gain")
+        part = np.asarray(c.signals[lo:lo + chunk], np.float32)
+        x = part.reshape(len(part), -1)
+        for bad, what, cure in _wrong_signals(x, gaps):
+            if bad.any():
+                raise DataError(f"{c.table.index[lo + int(bad.argmax())]}: the signal {what}; {cure}")
+        if adc_limit is None: continue
+        level = np.percentile(np.abs(x[~np.isnan(x)] if gaps else x), 99)
+        if level > adc_limit:
+            raise DataError(f"{c.table.index[lo]}: 99th percentile of |x| is {level:.0f}, above {adc_limit:g}; "
+                            "the signal is in ADC counts, divide by the gain")
 
 # %% ../../nbs/data/30_cohort.ipynb #08-30-cohort
+def _wrong_signals(
+    x: np.ndarray,         # examples [n, value]
+    gaps: bool,            # True: NaN is allowed
+):                         # yields (True where an example is wrong [n], what is wrong, cure)
+    "What can be wrong with signals, the worst first."
+    if gaps:
+        yield np.isinf(x).any(axis=1), "holds infinity", "mark lost samples as NaN"
+        yield np.isnan(x).all(axis=1), "holds no value at all", "leave it out; nothing was recorded"
+    else: yield ~np.isfinite(x).all(axis=1), "holds NaN or infinity", "mask or leave out the gaps first"
+    top, low = np.fmax.reduce(x, axis=1), np.fmin.reduce(x, axis=1)      # both pass over NaN
+    yield top == low, "is flat", "leave it out; an electrode was off"
+
+# %% ../../nbs/data/30_cohort.ipynb #09-30-cohort
 def check_labels(
     c: Cohort,             # cohort to look at
 ) -> None:

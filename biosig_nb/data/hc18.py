@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 from scipy.ndimage import binary_fill_holes
+from .catalog import combine_hashes, file_hashes
 from .scans import Scans
 from ..errors import ConfigError, DataError
 
@@ -117,6 +118,9 @@ def hc18_sweeps(
     table = pd.concat(parts, ignore_index=True); lost = max(PUBLISHED - len(images), 0)
     table.index = pd.Index([f"hc18/{s}/{f:05d}" for s, f in zip(table.scan, table.frame)], name="example")
     facts = table[["scan", "frame", "label", "left", "top", "side"]].to_csv(index=False)
+    files = sorted({*images.path, *images.annotation, *map(str, Path(folder).glob("training_set*.csv"))})
+    hashes = dict(zip((Path(p).name for p in files), file_hashes(files)))
+    mark = combine_hashes({**hashes, "windows": hashlib.sha256(facts.encode()).hexdigest()})
     source = dict(database="hc18", version="", simulated=False, fps=1., made="panned stills, not a moving probe",
-                  missing=[f"{lost} of {PUBLISHED} images"] * (lost > 0), fingerprint=hashlib.sha256(facts.encode()).hexdigest()[:16])
+                  missing=[f"{lost} of {PUBLISHED} images"] * (lost > 0), fingerprint=mark)
     return Scans(table, source)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FOLDS', 'RATES', 'TASKS', 'LEADS', 'SECONDS', 'SINUS', 'RHYTHM', 'RHYTHM_CLASSES', 'statements', 'parse_statements',
-           'ptbxl_table', 'task_labels', 'label_matrix', 'check_layout', 'read_leads', 'einthoven_error',
+           'ptbxl_table', 'task_labels', 'label_matrix', 'check_layout', 'read_leads', 'leads_of', 'einthoven_error',
            'ptbxl_records', 'exclusive_rhythm', 'one_rhythm']
 
 # %% ../../nbs/data/80_ptbxl.ipynb #03-80-ptbxl
@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 import numpy as np
 import pandas as pd
-from .records import check_lead, is_simulated
+from .records import check_lead, says_simulated
 from .catalog import fingerprint
 from .cohort import Cohort
 from .wfdb_files import Record, read_record
@@ -162,10 +162,21 @@ def read_leads(
     fs: float | None = None,     # rate wanted (Hz); None: as it is
 ) -> np.ndarray:                 # [lead, time] (mV) float64
     "Leads of one recording; raises `DataError` where it is not what the database's recordings are."
-    r = read_record(folder, path); check_layout(r, rate)
-    leads = _check_leads(leads); x = r.signals[[LEADS.index(k) for k in leads]]
+    return leads_of(read_record(folder, path), rate, leads, fs)
+
+
+def leads_of(
+    r: Record,                   # a recording with all its channels
+    rate: int = 100,             # rate it should have (Hz)
+    leads: tuple = LEADS,        # leads wanted, in the order wanted
+    fs: float | None = None,     # rate wanted (Hz); None: as it is
+) -> np.ndarray:                 # [lead, time] (mV) float64
+    "The same for a recording that has been read."
+    check_layout(r, rate)
+    leads = _check_leads(leads)
+    x = r.signals[[LEADS.index(k) for k in leads]]
     if not np.abs(x).max() <= 20:                                  # NaN or large: look closer, lead by lead
-        for row, lead in zip(x, leads): check_lead(row, path, lead)
+        for row, lead in zip(x, leads): check_lead(row, r.name, lead)
         x = np.stack([fill_gaps(row)[0] for row in x])
     return x if fs is None else resample(x, rate, fs)
 
@@ -194,13 +205,16 @@ def ptbxl_records(
     if rate not in RATES: raise ConfigError(f"rate={rate!r}: choose from {_listed(RATES)} (Hz); for another rate give fs")
     table, codes = ptbxl_table(folder), statements(folder)
     table, Y, flow, missing = _choose(folder, table, label_matrix(table, codes, task), rate, folds, task, patients)
-    paths, signals = table[RATES[rate]].tolist(), None
+    paths, signals, simulated = table[RATES[rate]].tolist(), None, False
     for i, path in enumerate(paths):
-        x = read_leads(folder, path, rate, leads, fs)
-        if signals is None: signals = np.empty((len(paths), *x.shape), np.float32)
+        r = read_record(folder, path)
+        x = leads_of(r, rate, leads, fs)
+        if signals is None:
+            signals = np.empty((len(paths), *x.shape), np.float32)
+            simulated = says_simulated(r.comments)
         signals[i] = x
     source = dict(database="ptb-xl", version=Path(folder).name, task=task, rate=rate, folds=sorted(set(table.fold.tolist())),
-                  simulated=is_simulated(folder, paths[0]), fingerprint=fingerprint(folder, ("*.csv", f"records{rate}/*/*")), missing=missing)
+                  simulated=simulated, fingerprint=fingerprint(folder, ("*.csv", f"records{rate}/*/*")), missing=missing)
     facts = table[["patient", "fold", "age", "over_89", "sex"]].assign(record=[Path(p).name for p in paths], statements=table.statements.map(" ".join))
     facts.index = pd.Index([f"ptb-xl/{i:05d}" for i in table.index], name="example")
     groups, label_names = np.array([f"ptb-xl/{p}" for p in table.patient]), tuple(Y.columns)

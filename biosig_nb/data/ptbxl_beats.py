@@ -33,7 +33,7 @@ def ptbxl_beats(
     fs: float = 125,             # sampling rate of the beats (Hz)
     length: int = 187,           # samples a beat
     before: float = 0.,          # seconds before the R peak at which a beat starts; 0 = as published
-) -> Cohort:                     # labels 0/1 (infarction), groups "ptb-xl/<patient>"
+) -> Cohort:                     # signals (mV), labels 0/1 (infarction), groups "ptb-xl/<patient>"
     "Lead II of PTB-XL as a cohort of heartbeats, infarcted (1) or normal (0)."
     records = ptbxl_records(folder, "superclass", leads=("II",), folds=folds, patients=patients); y = infarcted(records)
     steps = [(int(r.kept), int(r.dropped), r.why) for r in records.flow.itertuples()]

@@ -18,6 +18,7 @@ from PIL import Image
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold
+from .catalog import combine_hashes, file_hashes
 from .cohort import Cohort
 from ..errors import ConfigError, DataError
 from ..signals.frame_images import filmstrip
@@ -148,9 +149,11 @@ def read_scans(
     source = dict(database=folder.name, version="", simulated=False, fps=1., missing=[])
     if (folder / "source.json").is_file(): source |= json.loads((folder / "source.json").read_text())
     source["database"] = database or source["database"]
-    facts = "".join(f"{r.scan},{r.frame},{r.label},{r.patient},{r.configuration},{Path(r.path).stat().st_size}\n" for r in table.itertuples())
+    files = [p for p in (folder / "labels.csv", folder / "source.json", *table.path) if Path(p).is_file()]
+    names = [Path(p).relative_to(folder).as_posix() for p in files]
+    mark = combine_hashes(dict(zip(names, file_hashes(files))))
     table.index = pd.Index([f"{source['database']}/{s}/{k:05d}" for s, k in zip(table.scan, table.frame)], name="example")
-    return Scans(table, source | dict(fingerprint=hashlib.sha256(facts.encode()).hexdigest()[:16]))
+    return Scans(table, source | dict(fingerprint=mark))
 
 # %% ../../nbs/data/90_scans.ipynb #23-90-scans
 def windows(

@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['FAST', 'LOST', 'Header', 'parse_plain', 'parse_with_wfdb', 'inside', 'read_header', 'inside_record', 'check_sizes',
-           'decode_16', 'decode_212', 'stored_samples', 'read_digital', 'Record', 'read_record', 'Annotations',
-           'read_annotations', 'parse_comments', 'parse_age_sex', 'read_records_list']
+           'decode_16', 'decode_212', 'stored_samples', 'read_digital', 'Record', 'read_signals', 'read_record',
+           'Annotations', 'read_annotations', 'parse_comments', 'parse_age_sex', 'read_records_list']
 
 # %% ../../nbs/data/20_wfdb_files.ipynb #03-20-wfdb-files
 import os, re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 import numpy as np
 import wfdb
@@ -32,6 +32,7 @@ class Header:
     baselines: np.ndarray      # ADC value of physical zero [channel]
     comments: tuple            # lines after '#'
     simple: bool               # one sample a frame, no skew, one segment: the fast path may read it
+    text: str = field(default="", repr=False)      # the file itself, for a reader that asks more of it
 
 # %% ../../nbs/data/20_wfdb_files.ipynb #07-20-wfdb-files
 _RECORD_LINE = re.compile(r"[-\w]+(?:\.\w+)?[ \t]+(\d+)[ \t]+(\d+\.?\d*)(?:/\S*)?[ \t]+(\d+)(?:[ \t]|$)")                        # name, signals, rate, samples
@@ -81,14 +82,16 @@ def read_header(
 ) -> Header:                   # the header
     "Read and check a header; raises `DataError` where it is missing, cannot be parsed, or names files outside its folder."
     path = inside_record(folder, record)
-    text = [x.strip() for x in path.with_name(path.name + ".hea").read_text(encoding="ascii", errors="ignore").splitlines()]
+    whole = path.with_name(path.name + ".hea").read_text(encoding="ascii", errors="ignore")
+    text = [x.strip() for x in whole.splitlines()]
     lines = [x for x in text if x and not x.startswith("#")]
     for name in dict.fromkeys(x.split()[0] for x in lines[1:]): inside(path.parent, name, record)
     fields = parse_plain(lines) or parse_with_wfdb(path, record)
     for name in dict.fromkeys(fields["files"]):
         if not os.path.isfile(inside(path.parent, name, record)): raise DataError(f"record {record}: signal file '{name}' is missing; fetch it again")
     if not 0 < fields["fs"] < np.inf: raise DataError(f"record {record}: sampling rate {fields['fs']:g}, expected a positive number; fetch it again")
-    header = Header(name=record, folder=path.parent, comments=tuple(x.strip(" \t#") for x in text if x.startswith("#")), **fields)
+    comments = tuple(x.strip(" \t#") for x in text if x.startswith("#"))
+    header = Header(name=record, folder=path.parent, comments=comments, text=whole, **fields)
     check_sizes(header)
     return header
 
@@ -190,17 +193,15 @@ class Record:
 # %% ../../nbs/data/20_wfdb_files.ipynb #22-20-wfdb-files
 LOST = {"16": -2**15, "61": -2**15, "160": -2**15, "516": -2**15, "212": -2**11, "80": -2**7, "508": -2**7, "310": -2**9, "311": -2**9, "24": -2**23, "524": -2**23, "32": -2**31}
 
-def read_record(
-    folder: str | Path,        # folder of the record
-    record: str,               # record name
+def read_signals(
+    h: Header,                 # header of the record, from `read_header`
     start: int = 0,            # first sample
     stop: int | None = None,   # one past the last sample; None: to the end
     channels: list | None = None,      # names of the wanted channels, in any case; None: all
 ) -> Record:                   # physical signals
-    "Read a record in physical units; raises `DataError` naming the channels that are not there."
-    h = read_header(folder, record)
+    "Signals of a record whose header has been read, in physical units; raises `DataError` naming the channels that are not there."
     names = [c.lower() for c in h.channels]
-    if missing := [c for c in channels or [] if c.lower() not in names]: raise DataError(f"record {record}: no channel {', '.join(missing)}; it has {', '.join(h.channels)}")
+    if missing := [c for c in channels or [] if c.lower() not in names]: raise DataError(f"record {h.name}: no channel {', '.join(missing)}; it has {', '.join(h.channels)}")
     keep = [names.index(c.lower()) for c in channels] if channels else list(range(len(names)))
     d = stored_samples(h, start, stop)
     x = np.empty((len(keep), d.shape[1]))
@@ -208,9 +209,20 @@ def read_record(
         np.subtract(d[i], float(h.baselines[i]), out=row, dtype=float)
         row /= h.gains[i]
         if (lost := d[i] == LOST.get(h.formats[i], np.iinfo(np.int64).min)).any(): row[lost] = np.nan
-    return Record(record, x, h.fs, tuple(h.channels[i] for i in keep), tuple(h.units[i] for i in keep), h.comments)
+    return Record(h.name, x, h.fs, tuple(h.channels[i] for i in keep), tuple(h.units[i] for i in keep), h.comments)
 
-# %% ../../nbs/data/20_wfdb_files.ipynb #29-20-wfdb-files
+# %% ../../nbs/data/20_wfdb_files.ipynb #23-20-wfdb-files
+def read_record(
+    folder: str | Path,        # folder of the record
+    record: str,               # record name
+    start: int = 0,            # first sample
+    stop: int | None = None,   # one past the last sample; None: to the end
+    channels: list | None = None,      # names of the wanted channels, in any case; None: all
+) -> Record:                   # physical signals
+    "Read a record in physical units: its header, then its signals; raises `DataError` naming the channels that are not there."
+    return read_signals(read_header(folder, record), start, stop, channels)
+
+# %% ../../nbs/data/20_wfdb_files.ipynb #30-20-wfdb-files
 @dataclass(frozen=True)
 class Annotations:
     "Annotations of a record, in order of time."
@@ -218,7 +230,7 @@ class Annotations:
     symbol: np.ndarray         # annotation code, one character each
     aux: np.ndarray            # auxiliary note ("(AFIB"), mostly empty
 
-# %% ../../nbs/data/20_wfdb_files.ipynb #30-20-wfdb-files
+# %% ../../nbs/data/20_wfdb_files.ipynb #31-20-wfdb-files
 def read_annotations(
     folder: str | Path,        # folder of the record
     record: str,               # record name
@@ -232,7 +244,7 @@ def read_annotations(
     except Exception as e: raise DataError(f"record {record}: '{record}.{ext}' cannot be read ({' '.join(str(e).split()) or type(e).__name__}); fetch it again") from e
     return Annotations(np.asarray(a.sample, np.int64), np.asarray(a.symbol), np.asarray([(s or "").strip("\x00") for s in a.aux_note], object))
 
-# %% ../../nbs/data/20_wfdb_files.ipynb #31-20-wfdb-files
+# %% ../../nbs/data/20_wfdb_files.ipynb #32-20-wfdb-files
 def parse_comments(
     comments,                  # header comment lines
 ) -> dict:                     # lower-case key -> value, in order; n/a becomes ""
@@ -241,7 +253,7 @@ def parse_comments(
     clean = {k.strip().lower(): v.strip() for k, v in pairs}
     return {k: "" if v.lower() in ("n/a", "unknown", "") else v for k, v in clean.items()}
 
-# %% ../../nbs/data/20_wfdb_files.ipynb #32-20-wfdb-files
+# %% ../../nbs/data/20_wfdb_files.ipynb #33-20-wfdb-files
 def parse_age_sex(
     comments,                  # header comment lines
 ) -> tuple[float, str]:        # (age in years or NaN, "male", "female" or "")
@@ -252,7 +264,7 @@ def parse_age_sex(
     if not m: return float("nan"), ""
     return float(m[1]) if int(m[1]) > 0 else float("nan"), {"M": "male", "F": "female"}[m[2]]
 
-# %% ../../nbs/data/20_wfdb_files.ipynb #36-20-wfdb-files
+# %% ../../nbs/data/20_wfdb_files.ipynb #37-20-wfdb-files
 def read_records_list(
     folder: str | Path,        # folder of the database
 ) -> list[str]:                # record names; empty where there is no RECORDS file
