@@ -1,4 +1,4 @@
-# make report | test | lab | notebooks | bench; each makes .venv first, and installs again only when constraints.txt or pyproject.toml changed.
+# make report | test | lab | notebooks | parameters | bench; each makes .venv first, and installs again only when constraints.txt or pyproject.toml changed.
 PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= reports/runs
@@ -6,13 +6,14 @@ STAMP := .venv/.installed-$(shell cat constraints.txt pyproject.toml | git hash-
 WORKERS ?= 2
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
-.PHONY: help install report test lab notebooks readme bench
+.PHONY: help install report test lab notebooks parameters readme bench
 
 help:
 	@echo "make report      run every study on simulated data and build reports/index.html"
 	@echo "make test        the whole check: notebooks clean and exported, lint, every notebook, tests/"
 	@echo "make lab         JupyterLab on nbs/"
 	@echo "make notebooks   execute all notebooks again, in place, and clean them"
+	@echo "make parameters  write the parameters cell of each report from its study.yaml"
 	@echo "make readme      write README.md from nbs/index.ipynb"
 	@echo "make bench       run what is timed, benchmarks/*.py"
 
@@ -35,6 +36,9 @@ lab: install
 
 notebooks: install
 	$(BIN)/python .ci/notebooks.py
+
+parameters: install
+	$(BIN)/python .ci/parameters.py
 
 readme: install
 	$(BIN)/python .ci/readme.py

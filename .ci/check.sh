@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What `make test` runs, in this order: clean, export, lint, README, notebooks and tests. Expects .venv/bin first on PATH.
+# What `make test` runs, in this order: clean, export, lint, README, parameters cells, notebooks and tests. Expects .venv/bin first on PATH.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -27,5 +27,6 @@ say "nbdev_clean";  unchanged nbdev_clean "commit notebooks cleaned"
 say "nbdev_export"; unchanged nbdev_export "edit the notebook, not the module, and commit what nbdev_export wrote"
 say "ruff";         ruff check .
 say "README.md";    python .ci/readme.py --check
+say "parameters";   python .ci/parameters.py --check
 say "pytest";       python -m pytest -n "${JOBS:-2}" --durations=20 "$@"
 untouched "the check left the files above in the tree"

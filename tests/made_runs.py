@@ -1,11 +1,19 @@
-"""A folder of made-up runs, as sweeps and single runs would have left them."""
+"""A folder of made-up runs of the studies that are found, as sweeps and single runs would have left them."""
+from itertools import cycle
 import numpy as np
 import pandas as pd
 from biosig_nb.evaluate.bootstrap import METRIC_COLUMNS
 from biosig_nb.evaluate.compare import COMPARISON_COLUMNS
 from biosig_nb.evaluate.predictions import simulate_predictions
-from biosig_nb.runs.store import write_json, write_results
+from biosig_nb.files import write_json
+from biosig_nb.runs.store import write_results
 from biosig_nb.studies.analysis import primary_analysis
+from biosig_nb.studies.folders import find_studies
+
+SWEPT, *OTHERS = find_studies(ours=True)
+_others = cycle(OTHERS or [SWEPT])
+FIRST, SECOND, THIRD, LAST = (next(_others) for _ in range(4))
+N_RUNS = 14                                  # of `make`
 
 
 def put(out, study, name, parameters, kind="simulated", preset="quick", status="complete", shift=0., error=None):
@@ -22,7 +30,7 @@ def put(out, study, name, parameters, kind="simulated", preset="quick", status="
         write_results(folder, predictions=simulate_predictions(seed=0), metrics=pd.DataFrame(metrics), comparisons=pd.DataFrame(gains), splits={}, primary={}, source={})
         (folder / "index.html").write_text("<!DOCTYPE html><title>a run</title><p>A page.</p>")
     headline = {"difference": gains[0]["difference"], "lo": gains[0]["lo"], "hi": gains[0]["hi"]} if status == "complete" else None
-    write_json(folder / "run.json", {"study": study, "status": status, "preset": preset, "parameters": {"preset": preset, "source": kind, **parameters}, "source": {"kind": kind, "fingerprint": "0" * 16}, "seconds": 61., "git_commit": "a" * 40,
+    write_json(folder / "run.json", {"study": study, "status": status, "preset": preset, "parameters": {"preset": preset, "source": "simulated" if kind == "simulated" else "real", **parameters}, "data": {"kind": kind, "name": "ward7" if kind == "own" else "", "fingerprint": "0" * 16}, "seconds": 61., "git_commit": "a" * 40,
                "primary": {"analysis": f"{contrast['arm']} against {contrast['baseline']}: {plan['metric']} by {plan['unit']}", "headline": headline, "verdict": "inconclusive" if headline else None},
                "started": f"2026-11-{1 + parameters.get('seed', 0):02d}T08:00:00+00:00", "versions": {"biosig-nb": "0", "torch": "2"}, "hardware": {"processor": "a processor", "cores": 2}, "error": error})
     return folder
@@ -31,10 +39,10 @@ def put(out, study, name, parameters, kind="simulated", preset="quick", status="
 def make(out):
     "A sweep of nine runs, one run each of three more studies, a failed one and an interrupted one."
     for i, n in enumerate((4, 11, 22)):
-        for seed in range(3): put(out, "mitbih_ptb", f"{n}{seed}", {"seed": seed, "n_source_records": n, "arms": ["scratch", "full"]}, shift=.03 * i)
-    put(out, "ctg_ne", "real", {"seed": 0}, "real", shift=.05)
-    put(out, "icentia_af", "sim", {"seed": 0}, preset="smoke", shift=-.02)
-    put(out, "fetal_head", "real", {"seed": 0}, "real", shift=-.05)
-    put(out, "ptbxl_g12ec", "failed", {"seed": 5}, "real", status="failed", error="DataError: x.dat: 12 bytes, expected 13")
-    put(out, "ptbxl_g12ec", "stopped", {"seed": 6}, status="running")
+        for seed in range(3): put(out, SWEPT, f"{n}{seed}", {"seed": seed, "n_source_records": n, "arms": ["scratch", "full"]}, shift=.03 * i)
+    put(out, FIRST, "real", {"seed": 0}, "real", shift=.05)
+    put(out, SECOND, "sim", {"seed": 0}, preset="smoke", shift=-.02)
+    put(out, THIRD, "own", {"seed": 0}, "own", shift=-.05)
+    put(out, LAST, "failed", {"seed": 5}, "real", status="failed", error="DataError: x.dat: 12 bytes, expected 13")
+    put(out, LAST, "stopped", {"seed": 6}, status="running")
     return out

@@ -68,13 +68,13 @@ def test_relative_links_lead_somewhere(path):
     assert not missing, f"{path} links to {missing}"
 
 
-# Which rooms a room may import. `errors` lies under all of them.
-BELOW = {"errors": set(), "signals": set(), "models": set(), "evaluate": set(), "data": {"signals"}}
+# Which rooms a room may import. `errors` and `files` lie under all of them.
+BELOW = {"errors": set(), "files": set(), "signals": set(), "models": set(), "evaluate": set(), "data": {"signals"}}
 BELOW["learn"] = {"data", "signals", "models", "evaluate"}
 BELOW["studies"] = BELOW["learn"] | {"learn"}
 BELOW["runs"] = BELOW["studies"] | {"studies"}
 BELOW["cli"] = BELOW["runs"] | {"runs"}
-NEVER = {**{room: {"torch", "lightning", "peft"} for room in ("data", "signals", "runs", "cli")}, "learn": {"wfdb", "papermill"}}
+NEVER = {"files": {"torch", "lightning", "peft", "pandas"}, **{room: {"torch", "lightning", "peft"} for room in ("data", "signals", "runs", "cli")}, "learn": {"wfdb", "papermill"}}
 
 
 def room_of(path):
@@ -102,7 +102,7 @@ def breaches(path, source):
         if name in NEVER.get(room, ()): yield f"{room} imports {name}"
         if name.startswith("biosig_nb."):
             other = name.split(".")[1]
-            if other not in BELOW[room] | {room, "errors", "__version__"}: yield f"{room} imports {other}"
+            if other not in BELOW[room] | {room, "errors", "files", "__version__"}: yield f"{room} imports {other}"
 
 
 @pytest.mark.parametrize("path", [p for p in MODULES if p.name != "__init__.py" or p.parent.name != "biosig_nb"], ids=str)
@@ -113,14 +113,14 @@ def test_imports_run_downward(path):
 @pytest.mark.parametrize("path, source", [
     ("biosig_nb/data/x.py", "import torch"), ("biosig_nb/data/x.py", "def f():\n    from torch.nn import Linear"), ("biosig_nb/learn/x.py", "import papermill as pm"),
     ("biosig_nb/evaluate/x.py", "from ..signals.beats import rr"), ("biosig_nb/models/x.py", "from biosig_nb.data import cohort"), ("biosig_nb/learn/x.py", "from ..studies import mitbih_ptb"),
-    ("biosig_nb/runs/x.py", "from ..cli import app"), ("biosig_nb/signals/x.py", "from numpy import *"), ("biosig_nb/data/x.py", "from .. import runs"),
+    ("biosig_nb/runs/x.py", "from ..cli import app"), ("biosig_nb/files.py", "from .data import cohort"), ("biosig_nb/files.py", "import pandas as pd"), ("biosig_nb/signals/x.py", "from numpy import *"), ("biosig_nb/data/x.py", "from .. import runs"),
 ])
 def test_a_breach_is_noticed(path, source):
     assert list(breaches(Path(path), source))
 
 
 @pytest.mark.parametrize("path, source", [("biosig_nb/data/x.py", "from ..signals.beats import rr\nfrom .cohort import Cohort\nfrom ..errors import DataError"),
-                                          ("biosig_nb/learn/x.py", "import torch\nfrom ..evaluate.metrics import auroc"), ("biosig_nb/cli.py", "from .runs.execute import execute_run")])
+                                          ("biosig_nb/learn/x.py", "import torch\nfrom ..evaluate.metrics import auroc"), ("biosig_nb/evaluate/x.py", "from ..files import whole_file"), ("biosig_nb/cli.py", "from .runs.execute import execute_run")])
 def test_downward_imports_pass(path, source):
     assert not list(breaches(Path(path), source))
 
@@ -131,9 +131,10 @@ def modules(*rooms):
 
 
 @pytest.mark.parametrize("names, unwanted", [
-    (["biosig_nb", *modules("errors", "data", "signals", "runs", "cli"), *(n for n in modules("studies") if n.endswith(".parameters"))], ["torch", "lightning", "peft", "transformers"]),
+    (["biosig_nb", *modules("errors", "files", "data", "signals", "runs", "cli"), *(n for n in modules("studies") if n.endswith((".folders", ".parameters")))], ["torch", "lightning", "peft", "transformers"]),
     (modules("learn"), ["wfdb", "papermill"]),
-], ids=["no torch below learn", "no wfdb in learn"])
+    (modules("errors", "files"), ["torch", "pandas"]),
+], ids=["no torch below learn", "no wfdb in learn", "files are light"])
 def test_import_loads_nothing_unwanted(names, unwanted):
     "Through others neither: so that the command line answers at once, and training runs where only torch is installed."
     code = f"""import importlib, sys

@@ -1,18 +1,19 @@
-"""Every grid file that comes with the package holds runs that would start."""
+"""Every grid file that comes with a study holds runs that would start."""
 import pytest
-from biosig_nb.runs.grid import read_grid
-from biosig_nb.studies.parameters import STUDIES, resolve
-from checkout import ROOT
+from biosig_nb.runs.grid import plan_sweep, read_grid, ready_grids
+from biosig_nb.studies.folders import find_studies
+from biosig_nb.studies.parameters import resolve
 
-GRIDS = sorted((ROOT / "nbs" / "reports" / "grids").glob("*.yaml"))
+GRIDS = ready_grids()
 
 
-@pytest.mark.parametrize("path", GRIDS, ids=lambda p: p.stem)
-def test_grid_is_runnable(path):
-    runs = read_grid(path)
+@pytest.mark.parametrize("name", GRIDS)
+def test_grid_is_runnable(name):
+    runs = read_grid(GRIDS[name])
     assert len(runs) >= 2 and all(resolve(r.study, r.parameters)[k] == v for r in runs for k, v in r.parameters.items())
-    assert path.stem == "every_study" or all(path.stem.startswith(r.study) for r in runs)
+    assert {r.study for r in runs} == {name.split("/")[0]}, "a study's grids are of that study"
+    assert plan_sweep(name) == plan_sweep(name.replace("/", "_")) == runs, "the former name still works"
 
 
-def test_each_study_has_grids():
-    assert {p.stem for p in GRIDS} >= {"every_study"} and [r.study for r in read_grid(ROOT / "nbs/reports/grids/every_study.yaml")] == list(STUDIES)
+def test_every_study_is_each_study_once():
+    assert [r.study for r in plan_sweep("every_study")] == list(find_studies(ours=True)) and len(GRIDS) >= 1

@@ -43,7 +43,10 @@ def cache_folder(
 
 # %% ../../nbs/data/15_cache.ipynb #10-15-cache
 def size_limit() -> float:     # bytes
-    "Size that the cache may have: `BIOSIG_CACHE_GB` (10^9 bytes), 20 where it is not set; raises `ConfigError` where it is no number."
+    """Size that the cache may have: `BIOSIG_CACHE_GB` (10^9 bytes), 20 where it is not set.
+
+    Raises `ConfigError` where it is no number.
+    """
     said = os.environ.get("BIOSIG_CACHE_GB") or "20"
     try:
         limit = float(said) * 1e9
@@ -81,12 +84,12 @@ class Kept:
     def __init__(self,
         counts: np.ndarray,      # whole numbers [n, channel, ...], mostly a memory map
         gain: np.ndarray,        # numbers a unit [n, channel]
-        mark: BinaryIO | None = None,    # says that the folder is in use, as long as this object lives
+        mark: BinaryIO | None = None,    # says that the folder is in use while this object lives
     ):
         self.counts, self.gain, self.shape, self.ndim, self.dtype = counts, gain, counts.shape, counts.ndim, np.dtype(np.float32)
         self.wide, self.mark = gain.reshape(gain.shape + (1,) * (counts.ndim - 2)), mark
 
-    def __reduce__(self): return Kept, (np.asarray(self.counts), self.gain)      # a copy for another process has no file
+    def __reduce__(self): return Kept, (np.asarray(self.counts), self.gain)      # a copy has no file
 
     def __len__(self): return self.shape[0]
 
@@ -111,7 +114,8 @@ def seal(
     "Write meta.json, which closes an entry; raises `ConfigError` for a key that is no JSON."
     meta = as_json({"format": FORMAT, "kind": kind, "key": key, **facts})
     files = sorted(p for p in folder.rglob("*") if p.is_file())
-    meta["files"] = {p.relative_to(folder).as_posix(): [p.stat().st_size, checksum(p)] for p in files}
+    facts_of = lambda p: [p.stat().st_size, checksum(p)]
+    meta["files"] = {p.relative_to(folder).as_posix(): facts_of(p) for p in files}
     meta["checksum"] = _sum(meta)
     (folder / "meta.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
 
@@ -138,7 +142,8 @@ def _plain(x):
 
 def _sum(meta: dict) -> int:
     "Checksum of what meta.json says."
-    return zlib.crc32(json.dumps({k: v for k, v in meta.items() if k != "checksum"}, sort_keys=True).encode())
+    said = {k: v for k, v in meta.items() if k != "checksum"}
+    return zlib.crc32(json.dumps(said, sort_keys=True).encode())
 
 
 def checksum(path: Path) -> int:
@@ -204,7 +209,10 @@ def write_cohort(
     folder: str | Path,     # an empty folder
     key: dict,              # what it was built from
 ) -> None:
-    "Write a cohort's files; raises `DataError` for NaN, and `ConfigError` for parts that are no plain tables, numbers or text."
+    """Write a cohort's files.
+
+    Raises `DataError` for NaN, `ConfigError` for parts that are no plain tables, numbers or text.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     facts = {k: getattr(cohort, k) for k in _META} | _write_signals(cohort.signals, folder)
@@ -212,11 +220,13 @@ def write_cohort(
     if cohort.mask is not None:
         np.save(folder / "mask.npy", cohort.mask)
     try:
-        cohort.table.assign(_group=np.asarray(cohort.groups).astype(str)).to_parquet(folder / "table.parquet")
+        table = cohort.table.assign(_group=np.asarray(cohort.groups).astype(str))
+        table.to_parquet(folder / "table.parquet")
         if cohort.flow is not None:
             cohort.flow.to_parquet(folder / "flow.parquet")
     except (TypeError, ValueError, OverflowError) as e:
-        raise ConfigError(f"this cohort cannot be stored: {' '.join(str(e).split())[:160]}; use numbers and text in its tables") from e
+        why = " ".join(str(e).split())[:160]
+        raise ConfigError(f"this cohort cannot be stored: {why}; use numbers and text in its tables") from e
     seal(folder, "cohort", key, **facts)
 
 # %% ../../nbs/data/15_cache.ipynb #31-15-cache
@@ -241,17 +251,26 @@ def open_cohort(
     key: dict | None = None,    # what it must have been built from; None: anything
     verify: bool = True,    # compare checksums, which reads every file once; False: sizes only
 ) -> Cohort:                # signals and mask stay on disk until indexed
-    "A cohort from the cache; raises `DataError` where it is absent, damaged, of another format or built from something else."
+    """A cohort from the cache.
+
+    Raises `DataError` where it is absent, damaged, of another format or built from something else.
+    """
     folder = Path(folder)
     meta, mark = unseal(folder, key, verify)
-    load = lambda name, mode=None: np.load(folder / name, mmap_mode=mode, allow_pickle=False) if name in meta["files"] else None
+
+    def load(name: str, mode: str | None = None):
+        return np.load(folder / name, mode, allow_pickle=False) if name in meta["files"] else None
+
     table = pd.read_parquet(folder / "table.parquet")
     groups = table.pop("_group").to_numpy(str)
-    flow = pd.read_parquet(folder / "flow.parquet") if "flow.parquet" in meta["files"] else None
+    flow = None
+    if "flow.parquet" in meta["files"]:
+        flow = pd.read_parquet(folder / "flow.parquet")
     source = {**meta["source"], "kept": {k: meta[k] for k in ("largest_error", "exact_share")}}
     signals = Kept(load("signals.npy", "r"), load("gain.npy"), mark)
-    channels, names = tuple(meta["channels"]), tuple(meta["label_names"])
-    return Cohort(signals, load("labels.npy"), groups, table, meta["fs"], channels, names, source, load("mask.npy", "r"), flow)
+    names = tuple(meta["channels"]), tuple(meta["label_names"])
+    labels, mask = load("labels.npy"), load("mask.npy", "r")
+    return Cohort(signals, labels, groups, table, meta["fs"], *names, source, mask, flow)
 
 # %% ../../nbs/data/15_cache.ipynb #36-15-cache
 HASHES = "hashes.sqlite"                                   # hashes of signals, of `data.catalog`
@@ -283,7 +302,10 @@ def _used(path: Path) -> float:
 def make_room(
     folder: str | Path,      # cache folder
 ) -> None:
-    "Remove the entries used longest ago until the rest fits the limit, and what killed processes left half-done."
+    """Remove the entries used longest ago until the rest fits the limit.
+
+    What killed processes left half-done goes first.
+    """
     _sweep(Path(folder))
     found = []
     for path in _entries(Path(folder)):
@@ -348,12 +370,16 @@ def cached_entry(
     cache: str | Path | None,    # cache folder; None: `cache_folder()`
     key: dict,              # all that decides what `write` writes
     write: Callable,        # function of an empty folder; it ends with `seal`
-    read: Callable,         # function of the folder and verify; raises `DataError` or `OSError` where it is not whole
+    read: Callable,         # function of the folder and verify; an error where it is not whole
     verify: bool = True,    # compare checksums of what is there; False: sizes only
     patience: float = 3600.,     # how long to wait for another process that builds the same (s)
     below: str = "",        # folder in the cache
 ):                          # what `read` returns
-    "Something from the cache, built first where it is not there or damaged; raises `DataError` if another process builds for too long."
+    """Something from the cache, built first where it is not there or damaged.
+
+    Raises `DataError` if another process builds for too long. `read` raises `DataError` or
+    `OSError` for an entry that is not whole.
+    """
     cache = cache_folder() if cache is None else Path(cache)
     name = entry_name(kind, key)
     place = cache / below / name
@@ -369,7 +395,8 @@ def cached_entry(
                 write(part)
             found = read(place, False)
     except Timeout as e:
-        raise DataError(f"another process has been building the {kind} {name} for {patience:g} s; wait for it to end") from e
+        told = f"another process has been building the {kind} {name} for {patience:g} s"
+        raise DataError(f"{told}; wait for it to end") from e
     make_room(cache)
     return found
 
@@ -379,28 +406,35 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as e:
-        raise ConfigError(f"the cache {folder} cannot be made ({e.strerror}); set BIOSIG_CACHE to a folder that can be written") from e
+        told = f"the cache {folder} cannot be made ({e.strerror})"
+        raise ConfigError(f"{told}; set BIOSIG_CACHE to a folder that can be written") from e
 
 # %% ../../nbs/data/15_cache.ipynb #46-15-cache
 def cached(
-    build,                  # function of no arguments that returns a Cohort; called only where nothing whole is there
+    build: Callable,        # returns a Cohort; called only where nothing whole is there
     folder: str | Path | None,   # cache folder; None: `cache_folder()`
-    key: dict,              # all that decides what `build` returns: fingerprint, version, parameters (numbers, text, lists of them)
+    key: dict,              # all that decides what `build` returns: fingerprint, version, parameters
     verify: bool = True,    # compare checksums at each start; False: sizes only
     patience: float = 3600.,    # how long to wait for another process that builds the same (s)
-) -> Cohort:                # always as it was read back, the first time too; source["kept"] says what rounding cost
-    "A cohort from the cache, built first where it is not there, damaged or of another format; raises `DataError` if another process builds for too long."
+) -> Cohort:                # as it was read back; source["kept"] says what rounding cost
+    """A cohort from the cache, built first where it is not there, damaged or of another format.
+
+    Raises `DataError` if another process builds for too long.
+    """
     write = lambda place: write_cohort(build(), place, key)
     read = lambda place, verify: open_cohort(place, key, verify)
     return cached_entry("cohort", folder, key, write, read, verify, patience)
 
 # %% ../../nbs/data/15_cache.ipynb #52-15-cache
 def kept_table(
-    build,                  # function of no arguments that returns a DataFrame of numbers; called only where none is there
+    build: Callable,        # returns a DataFrame of numbers; called only where none is there
     folder: str | Path | None,   # cache folder; None: `cache_folder()`
     key: dict,              # all that decides what `build` returns
 ) -> pd.DataFrame:          # the table as it was built
-    "A table from the cache, computed first where it is not there or damaged; of two processes that start together one computes."
+    """A table from the cache, computed first where it is not there or damaged.
+
+    Of two processes that start together one computes.
+    """
     def write(place):
         build().to_parquet(place / "table.parquet")
         seal(place, "table", key)
@@ -433,8 +467,8 @@ def _describe(path: Path) -> tuple[str, str, str]:
     if path.name == HASHES:
         return "hashes", path.name, "content of large signal files"
     try:
-        text = (path.with_suffix(".json") if path.suffix else path / "meta.json").read_text(encoding="utf-8")
-        meta = json.loads(text)
+        about = path.with_suffix(".json") if path.suffix else path / "meta.json"
+        meta = json.loads(about.read_text(encoding="utf-8"))
         kind, key = ("features", meta) if path.suffix else (meta["kind"], meta["key"])
         said = ", ".join(f"{k}={v}" for k, v in key.items())
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -452,4 +486,5 @@ def clear_cache(
     t = cache_entries(folder)
     t = t[t.last_used <= pd.Timestamp(time.time() - 86400 * older_than_days, unit="s", tz="UTC")]
     paths = {p.name: p for p in _entries(folder)}
-    return t[[remove_entry(paths[name]) for name in t.name]].reset_index(drop=True)
+    gone = np.array([remove_entry(paths[name]) for name in t.name], bool)
+    return t[gone].reset_index(drop=True)

@@ -127,13 +127,15 @@ def _ask(sql: str, *rows: tuple) -> list:
         with closing(sqlite3.connect(path, timeout=10)) as db, db:
             db.execute("PRAGMA synchronous=OFF")
             db.execute(_TABLE)
-            return db.execute(sql, rows[0]).fetchall() if sql.startswith("SELECT") else db.executemany(sql, rows).fetchall()
+            if sql.startswith("SELECT"):
+                return db.execute(sql, rows[0]).fetchall()
+            return db.executemany(sql, rows).fetchall()
     except OSError:
         return []
-    except sqlite3.Error as e:
+    except (sqlite3.Error, ValueError) as e:               # ValueError: text that is none
         if getattr(e, "sqlite_errorcode", 0) & 255 not in _UNUSABLE:
-            for damaged in (path, path.with_name(f"{HASHES}-journal")):
-                with suppress(OSError):
+            with suppress(OSError):
+                for damaged in path.parent.glob(f"{HASHES}*"):
                     damaged.unlink()
         return []
 

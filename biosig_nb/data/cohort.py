@@ -99,7 +99,8 @@ def _wrong_signals(
         yield np.isnan(x).all(axis=1), "holds no value at all", "leave it out; nothing was recorded"
     else: yield ~np.isfinite(x).all(axis=1), "holds NaN or infinity", "mask or leave out the gaps first"
     top, low = np.fmax.reduce(x, axis=1), np.fmin.reduce(x, axis=1)      # both pass over NaN
-    yield top == low, "is flat", "leave it out; an electrode was off"
+    if x.shape[1] > 1:                                                   # one number alone cannot vary
+        yield top == low, "is flat", "leave it out; an electrode was off"
 
 # %% ../../nbs/data/30_cohort.ipynb #09-30-cohort
 def check_labels(

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['place_outside', 'FuturePlan', 'join_futures', 'draw_contexts', 'future_plans', 'Future', 'read_futures',
-           'check_future', 'future_batches', 'spread_futures', 'frame_names', 'future_cohort', 'scaled_futures']
+           'check_future', 'future_batches', 'spread_futures', 'frame_names', 'future_cohort']
 
 # %% ../../nbs/data/73_future_frames.ipynb #03-73-future-frames
 import zlib
@@ -187,17 +187,3 @@ def future_cohort(
     frames, groups = frame_names(context, negatives), np.array([f"{database}/{p}" for p in table.patient])
     cohort = Cohort(x, plan.answer, groups, table, float(sampler.source.fs), frames, frames[context:], sampler.source.about() | about, None, flow)
     return (cohort if len(ok) == m else cohort.take(ok)).check()
-
-# %% ../../nbs/data/73_future_frames.ipynb #32-73-future-frames
-def scaled_futures(
-    cohort: Cohort,            # of `future_cohort`
-    split,                     # its sides (`learn.splits.Split`); only `train` is used
-) -> Cohort:                   # the same examples with mean 0 and standard deviation 1 over the training side
-    "Scale all frames by one mean and one spread of the training contexts; raises `DataError` where they do not vary."
-    k = sum(name.startswith("context") for name in cohort.channels)
-    parts = [(x.mean(), (x**2).mean()) for i in np.asarray(split.train) for x in [cohort.signals[i, :k].astype(np.float64)]]
-    mean, square = np.mean(parts, axis=0) if parts else (0., 0.)
-    sd = max(square - mean**2, 0.) ** .5
-    if not sd > 0: raise DataError(f"standard deviation {sd:g} over {len(parts)} training examples; there is nothing to scale by")
-    x = cohort.signals.astype(np.float32); x -= np.float32(mean); x /= np.float32(sd)
-    return replace(cohort, signals=x, source={**cohort.source, "normalised": dict(mean=float(mean), sd=float(sd), examples=len(parts))})

@@ -19,6 +19,7 @@ from lightning.pytorch.strategies import DDPStrategy
 from sklearn.metrics import f1_score
 from torch import distributed, multiprocessing, nn
 from ..errors import ConfigError, DataError
+from ..files import write_whole
 from .focal import categorical_focal_losses
 from .losses import example_losses, focal_losses
 from .recipe import Chunks, Examples, Recipe, Stretch, chunk_size, resolve_precision
@@ -248,9 +249,7 @@ def try_rates(
         if lr in tried: continue
         done = fit_once(make(), train, validation, recipe, lr, seed, max(recipe.check_every, int(recipe.trial_share * recipe.max_updates)), devices=devices)
         tried[lr] = done.best_score, done.seconds
-        if not kept: continue
-        kept.parent.mkdir(parents=True, exist_ok=True); tmp = kept.with_suffix(".tmp")
-        tmp.write_text(json.dumps(list(tried.items()))); os.replace(tmp, kept)
+        if kept: write_whole(kept, json.dumps(list(tried.items())))
     return {lr: tried[lr] for lr in recipe.lrs}
 
 

@@ -135,6 +135,8 @@ def duplicates_across(
 ) -> list[tuple[int, int]]:    # pairs (index in a, index in b) with equal quantised signals
     "Exact copies between two sides, by hash of the quantised signal."
     key = lambda i: hashlib.blake2b(np.round(np.asarray(signals[i], np.float32) / step).astype(np.int64).tobytes(), digest_size=16).digest()
+    if hasattr(signals, "hashes"):            # signals by reference know their content
+        key = signals.hashes().__getitem__
     first = {key(i): int(i) for i in a}
     return [(first[k], int(j)) for j in b if (k := key(j)) in first]
 
@@ -162,7 +164,7 @@ def kept_splits(
     build,                     # function of no arguments that returns the splits; called only where none are kept
     groups: np.ndarray,        # group of every example [n]
     targets: np.ndarray,       # labels [n] or [n, label]
-    folder: str | Path,        # of all that is kept
+    folder: str | Path | None, # cache folder; None: `cache_folder()`
     **how,                     # all else that decides what `build` returns: seed, folds, ...
 ) -> list[Split]:              # as `build` would return them; `allow` is not kept
     "Splits from the cache, computed first where they are not there."

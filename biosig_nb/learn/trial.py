@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['Trial', 'check_source', 'Derived', 'source_jobs', 'target_jobs', 'plan', 'maker', 'fit_network', 'asked', 'perturbed',
-           'predicted', 'fit_facts', 'fit_comparator', 'card', 'fit_job', 'TrialError', 'TrialResult', 'run', 'do_jobs',
-           'Progress', 'more_time', 'collect', 'job_tables', 'budget_table']
+           'model_of', 'predicted', 'fit_facts', 'fit_comparator', 'card', 'fit_job', 'TrialError', 'TrialResult',
+           'run', 'do_jobs', 'Progress', 'more_time', 'collect', 'job_tables', 'budget_table']
 
 # %% ../../nbs/learn/50_trial.ipynb #03-50-trial
 import shutil
@@ -154,9 +154,10 @@ def _first(arm: Arm, seed: int, sources: list[Job], network: Callable) -> Job | 
         return None
     around = arm.start.task.around
     for j in sources:
-        made = j.network.args[0] if around and j.network else j.network
-        of_arm = j.task is arm.start.task and j.seed == seed and made is network
-        if of_arm and (j.who.start.kind == "shuffled") == (arm.start.kind == "shuffled"):
+        if j.task is not arm.start.task or j.seed != seed or not j.trains_network:
+            continue
+        made = j.network.args[0] if around else j.network
+        if made is network and (j.who.start.kind == "shuffled") == (arm.start.kind == "shuffled"):
             return j
     raise ConfigError(f"arm '{arm.name}': no training of the source '{arm.start.source}' is planned")
 
@@ -240,6 +241,15 @@ def perturbed(
     return tables
 
 # %% ../../nbs/learn/50_trial.ipynb #15-50-trial
+def model_of(
+    job: Job,         # what was done
+    trial: Trial,     # gives the title of its network
+) -> str:
+    "Title of the network in the tables; empty for what is compared with every network."
+    beside = not job.trains_network or job.who.role == "opponent"
+    return "" if beside else trial.model
+
+
 def predicted(
     job: Job,             # what was done
     trial: Trial,         # gives the names in the tables
@@ -258,7 +268,7 @@ def predicted(
         study=trial.study,
         target=job.task.name,
         protocol=trial.protocol,
-        model=trial.model if job.trains_network else "",
+        model=model_of(job, trial),
         **who,
         seed=job.seed,
         repeat=sp.repeat,
@@ -481,8 +491,8 @@ def collect(
     def read(jobs: list[Job], perturbation: str = "") -> pd.DataFrame:
         tables = []
         for j in jobs:
-            model = trial.model if j.trains_network else ""
-            tables.append(store.predictions(j, perturbation).assign(**names, model=model))
+            table = store.predictions(j, perturbation)
+            tables.append(table.assign(**names, model=model_of(j, trial)))
         return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
     predictions = read(target)

@@ -8,7 +8,6 @@ __all__ = ['ADDED', 'strip_head', 'some', 'save_body', 'read_card', 'load_body',
 # %% ../../nbs/learn/60_weights.ipynb #03-60-weights
 import hashlib
 import json
-import os
 from pathlib import Path
 import pandas as pd
 import torch
@@ -16,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import nn
 from ..errors import ConfigError, DataError
+from ..files import write_whole
 
 # %% ../../nbs/learn/60_weights.ipynb #05-60-weights
 def strip_head(
@@ -40,25 +40,13 @@ def some(
     return ", ".join(map(str, names[:most])) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 # %% ../../nbs/learn/60_weights.ipynb #11-60-weights
-def write_whole(
-    path: Path,       # file to write
-    data: bytes,      # its content
-) -> None:
-    "Write a file that is there completely or not at all."
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with open(part, "wb") as f: f.write(data); f.flush(); os.fsync(f.fileno())
-        os.replace(part, path)
-    finally: part.unlink(missing_ok=True)
-
-# %% ../../nbs/learn/60_weights.ipynb #12-60-weights
 def title(
     net: nn.Module,   # a network
 ) -> str:             # "ResNet-18, 1-D", or the name of its class
     "What a network calls itself."
     return str(getattr(net, "name", type(net).__name__))
 
-# %% ../../nbs/learn/60_weights.ipynb #14-60-weights
+# %% ../../nbs/learn/60_weights.ipynb #13-60-weights
 ADDED = ("network", "tensors", "parameters", "statistics", "sha256")      # what `save_body` puts into a card
 
 
@@ -82,7 +70,7 @@ def save_body(
     write_whole(path.with_suffix(".json"), (text + "\n").encode())
     return card
 
-# %% ../../nbs/learn/60_weights.ipynb #20-60-weights
+# %% ../../nbs/learn/60_weights.ipynb #19-60-weights
 def read_card(
     path: Path,       # weights, *.safetensors
 ) -> dict:            # the card beside them
@@ -95,7 +83,7 @@ def read_card(
         raise DataError(f"{path.name}: a card has an entry 'sha256', this file has none; save the body with save_body")
     return card
 
-# %% ../../nbs/learn/60_weights.ipynb #21-60-weights
+# %% ../../nbs/learn/60_weights.ipynb #20-60-weights
 def load_body(
     path: Path,                # weights, *.safetensors, with their card beside them
 ) -> tuple[dict, dict]:        # (name -> tensor, the card)
@@ -111,7 +99,7 @@ def load_body(
     except SafetensorError as e: raise DataError(f"{path.name}: not a safetensors file ({e})") from None
     return state, card
 
-# %% ../../nbs/learn/60_weights.ipynb #23-60-weights
+# %% ../../nbs/learn/60_weights.ipynb #22-60-weights
 def put_body(
     net: nn.Module,            # a network with `body`; its head stays as it is
     state: dict,               # name -> tensor, from `load_body`
@@ -127,7 +115,7 @@ def put_body(
     net.body.load_state_dict(state)
     return net
 
-# %% ../../nbs/learn/60_weights.ipynb #31-60-weights
+# %% ../../nbs/learn/60_weights.ipynb #30-60-weights
 def weights_table(
     folder: Path,          # where weights lie
 ) -> pd.DataFrame:         # name, network, parameters, mb, fault ("" where the pair is whole)

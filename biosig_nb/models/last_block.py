@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 from .backbones import Backbone, Lite0
-from .frame_lstm import FrameNet, frame_lstm
+from .frame_lstm import FrameLSTM, FrameNet
 
 # %% ../../nbs/models/44_last_block.ipynb #05-44-last-block
 class _Tail(nn.Module):
@@ -77,7 +77,7 @@ def tuned_net(
     size: int = 224,            # side of the pictures (pixels)
 ) -> FrameNet:                  # "frame_lstm_tuned": rows of `Trunk(b, size)` in, one logit a frame out
     "The published recurrent net on a last block that learns."
-    upper, block = frame_lstm(n_frames, b.n_features), LastBlock(b, size)
+    upper, block = FrameLSTM(n_frames, b.n_features), LastBlock(b, size)
     net = FrameNet([block, *list(upper.body)[:-1]], 128, n_frames, int(np.prod(block.shape)), "frame_lstm_tuned")
     net.head = upper.head
     return net

@@ -13,11 +13,13 @@ from ..errors import ConfigError, DataError, nearest
 from ..evaluate.bootstrap import METRIC_COLUMNS
 from ..evaluate.compare import compare_arms
 from ..evaluate.predictions import label_names
-from .store import Run, list_runs, read_run, value_text, write_whole
+from ..files import write_whole
+from .store import Run, list_runs, read_run, value_text
 from ..studies.analysis import primary_analysis
+from ..studies.parameters import PLACES, path_parameters
 
 # %% ../../nbs/runs/25_compare_runs.ipynb #05-25-compare-runs
-FACTS = ("study", "run", "status", "preset", "source", "fingerprint", "started", "seconds", "git_commit", "version", "torch")       # of a run, before its parameters
+FACTS = ("study", "run", "status", "preset", "data", "data_name", "fingerprint", "started", "seconds", "git_commit", "version", "torch")       # of a run, before its parameters
 
 
 def run_facts(
@@ -25,10 +27,10 @@ def run_facts(
 ) -> dict:                 # FACTS, then parameters as "p.NAME" (lists with commas), then the primary result
     "What one row says of its run."
     r, h = run.record, run.headline or {}
-    facts = {"study": run.study, "run": run.folder.name, "status": run.status, "preset": r.get("preset"), "source": (r.get("source") or {}).get("kind"), "fingerprint": (r.get("source") or {}).get("fingerprint"),
+    facts = {"study": run.study, "run": run.folder.name, "status": run.status, "preset": r.get("preset"), "data": run.kind or None, "data_name": run.data.get("name") or None, "fingerprint": run.data.get("fingerprint"),
              **{k: r.get(k) for k in ("started", "seconds", "git_commit")}, "version": (r.get("versions") or {}).get("biosig-nb"), "torch": (r.get("versions") or {}).get("torch")}
     primary = {f"primary.{k}": h.get(k) for k in ("difference", "lo", "hi")} | {"primary.verdict": (r.get("primary") or {}).get("verdict")}
-    return facts | {f"p.{k}": value_text(v) for k, v in (r.get("parameters") or {}).items() if k not in ("run_dir", "data_root")} | primary
+    return facts | {f"p.{k}": value_text(v) for k, v in run.parameters.items() if k not in (*PLACES, *path_parameters(run.study))} | primary
 
 
 def runs_in(

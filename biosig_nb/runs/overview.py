@@ -18,19 +18,21 @@ from ..evaluate.metrics import metric_title
 from ..evaluate.style import MISSING, PALETTE, arm_title, estimate_text
 from .store import Run, value_text
 from ..studies.analysis import primary_analysis
+from ..studies.folders import PRESETS
+from ..studies.parameters import PLACES
 
 # %% ../../nbs/runs/36_overview.ipynb #05-36-overview
-RANK = ("smoke", "quick", "full")
+RANK = PRESETS      # of presets, the one that says most last
 
 
 def most_telling(
     runs: list[Run],       # newest first
-) -> list[Run]:            # complete ones, one for each study and kind of data; real before simulated
+) -> list[Run]:            # complete ones, one for each study and kind of data; own and real before simulated
     "The runs that stand for their studies."
     best = {}
     for r in runs:
         if r.status != "complete": continue
-        key, rank = (r.study, (r.record.get("source") or {}).get("kind", "")), RANK.index(r.record["preset"]) if r.record.get("preset") in RANK else -1
+        key, rank = (r.study, r.data_title), RANK.index(r.record["preset"]) if r.record.get("preset") in RANK else -1
         if key not in best or rank > best[key][0]: best[key] = (rank, r)
     return [best[k][1] for k in sorted(best)]
 
@@ -46,7 +48,7 @@ def gains(
         c = plan["contrast"]
         t = t[(t.target == plan["target"]) & (t.protocol == plan["protocol"]) & (t.baseline == c["baseline"]) & t.arm.isin([c["arm"], *plan["others"]])]
         for d in t.drop_duplicates("arm").itertuples():
-            rows.append({"study": r.study, "run": r.folder, "kind": (r.record.get("source") or {}).get("kind", ""), "preset": r.record.get("preset", ""), "primary": d.arm == c["arm"],
+            rows.append({"study": r.study, "run": r.folder, "kind": r.data_title, "preset": r.record.get("preset", ""), "primary": d.arm == c["arm"],
                          **{k: getattr(d, k) for k in ("arm", "baseline", "metric", "unit", "difference", "lo", "hi", "p_adjusted", "n_groups")}})
     return pd.DataFrame(rows)
 
@@ -61,7 +63,7 @@ def plot_gains(
     for (study, kind), block in table.groupby(["study", "kind"], sort=False):
         ax.text(0, y, f"{study}, {kind}, {block.preset.iloc[0]}; {metric_title(block.metric.iloc[0])} by {block.unit.iloc[0]}", transform=ax.get_yaxis_transform(), va="center", fontweight="bold", fontsize=9, ha="left")
         for r in block.itertuples():
-            y += 1; known = not np.isnan(r.lo); colour = (PALETTE[0] if kind == "real" else PALETTE[1]) if known else MISSING
+            y += 1; known = not np.isnan(r.lo); colour = PALETTE[kind == "simulated"] if known else MISSING
             if known: ax.plot([r.lo, r.hi], [y, y], color=colour, lw=2)
             ax.plot(r.difference, y, "s", color=colour, mfc=colour if r.primary else "white", ms=6)
             ax.text(1.02, y, estimate_text(r.difference, r.lo, r.hi), transform=ax.get_yaxis_transform(), va="center", fontsize=9, family="monospace")
@@ -72,14 +74,14 @@ def plot_gains(
     return ax
 
 # %% ../../nbs/runs/36_overview.ipynb #08-36-overview
-SAME = ("seed", "threads", "data_root", "run_dir")      # parameters that do not make another experiment
+SAME = ("seed", "threads", *PLACES)      # parameters that do not make another experiment
 
 
 def varied(
     runs: list[Run],       # of one study, preset and kind of data
 ) -> dict:                 # parameter -> values that occur, in order; those with two or more
     "Which parameters a sweep varied."
-    values = {k: {value_text(r.record["parameters"].get(k)) for r in runs} for k in runs[0].record["parameters"] if k not in SAME}
+    values = {k: {value_text(r.parameters.get(k)) for r in runs} for k in runs[0].parameters if k not in SAME}
     return {k: sorted(v, key=lambda x: (isinstance(x, str), x)) for k, v in values.items() if len(v) > 1 and None not in v}
 
 
@@ -89,7 +91,8 @@ def sweeps(
     "Groups of runs that a curve can be drawn through."
     groups = {}
     for r in runs:
-        if r.status == "complete" and r.record.get("parameters"): groups.setdefault((r.study, r.record.get("preset", ""), (r.record.get("source") or {}).get("kind", "")), []).append(r)
+        if r.status == "complete" and r.parameters:
+            groups.setdefault((r.study, r.record.get("preset", ""), r.data_title), []).append(r)
     return {k: v for k, v in groups.items() if len(v) > 1 and varied(v)}
 
 
@@ -113,7 +116,7 @@ def curve_rows(
         m = r.table("metrics"); m = m[(m.target == plan["target"]) & (m.protocol == plan["protocol"]) & (m.unit == plan["unit"]) & (m.role != "control") & m.estimate.notna()]
         first = [plan["label"], "macro", "all", *m.label.unique()]
         m = m.assign(order=[first.index(k) for k in m.label]).sort_values("order", kind="stable").drop_duplicates(["arm", "model", "metric"])
-        facts = {"seed": r.record["parameters"].get("seed", 0), **{f"p.{k}": value_text(r.record["parameters"].get(k)) for k in names}}
+        facts = {"seed": r.parameters.get("seed", 0), **{f"p.{k}": value_text(r.parameters.get(k)) for k in names}}
         rows += [{**facts, "arm": d.arm, "metric": d.metric, "estimate": d.estimate, "lo": d.lo, "hi": d.hi} for d in m.drop_duplicates(["arm", "metric"]).itertuples()]
     out = pd.DataFrame(rows)
     fit = {k: _alike(out, k) for k in names} if rows else {}

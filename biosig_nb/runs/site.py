@@ -16,8 +16,11 @@ from ..errors import DataError
 from ..evaluate.metrics import metric_title
 from ..evaluate.style import arm_title, estimate_text, use_style
 from .overview import as_image, curve, curve_rows, gains, plot_curve, plot_gains, sweeps, varied
-from .store import Run, list_runs, plain, write_whole
+from ..files import plain, write_whole
+from .store import Run, list_runs
 from ..studies.analysis import primary_analysis
+from ..studies.folders import find_studies
+from ..studies.parameters import PLACES
 
 # %% ../../nbs/runs/40_site.ipynb #05-40-site
 def headline_text(
@@ -42,8 +45,8 @@ def index_row(
     targets = [run.folder / name for name in (("index.html",) if run.status == "complete" else ()) + ("notebook.ipynb", "run.json")]
     target = next((t for t in targets if t.is_file()), run.folder)
     seconds = r.get("seconds")
-    return {"study": run.study, "name": run.folder.name, "link": quote(Path(os.path.relpath(target, start)).as_posix()), "preset": r.get("preset", ""), "simulated": (r.get("source") or {}).get("kind") == "simulated",
-            "source": (r.get("source") or {}).get("kind", ""), "seed": (r.get("parameters") or {}).get("seed", ""), "analysis": primary.get("analysis", ""), "headline": headline_text(run),
+    return {"study": run.study, "name": run.folder.name, "link": quote(Path(os.path.relpath(target, start)).as_posix()), "preset": r.get("preset", ""), "simulated": run.kind == "simulated",
+            "data": run.kind, "data_name": run.data.get("name") or "", "seed": run.parameters.get("seed", ""), "analysis": primary.get("analysis", ""), "headline": headline_text(run),
             "verdict": primary.get("verdict") or ("none given" if run.status == "complete" else ""), "status": run.status, "says": STATUS[run.status], "sort": "" if run.headline is None else run.headline.get("difference", ""), "error": r.get("error") or "",
             "started": (r.get("started") or "")[:16].replace("T", " "), "took": "" if not seconds else f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"}
 
@@ -55,11 +58,11 @@ def provenance_row(
     r, kept = run.record, run.folder / "splits.json"
     try: splits = json.loads(kept.read_text(encoding="utf-8")).get("hash", "")
     except (OSError, ValueError): splits = ""
-    given, h, v = r.get("parameters") or {}, r.get("hardware") or {}, r.get("versions") or {}
+    given, h, v = run.parameters, r.get("hardware") or {}, r.get("versions") or {}
     text = lambda x: ",".join(map(str, x)) if isinstance(x, list) else str(x)
-    return {"run": f"{run.study}/{run.folder.name}", "commit": (r.get("git_commit") or "installed package")[:12] + "+" * (r.get("git_commit") or "").endswith("+"), "data": (r.get("source") or {}).get("fingerprint", ""), "splits": splits,
+    return {"run": f"{run.study}/{run.folder.name}", "commit": (r.get("git_commit") or "installed package")[:12] + "+" * (r.get("git_commit") or "").endswith("+"), "data": run.data.get("fingerprint", ""), "splits": splits,
             "machine": ", ".join(text(x) for x in (h.get("processor"), f"{h.get('cores')} cores" if h.get("cores") else "", *(h.get("gpu") or [])) if x), "software": ", ".join(f"{k} {v[k]}" for k in ("biosig-nb", "python", "torch") if k in v),
-            "parameters": ", ".join(f"{k} {text(x)}" for k, x in given.items() if k not in ("run_dir", "data_root") and text(x))}
+            "parameters": ", ".join(f"{k} {text(x)}" for k, x in given.items() if k not in PLACES and text(x))}
 
 # %% ../../nbs/runs/40_site.ipynb #10-40-site
 def gain_part(
@@ -79,8 +82,10 @@ def curve_parts(
     runs: list[Run],       # of a folder
 ) -> list[dict]:           # title, metrics, parameters, rows, pictures
     "Every group of runs that a sweep has left, as pictures of its primary metric and as numbers for the page to draw others."
-    parts = []
+    parts, known = [], find_studies()
     for (study, preset, kind), group in sweeps(runs).items():
+        if study not in known:                 # of a package that is not installed here: nobody knows its declared metric
+            continue
         rows, first = curve_rows(group), primary_analysis(study)["metric"]
         if not len(rows): continue
         metrics = [first, *(m for m in dict.fromkeys(rows.metric) if m != first)] if first in set(rows.metric) else list(dict.fromkeys(rows.metric))
@@ -196,7 +201,7 @@ everything else in a report is exploratory. Results on <span class="simulated">s
 <nav aria-label="Parts of this page">{% if gain %}<a href="#gain">What pre-training adds</a>{% endif %}<a href="#all">All runs</a>{% if sweeps %}<a href="#sweeps">Sweeps</a>{% endif %}<a href="#provenance">Provenance</a></nav>
 {%- if gain %}
 <h2 id="gain">What pre-training adds</h2>
-<figure><img src="{{ gain.image }}" alt="{{ gain.alt }}"><figcaption>One run stands for each study and kind of data: the larger preset before the smaller, the newest before the older. Filled: the contrast that was declared; open: the other declared arms. Blue is real, orange simulated. Without a line: too little support for an interval.</figcaption></figure>
+<figure><img src="{{ gain.image }}" alt="{{ gain.alt }}"><figcaption>One run stands for each study and kind of data: the larger preset before the smaller, the newest before the older. Filled: the contrast that was declared; open: the other declared arms. Blue is recorded, orange simulated. Without a line: too little support for an interval.</figcaption></figure>
 <details><summary>The same as numbers</summary><div class="box" tabindex="0" role="region" aria-label="Gains as numbers"><table>
 <thead><tr><th scope="col">Study</th><th scope="col">Data</th><th scope="col">Arm</th><th scope="col">Measure</th><th scope="col">Difference</th><th scope="col">Groups</th></tr></thead>
 <tbody>{% for g in gain.rows %}<tr><th scope="row"><a href="{{ g.link }}">{{ g.study }}</a> <span class="small">{{ g.preset }}</span></th><td>{% if g.kind == "simulated" %}<span class="simulated">simulated</span>{% else %}{{ g.kind }}{% endif %}</td><td>{{ g.arm }}{% if g.primary %} <span class="small">(declared contrast)</span>{% endif %}</td><td>{{ g.metric }}</td><td class="number">{{ g.text }}</td><td class="number">{{ g.groups }}</td></tr>{% endfor %}</tbody></table></div></details>
@@ -210,8 +215,8 @@ everything else in a report is exploratory. Results on <span class="simulated">s
 <thead><tr><th scope="col">Study</th><th scope="col">Preset</th><th scope="col">Data</th><th scope="col">Primary result</th><th scope="col">Verdict</th><th scope="col">Status</th><th scope="col">Started (UTC)</th></tr></thead>
 <tbody>
 {%- for r in rows %}
-<tr data-study="{{ r.study }}" data-data="{{ r.source }}" data-preset="{{ r.preset }}" data-status="{{ r.status }}"><th scope="row"><a href="{{ r.link }}">{{ r.study }}</a><br><span class="small">{{ r.name }}{% if r.seed != "" %}, seed {{ r.seed }}{% endif %}</span></th>
-<td>{{ r.preset }}</td><td>{% if r.simulated %}<span class="simulated">simulated</span>{% else %}{{ r.source }}{% endif %}</td>
+<tr data-study="{{ r.study }}" data-data="{{ r.data }}" data-preset="{{ r.preset }}" data-status="{{ r.status }}"><th scope="row"><a href="{{ r.link }}">{{ r.study }}</a><br><span class="small">{{ r.name }}{% if r.seed != "" %}, seed {{ r.seed }}{% endif %}</span></th>
+<td>{{ r.preset }}</td><td>{% if r.simulated %}<span class="simulated">simulated</span>{% else %}{{ r.data }}{% endif %}{% if r.data_name %}<br><span class="small">{{ r.data_name }}</span>{% endif %}</td>
 <td data-sort="{{ r.sort }}"><span{% if r.headline[:1] in ("+", "-") %} class="number"{% endif %}>{{ r.headline }}</span>{% if r.analysis %}<br><span class="small">{{ r.analysis }}</span>{% endif %}</td><td>{{ r.verdict }}</td>
 <td data-sort="{{ r.status }}"{% if r.error %} class="long"{% endif %}><span class="{{ r.status }}">{{ r.says }}</span>{% if r.error %}<br><span class="small">{{ r.error }}</span>{% endif %}</td>
 <td class="number" data-sort="{{ r.started }}">{{ r.started }}{% if r.took %}<br><span class="small">took {{ r.took }}</span>{% endif %}</td></tr>
@@ -237,7 +242,7 @@ everything else in a report is exploratory. Results on <span class="simulated">s
 <thead><tr><th scope="col">Run</th><th scope="col">Commit</th><th scope="col">Data</th><th scope="col">Splits</th><th scope="col">Machine</th><th scope="col">Software</th><th scope="col">Parameters</th></tr></thead>
 <tbody>{% for p in provenance %}<tr><th scope="row">{{ p.run }}</th><td>{{ p.commit }}</td><td>{{ p.data }}</td><td>{{ p.splits }}</td><td>{{ p.machine }}</td><td>{{ p.software }}</td><td class="long small">{{ p.parameters }}</td></tr>{% endfor %}</tbody></table></div></details>
 {%- else %}
-<p>No run yet. <code>biosig-nb run mitbih_ptb</code> makes one from simulated data in less than a minute.</p>
+<p>No run yet. <code>biosig-nb run {{ example }}</code> makes one from simulated data in less than a minute.</p>
 {%- endif %}
 </main>
 {%- if rows %}
@@ -268,7 +273,8 @@ def build_site(
     with plt.rc_context():
         use_style()
         gain, parts = gain_part(runs, page.parent), curve_parts(runs)
-    choices = {key: sorted({r[name] for r in rows if r[name]}) for key, name in (("study", "study"), ("data", "source"), ("preset", "preset"), ("status", "status"))}
+    choices = {key: sorted({r[name] for r in rows if r[name]}) for key, name in (("study", "study"), ("data", "data"), ("preset", "preset"), ("status", "status"))}
     data = [{k: v for k, v in part.items() if k != "pictures"} for part in parts]
     return write_whole(page, jinja2.Environment(autoescape=True).from_string(PAGE).render(
-        rows=rows, gain=gain, choices={k: v for k, v in choices.items() if len(v) > 1}, sweeps=parts, data=data, provenance=[provenance_row(r) for r in runs], style=STYLE, script=SCRIPT))
+        rows=rows, gain=gain, choices={k: v for k, v in choices.items() if len(v) > 1}, sweeps=parts, data=data, provenance=[provenance_row(r) for r in runs], style=STYLE, script=SCRIPT,
+        example=next(iter(find_studies()), "STUDY")))

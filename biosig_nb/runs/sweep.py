@@ -16,6 +16,7 @@ from .execute import execute_run, is_complete, one_line, plan_run, read_progress
 from .grid import Planned
 from .site import headline_text
 from .store import is_held, read_run
+from ..studies.parameters import absolute_path
 
 # %% ../../nbs/runs/14_sweep.ipynb #05-14-sweep
 @dataclass(frozen=True)
@@ -196,7 +197,8 @@ def sweep(
     engine = engine or ("dask" if scheduler or workers > 1 else "local")
     if workers < 1: raise ConfigError(f"--workers {workers}: at least 1")
     if engine == "local" and (scheduler or workers > 1): raise ConfigError("--engine local computes one run after the other in this process; leave --workers and --scheduler out, or choose --engine dask")
-    out, found, folders, todo = str(Path(out).absolute()), [], [], []
+    out, data_root, notebook = absolute_path(out), absolute_path(data_root), absolute_path(notebook)      # a worker may start elsewhere
+    found, folders, todo = [], [], []
     for p in planned:
         folder = plan_run(p.study, p.parameters, out, data_root, notebook)[-1]
         if is_complete(folder): found.append(Outcome(p.title, str(folder), "there", headline=headline_text(read_run(folder))))
@@ -207,7 +209,7 @@ def sweep(
     if not todo: return found
     os.makedirs(out, exist_ok=True)
     with _shown(tally, folders, progress):
-        for o in outcomes(todo, engine, workers, scheduler, out=out, data_root=str(data_root), notebook=str(notebook), retries=retries, timeout=timeout):
+        for o in outcomes(todo, engine, workers, scheduler, out=out, data_root=data_root, notebook=notebook, retries=retries, timeout=timeout):
             found.append(o); tally.add(o)
             say(f"{len(found)}/{len(planned)} {o.title}: " + (f"failed: {o.error}" if o.status == "failed" else f"{o.headline} ({o.seconds:.0f} s)") + (f"; {tally.remaining()}" if tally.left else ""))
     return found

@@ -2,7 +2,11 @@
 import os, subprocess, sys, time
 from pathlib import Path
 import pytest
+from biosig_nb.data.catalog import get_database
+from biosig_nb.studies.folders import databases_of, find_studies, load_config
+from biosig_nb.studies.parameters import resolve
 
+OWN = [s for s in find_studies() if load_config(s)["own"]]       # studies that take a folder of the user's own
 PROGRAM = Path(sys.executable).with_name("biosig-nb")
 
 
@@ -43,7 +47,7 @@ def test_run_help_has_examples():
 
 MISTAKES = {
     "study": (["run", "mitbih"], "unknown study 'mitbih'; did you mean 'mitbih_ptb'?"),
-    "no such study": (["run", "nosuch"], "unknown study 'nosuch'; choose from: mitbih_ptb, ctg_ne, icentia_af, ptbxl_g12ec, fetal_head"),
+    "no such study": (["run", "nosuch"], f"unknown study 'nosuch'; choose from: {', '.join(find_studies())}"),
     "parameter": (["run", "mitbih_ptb", "-p", "epochz=3"], "mitbih_ptb has no parameter 'epochz'; choose from: preset,"),
     "near parameter": (["run", "mitbih_ptb", "-p", "n_fold=3"], "did you mean 'n_folds'?"),
     "no parameter lr": (["run", "mitbih_ptb", "-p", "lr=fast"], "mitbih_ptb has no parameter 'lr'"),
@@ -60,6 +64,7 @@ MISTAKES = {
     "command": (["rnu", "mitbih_ptb"], "unknown command 'rnu'; did you mean 'run'?"),
     "option": (["run", "mitbih_ptb", "--prest", "quick"], "No such option: --prest"),
     "argument": (["run"], "Missing argument 'STUDY'"),
+    "grid": (["sweep", "mitbih_ptb/sourc"], "no grid 'mitbih_ptb/sourc'; did you mean 'mitbih_ptb/source'?"),
     "runs": (["report", "--out", "nosuch"], "nosuch: no such folder"),
 }
 
@@ -83,7 +88,7 @@ def test_missing_recordings_name_address_and_path(tmp_path):
 def test_list_parameters_shows_presets():
     code, out, _ = call("run", "mitbih_ptb", "--list-parameters")
     rows = [line.split("\t") for line in out.splitlines()]
-    assert code == 0 and rows[0] == ["parameter", "smoke", "quick", "full", "allowed", "meaning"] and all(len(r) == 6 for r in rows)
+    assert code == 0 and rows[0] == ["parameter", "smoke", "demo", "quick", "full", "allowed", "meaning"] and all(len(r) == 7 for r in rows)
     assert {"seed", "arms", "n_folds"} <= {r[0] for r in rows} and "run_dir" not in {r[0] for r in rows}
 
 
@@ -91,6 +96,62 @@ def test_data_list(tmp_path):
     code, out, _ = call("data", "list", "--data-root", tmp_path)
     assert code == 0 and {"mitdb", "ptbdb", "ptb-xl", "hc18"} <= {line.split("\t")[0] for line in out.splitlines()}
     assert {line.split("\t")[2] for line in out.splitlines()[1:]} == {"no"}
+    used = {line.split("\t")[0]: line.split("\t")[6].split(", ") for line in out.splitlines()[1:]}
+    for study in find_studies():
+        declared = load_config(study)["databases"]
+        assert all(study in used[slug] for slug in (*declared["required"], *declared["optional"])), study
+
+
+def test_a_real_run_names_what_each_study_lacks(tmp_path):
+    "Every declared database must be there before anything is computed, whichever study it is."
+    for study in find_studies():
+        p = resolve(study, {"source": "real", "data_root": str(tmp_path / "empty")})
+        for slug in databases_of(load_config(study), p)[:1]:
+            code, out, err = call("run", study, "--source", "real", "--data-root", "empty", "--out", "runs", cwd=tmp_path)
+            d = get_database(slug)
+            assert code == 2 and not out and err.count("\n") == 1 and d.address in err and str(tmp_path / "empty" / d.folder) in err, study
+    assert not list(tmp_path.iterdir()), "no run folder"
+
+
+@pytest.mark.parametrize("study", OWN)
+def test_a_folder_of_ones_own(study, tmp_path):
+    own = load_config(study)["own"]
+    meant = [f"-p {k}={v[0]}" for k, v in own["when"].items()]
+    ask = ["run", study, "--out", "runs", *" ".join(meant).split()]
+    for more, expected in (([], f"needs {own['parameter']}=PATH"), (["-p", f"{own['parameter']}=nosuch"], f"{own['parameter']}={tmp_path / 'nosuch'}: no such folder")):
+        code, out, err = call(*ask, *more, cwd=tmp_path)
+        assert code == 2 and not out and err.count("\n") == 1 and expected in err
+    code, _, err = call("run", study, "--out", "runs", "-p", f"{own['parameter']}=nosuch", cwd=tmp_path)
+    assert code == 2 and "is not used" in err and not list(tmp_path.iterdir())
+
+
+def test_sweep_lists_every_study_and_takes_former_names(tmp_path):
+    code, out, _ = call("sweep", "every_study", "--preset", "demo", "--list", cwd=tmp_path)
+    assert code == 0 and [line.split("\t") for line in out.splitlines()[1:]] == [[s, "preset=demo"] for s in find_studies(ours=True)]
+    assert call("sweep", "mitbih_ptb_source", "--list", cwd=tmp_path) == call("sweep", "mitbih_ptb/source", "--list", cwd=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_cache_is_shown_and_cleared(tmp_path):
+    code, out, _ = call("cache", "show", "--out", "runs", cwd=tmp_path, env={"BIOSIG_CACHE": ""})
+    assert code == 0 and out.splitlines()[0].split("\t") == ["kind", "name", "built from", "size (MB)", "last used (UTC)"]
+    code, out, _ = call("cache", "clear", "--out", "runs", "--older-than", "30", cwd=tmp_path, env={"BIOSIG_CACHE": ""})
+    assert code == 0 and "removed 0 entries" in out and out.strip().endswith("runs/cache")
+
+
+def test_a_study_of_another_package_is_found(tmp_path):
+    "Module, study.yaml, and the entry points as pip writes them: nothing of ours is changed."
+    ours = next(iter(find_studies(ours=True).values())) / "study.yaml"
+    (tmp_path / "beats_of_mine.py").write_text("raise RuntimeError('imported')")
+    (tmp_path / "study.yaml").write_text(ours.read_text())
+    (tmp_path / "beats_of_mine-0.dist-info").mkdir()
+    (tmp_path / "beats_of_mine-0.dist-info" / "entry_points.txt").write_text("[biosig_nb.studies]\nbeats_of_mine = beats_of_mine:Mine\n")
+    env = {"PYTHONPATH": str(tmp_path)}
+    assert "beats_of_mine" in call("run", "--help", env=env)[1]
+    code, out, err = call("run", "beats_of_mine", "--list-parameters", env=env)
+    assert code == 0 and out.splitlines()[1].startswith("preset") and not err
+    assert "did you mean 'beats_of_mine'?" in call("run", "beats_of_min", env=env)[2]
+    assert "beats_of_mine" not in call("sweep", "every_study", "--list", env=env)[1], "every_study is of this package"
 
 
 @pytest.mark.realdata

@@ -8,7 +8,7 @@ from scipy import signal
 from scipy.io import loadmat
 
 from biosig_nb.data.cache import cached
-from biosig_nb.data.challenge import challenge_records, check_witness, misread, read_counts, read_twelve
+from biosig_nb.data.challenge import challenge_records, check_witness, read_counts, read_twelve
 from biosig_nb.data.label_map import load_label_map
 from biosig_nb.data.ptbxl import LEADS
 from biosig_nb.data.wfdb_files import read_header
@@ -80,6 +80,7 @@ def test_labels_age_sex_groups(folder, georgia):
     assert same == ["E07510"] and any("of these 1 hold the samples of an earlier record" in w for w in georgia.flow.why)
     assert len(georgia.label_names) == 18 and len(georgia) + len(georgia.source["missing"]) == 10344 and not georgia.source["simulated"]
     merged, normal = challenge_records(folder, merge=True), challenge_records(folder, normal="NORM")
+    assert georgia.source["overlaps"] == []
     column = lambda c, k: c.labels[:, c.label_names.index(k)].sum()
     has = lambda code: sum(code in _lines(folder, r)["Dx"].split(",") for r in georgia.table.record)
     assert column(merged, "CRBBB") == column(georgia, "CRBBB") + has("59118001") and has("59118001") == 5
@@ -100,7 +101,8 @@ def test_resampling_against_fourier(folder, georgia):
 @pytest.mark.realdata
 def test_misread_keeps_numbers_and_breaks_leads(folder, georgia):
     from biosig_nb.data.ptbxl import einthoven_error
-    wrong = misread(georgia.signals, 1.)
+    from biosig_nb.learn.transforms import Misread
+    wrong = Misread(gain=1.).fit(georgia)(georgia).signals
     assert np.allclose(np.sort(wrong.reshape(74, -1)), np.sort(georgia.signals.reshape(74, -1)))
     assert np.median(einthoven_error(wrong)) > .3 > .05 > einthoven_error(georgia.signals).max()
 

@@ -9,13 +9,14 @@ import wfdb
 from hypothesis import given, settings, strategies as st
 from biosig_nb.data.frame_sources import IcentiaSource, MitdbSource
 from biosig_nb.data.frames import FrameSampler
-from biosig_nb.data.future_frames import future_cohort, scaled_futures, spread_futures
+from biosig_nb.data.future_frames import future_cohort, spread_futures
 from biosig_nb.data.icentia import Segment
 from biosig_nb.data.simulate_holter import simulate_holter
 from biosig_nb.errors import ConfigError, DataError
 from biosig_nb.learn.splits import holdout
 from biosig_nb.learn.task import exclusive, examples
 from biosig_nb.learn.recipe import Recipe
+from biosig_nb.learn.transforms import StandardiseContext, prepared
 
 DATA = Path(os.environ.get("BIOSIG_DATA") or "/nonexistent")
 ICENTIA, MITDB = DATA/"icentia11k-continuous-ecg"/"1.0", DATA/"mitdb"/"1.0.0"
@@ -81,7 +82,7 @@ def test_one_patient_and_stretches_of_his_records(holter):
 def test_a_trial_takes_the_set(holter):
     c = future_cohort(FrameSampler(holter, size=128, rule=None), 140)
     split = holdout(c.groups, c.labels, test=.2, validation=.2, seed=0)
-    z = scaled_futures(c, split)
+    z = prepared(StandardiseContext(), c, split)
     e = examples(z, split.train, Recipe())
     assert exclusive(c) and tuple(e.x.shape[1:]) == (8, 128) and e.real is None and e.y.max() == 3
     seen = z.signals[split.train, :4].astype(float)

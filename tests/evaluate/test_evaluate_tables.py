@@ -22,7 +22,7 @@ quiet = settings(max_examples=60, deadline=None, database=None, derandomize=True
 def test_columns_are_those_of_the_contract():
     metrics = "target, protocol, model, arm, role, metric, label, unit, estimate, lo, hi, conf, n, n_pos, n_groups, n_pos_groups"
     comparisons = "target, protocol, model, arm, baseline, metric, label, unit, difference, lo, hi, conf, p, p_adjusted, n_groups"
-    predictions = "study, target, protocol, model, arm, role, seed, repeat, fold, part, example, group, source_n, target_n"
+    predictions = "study, target, protocol, model, arm, role, start, adaptation, source, rank, seed, repeat, fold, part, example, group, source_n, target_n"
     df = simulate_predictions(n_groups=30)
     assert list(metric_table(df, n_resamples=50).columns) == list(METRIC_COLUMNS) == metrics.split(", ")
     assert list(compare_arms(df).columns) == list(COMPARISON_COLUMNS) == comparisons.split(", ")
@@ -30,7 +30,7 @@ def test_columns_are_those_of_the_contract():
 
 
 def test_room_needs_no_torch():
-    code = ("import sys, biosig_nb.evaluate.compare, biosig_nb.evaluate.figures, biosig_nb.evaluate.style; rooms = ('biosig_nb.evaluate', 'biosig_nb.errors'); "
+    code = ("import sys, biosig_nb.evaluate.compare, biosig_nb.evaluate.figures, biosig_nb.evaluate.style; rooms = ('biosig_nb.evaluate', 'biosig_nb.errors', 'biosig_nb.files'); "
             "print(sorted({m.split('.')[0] for m in sys.modules} & {'torch', 'lightning', 'wfdb', 'papermill', 'seaborn'}), "
             "sorted(m for m in sys.modules if m.startswith('biosig_nb.') and not m.startswith(rooms)))")
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[] []"

@@ -5,7 +5,7 @@ from biosig_nb.learn.adapt import adapt, merge_lora
 from biosig_nb.learn.arms import adaptation
 from biosig_nb.learn.schedules import layer_groups
 from biosig_nb.learn.weights import load_body, put_body, save_body
-from biosig_nb.models.frame_lstm import FrameLSTM, frame_net
+from biosig_nb.models.frame_lstm import KerasLSTM, frame_net
 
 
 def make(n: int):
@@ -48,7 +48,7 @@ def test_arms_change_what_they_may(arm):
 @pytest.mark.parametrize("dropout", (0., .4))
 def test_recurrent_layer_in_half_precision_and_gradients(dropout):
     "bf16 autocast gives finite gradients; in double precision they are those of finite differences, with a mask too."
-    torch.manual_seed(0); layer = FrameLSTM(5, 4, dropout)
+    torch.manual_seed(0); layer = KerasLSTM(5, 4, dropout)
     with torch.autocast("cpu", torch.bfloat16): layer(torch.randn(3, 5, 8)).float().square().mean().backward()
     assert all(torch.isfinite(p.grad).all() for p in layer.parameters())
     layer, mask = layer.double(), torch.nn.functional.dropout(torch.ones(2, 4, dtype=torch.float64), dropout)

@@ -72,7 +72,7 @@ def test_two_at_once_compute_once(tmp_path):
 
 def test_failed_run_says_why_and_does_not_look_finished(tmp_path):
     notebook = report(tmp_path / "bad.ipynb", "from biosig_nb.errors import DataError\nraise DataError(f'{RUN}/work/x.dat: 12 bytes, expected 13')")
-    with pytest.raises(RunFailed, match="mitbih_ptb failed: DataError: .*x.dat: 12 bytes, expected 13 .see .*run.json.") as caught: execute_run(STUDY, out=tmp_path / "runs", notebook=notebook)
+    with pytest.raises(RunFailed, match=f"{STUDY} failed: DataError: .*x.dat: 12 bytes, expected 13 .see .*run.json.") as caught: execute_run(STUDY, out=tmp_path / "runs", notebook=notebook)
     assert "\n" not in str(caught.value)
     folder = only_run(tmp_path / "runs")
     assert record(folder)["status"] == "failed" and record(folder)["error"] == "DataError: run-folder/work/x.dat: 12 bytes, expected 13"

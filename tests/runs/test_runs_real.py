@@ -16,7 +16,7 @@ def test_smoke_run_on_real_recordings(tmp_path):
     assert done.returncode == 0, done.stderr
     folder, = (tmp_path / "runs" / "mitbih_ptb").iterdir()
     record = json.loads((folder / "run.json").read_text())
-    assert record["status"] == "complete" and record["source"]["kind"] == "real" and record["primary"]["verdict"] is None
+    assert record["status"] == "complete" and record["data"]["kind"] == "real" and record["primary"]["verdict"] is None
     page = (folder / "index.html").read_text()
     assert 'id="verdict"' in page and 'id="simulated-banner"' not in page and "of the 549 published records" in page
     source = pd.read_parquet(folder / "predictions_mitdb.parquet").query("protocol == 'recommended' and part == 'test'")

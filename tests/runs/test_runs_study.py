@@ -12,7 +12,7 @@ from biosig_nb.runs.store import read_run
 from biosig_nb.data.simulate_mitdb import simulate_mitdb
 from biosig_nb.data.simulate_ptbdb import simulate_ptbdb
 
-REPORT = ROOT / "nbs" / "reports" / "mitbih_ptb.ipynb"
+REPORT = ROOT / "nbs" / "studies" / "mitbih_ptb" / "report.ipynb"
 PROGRAM = Path(sys.executable).with_name("biosig-nb")
 
 

@@ -1,5 +1,5 @@
-"""The report on twelve leads: PTB-XL as a stand-in, and the real Georgia recordings there are."""
-import ast, json, os, subprocess, sys
+"""The report on twelve leads: PTB-XL as a stand-in, the real Georgia recordings there are, and a target that is the source under another name."""
+import ast, json, os, shutil, subprocess, sys
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,11 @@ from biosig_nb.data.label_map import statement_of
 PROGRAM = Path(sys.executable).with_name("biosig-nb")
 ROOT = os.environ.get("BIOSIG_DATA", "")
 NEEDED = ("ptb-xl", "challenge-2021")
-pytestmark = [pytest.mark.realdata, pytest.mark.skipif(not ROOT or not all((Path(ROOT) / k).is_dir() for k in NEEDED), reason=f"BIOSIG_DATA does not hold {', '.join(NEEDED)}")]
+THERE = bool(ROOT) and all((Path(ROOT) / k).is_dir() for k in NEEDED)
+
+
+def realdata(test):
+    return pytest.mark.realdata(pytest.mark.skipif(not THERE, reason=f"BIOSIG_DATA does not hold {', '.join(NEEDED)}")(test))
 
 
 def run(tmp_path, *more):
@@ -24,6 +28,7 @@ def run(tmp_path, *more):
     return folder, pd.read_parquet(folder / "predictions.parquet")
 
 
+@realdata
 def test_stand_in_learns_fold_2_and_is_judged_on_fold_9(tmp_path):
     folder, found = run(tmp_path, "-p", "target_percent=100,50", "-p", "small_target=50", "-p", "source_percent=100,50")
     table = pd.read_csv(Path(ROOT) / "ptb-xl/1.0.3/ptbxl_database.csv", index_col="ecg_id").rename(columns={"strat_fold": "fold"})
@@ -36,9 +41,34 @@ def test_stand_in_learns_fold_2_and_is_judged_on_fold_9(tmp_path):
     assert "A stand-in." in (folder / "index.html").read_text()
 
 
+@realdata
 def test_georgia_as_it_is_there(tmp_path):
     folder, found = run(tmp_path, "-p", "target_set=georgia", "-p", "min_positives=3", "-p", "ablation=False")
     assert {f"y_{k}" for k in statement_of(merge=True).values()} >= {c for c in found if c.startswith("y_")}
     test = found[(found.part == "test") & (found.arm == "full")]
     assert test.example.nunique() == len(list((Path(ROOT) / "challenge-2021/1.0.3/training/georgia").glob("*/*.hea"))) and not test.duplicated("example").any()
     assert np.isfinite(found.filter(like="p_").to_numpy()).all() and "not evidence" in (folder / "index.html").read_text()
+
+
+def refused(tmp_path, *more):
+    "The one line that a run ends with before anything is trained."
+    command = [PROGRAM, "run", "ptbxl_g12ec", "--out", tmp_path / "runs", "-p", "hospital=ptb-xl", *more]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode in (1, 2) and not list((tmp_path / "runs").rglob("jobs")), done.stderr
+    said = [line for line in done.stderr.splitlines() if line.startswith("biosig-nb: ")]
+    assert len(said) == 1, done.stderr
+    return said[0]
+
+
+def test_a_simulated_target_that_is_the_source_is_refused(tmp_path):
+    assert "challenge-2021 (ptb-xl) holds recordings of ptb-xl" in refused(tmp_path)
+
+
+@realdata
+def test_a_real_target_that_is_the_source_is_refused(tmp_path):
+    for slug in ("ptb-xl/1.0.3", "challenge-2021/1.0.3/training/georgia"):
+        source = Path(ROOT) / slug
+        target = tmp_path / "data" / slug.replace("georgia", "ptb-xl")
+        shutil.copytree(source, target)
+    said = refused(tmp_path, "--source", "real", "-p", "target_set=georgia", "--data-root", tmp_path / "data")
+    assert "challenge-2021 (ptb-xl) holds recordings of ptb-xl" in said

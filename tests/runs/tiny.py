@@ -2,25 +2,25 @@
 import json, os, subprocess, sys
 import nbformat
 from checkout import ROOT
-from biosig_nb.studies.parameters import COMMON, parameters_of
+from biosig_nb.studies.folders import find_studies, parameters_cell
+from biosig_nb.studies.parameters import parameters_of
 
-STUDY = "mitbih_ptb"
-DEFAULTS = {"preset": "smoke", "source": "simulated", "protocol": "both", "seed": 0, "threads": 1, "data_root": "", "run_dir": ""}
-PARAMETERS = "\n".join(f"{name}: {spec['type']} = {DEFAULTS.get(name)!r}  # help" for name, spec in parameters_of(STUDY).items())
-RESOLVE = f"""import os, time
+STUDY = next(iter(find_studies(ours=True)))      # any: nothing of it is computed
+PARAMETERS = parameters_cell(parameters_of(STUDY))
+RESOLVE = """import os, time
 from pathlib import Path
 from biosig_nb.studies.parameters import resolve
-P = resolve("{STUDY}", globals())
+P = resolve("STUDY", globals())
 RUN = Path(P["run_dir"])"""
 RESULTS = """import pandas as pd
 from biosig_nb.evaluate.predictions import simulate_predictions
-from biosig_nb.runs.store import write_results
-write_results(RUN, predictions=simulate_predictions(seed=P["seed"]), metrics=pd.DataFrame(), comparisons=pd.DataFrame(), splits={}, primary={"headline": None, "verdict": None}, source={});"""
+from biosig_nb.studies.results import write_results
+write_results(RUN, predictions=simulate_predictions(seed=P["seed"]), metrics=pd.DataFrame(), comparisons=pd.DataFrame(), splits={}, primary={"headline": None, "verdict": None}, data={});"""
 
 
-def report(path, *cells, tagged=True):
+def report(path, *cells, tagged=True, study=STUDY, parameters=PARAMETERS):
     "Write the notebook; `cells` stand between `resolve` and the results."
-    made = [nbformat.v4.new_code_cell(c) for c in (PARAMETERS, RESOLVE, *cells, RESULTS)]
+    made = [nbformat.v4.new_code_cell(c) for c in (parameters, RESOLVE.replace("STUDY", study), *cells, RESULTS)]
     if tagged: made[0].metadata["tags"] = ["parameters"]
     nbformat.write(nbformat.v4.new_notebook(cells=made, metadata={"kernelspec": {"name": "python3", "language": "python", "display_name": "python3"}}), path)
     return path

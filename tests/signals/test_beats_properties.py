@@ -1,7 +1,7 @@
 "What must hold for any R peaks and any signal."
 import numpy as np
 from hypothesis import given, settings, strategies as st
-from biosig_nb.signals.beats import REASONS, extract_beats
+from biosig_nb.signals.beats import REASONS, extract_beats, scale_rows
 from biosig_nb.signals.beat_features import FEATURES, beat_features
 from biosig_nb.signals.filters import resample, to_index
 
@@ -15,9 +15,16 @@ def test_every_peak_is_kept_or_named(seed, n, n_peaks, with_flat, before):
     b = extract_beats(x, 125, peaks, before=before, bad=bad)
     assert sorted([*b.kept, *b.dropped.peak]) == list(range(n_peaks)) and set(b.dropped.why) <= set(REASONS)
     assert b.signals.shape == b.mask.shape == (len(b.kept), 187) and b.signals.dtype == np.float32
-    assert np.isfinite(b.signals).all() and (b.signals >= 0).all() and (b.signals <= 1).all() and (b.signals[~b.mask] == 0).all()
+    assert np.isfinite(b.signals).all() and (b.signals[~b.mask] == 0).all()
+    start = peaks[b.kept] - round(before*125)
+    assert all((row[m] == x[i:i+m.sum()].astype(np.float32)).all() for row, m, i in zip(b.signals, b.mask, start))      # the signal itself
     assert (b.mask.sum(1) >= 1).all() and (np.diff(b.mask.astype(int), axis=1) <= 0).all()        # recorded first, padding after
-    f = beat_features(b.signals, b.mask)
+    unit = scale_rows(b.signals, b.mask, b.low, b.high)
+    assert unit.dtype == np.float32 and (unit >= 0).all() and (unit <= 1).all() and (unit[~b.mask] == 0).all()
+    exact = np.clip((b.signals.astype(float)-b.low[:, None])/(b.high-b.low)[:, None], 0, 1)
+    size = np.maximum(np.abs(b.low), np.abs(b.high))/(b.high-b.low)
+    assert (np.abs(unit-exact)[b.mask] <= (1e-7 + 2e-7*size[:, None]*np.ones(187))[b.mask]).all()      # to the rounding of float32
+    f = beat_features(unit, b.mask)
     assert f.shape == (len(b.kept), len(FEATURES)-3) and np.isfinite(f.to_numpy()).all()
 
 
