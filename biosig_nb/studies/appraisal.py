@@ -44,7 +44,7 @@ def show_control_tables(
     "Controls with their red rows, and comparators."
     of = v.what if v.judged else ", average over the labels with enough support" if v.what else ""
     for role in t.role.unique():
-        rows = readable_controls(t, role)
+        rows = readable_controls(t, role).rename(columns={"opponent": "comparator"})
         if role == "control":
             alarm = list(t.alarm[t.role == role])
             show_table(rows, f"Controls, by {v.word}: AUROC{of}. {PASSED}", alarm=alarm)

@@ -107,7 +107,7 @@ def frames(
     p: dict,               # resolved parameters
     data: Data,            # where the recordings are
 ) -> Cohort:               # in mV at 250 Hz
-    "Frames of long recordings, drawn at random; of four patients at least, or of all where there are fewer than five."
+    "Frames drawn at random, from four patients at least; from all where there are fewer than five."
     source = {ICENTIA: IcentiaSource, MITDB: MitdbSource}[what.database](data.folder(what.database))
     many = len(source.patients) >= FEWEST
     share = max(what.percent / 100, 4 / len(source.patients)) if many else 1.

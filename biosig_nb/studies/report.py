@@ -93,7 +93,8 @@ class Numbers:
         metrics: Iterable[str] | None = None,    # a column each; None: the usual ones
         by: Iterable[str] | None = None,         # units, a table each; None: the declared one
         trials: Iterable[str] | None = None,     # names; None: the main one
-        arms: Iterable[str] | None = None,       # of the ROC curves; None: the contrast and a comparator
+        arms: Iterable[str] | None = None,       # of ROC curves; None: the contrast, a comparator
+        pictures: bool = True,                   # False: the study shows its own
     ) -> None:
         "What each arm reached: tables, and the picture that fits."
         show_heading("Exploratory results", "Only the comparison at the top of this page was declared before the run. Whatever follows is exploratory.")
@@ -103,11 +104,12 @@ class Numbers:
             m = rows_of(self.analysis.metrics, t.target.name, t.protocol, t.model)
             m = m[m.model == t.model] if t.protocol in protocols else m
             protocols.add(t.protocol)
-            title = f"{name} ({len(t.target.splits)} splits): " if len(names) > 1 else ""
+            title = f"{name} (splits: {len(t.target.splits)}): " if len(names) > 1 else ""
             show_numbers(self.view, m, by or [self.view.unit], metrics, title)
         if self.view.whole:
             show_classes(self.view)
-        show_curves(self.view, arms)
+        if pictures:
+            show_curves(self.view, arms)
         show_ranks(self.view, self.ranks, self.plan["metric"])
         show_learning_curves(self.view, min(1000, self.p.get("n_resamples", 1000)))
 
@@ -145,11 +147,12 @@ class Numbers:
         self,
         names: Iterable[str] | None = None,    # metrics; None: the declared one and accuracy
         caption: str = "",                     # what the two protocols are
+        sources: bool = False,                 # whether source tasks stand in the table too
     ) -> None:
         "What the published way of splitting adds."
         show_heading("Exploratory: the gap between the two protocols")
         names = names or dict.fromkeys((self.plan["metric"], "accuracy"))
-        show_gap(self.analysis, self.study, names, self.trial.model, caption)
+        show_gap(self.analysis, self.study, names, self.trial.model, caption, sources)
 
     @section
     def training(

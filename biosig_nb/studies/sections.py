@@ -204,11 +204,13 @@ def show_gap(
     names,                  # metrics
     model: str = "",        # network; empty: all
     caption: str = "",      # what the two protocols are; empty: a general sentence
+    sources: bool = False,  # whether source tasks stand in the table too
 ) -> None:
     "What the published way of splitting adds, for whatever was run under both protocols."
     m = A.metrics[A.metrics.model.isin([model, ""])] if model else A.metrics
+    m = m if sources else m[m.target.isin(A.predictions.target.unique())]
     t = gap_table(m, study, tuple(names))
-    t = t[t.published.notna() & t.recommended.notna()]
+    t = t[t.gap.notna()]
     if not len(t):
         return show_note("This run holds one protocol only; run it with `protocol=both` to see the gap.")
     if t.target.nunique() == 1:

@@ -66,9 +66,10 @@ def test_a_simulated_target_that_is_the_source_is_refused(tmp_path):
 
 @realdata
 def test_a_real_target_that_is_the_source_is_refused(tmp_path):
-    for slug in ("ptb-xl/1.0.3", "challenge-2021/1.0.3/training/georgia"):
-        source = Path(ROOT) / slug
-        target = tmp_path / "data" / slug.replace("georgia", "ptb-xl")
-        shutil.copytree(source, target)
-    said = refused(tmp_path, "--source", "real", "-p", "target_set=georgia", "--data-root", tmp_path / "data")
+    root = tmp_path / "data"
+    for slug in NEEDED:
+        shutil.copytree(Path(ROOT) / slug, root / slug)
+    folder = root / "challenge-2021/1.0.3/training"
+    shutil.copytree(folder / "georgia", folder / "ptb-xl")
+    said = refused(tmp_path, "--source", "real", "-p", "target_set=georgia", "--data-root", root)
     assert "challenge-2021 (ptb-xl) holds recordings of ptb-xl" in said
