@@ -33,7 +33,17 @@ def primary_analysis(
     return {**declared, "hash": hashlib.sha256(text.encode()).hexdigest()[:12]}
 
 # %% ../../nbs/studies/20_analysis.ipynb #09-20-analysis
-KEYS = ("protocol", "target", "label", "metric", "unit", "contrast", "others", "smallest_gain", "threshold")     # of every primary analysis
+KEYS = (     # of every primary analysis
+    "protocol",
+    "target",
+    "label",
+    "metric",
+    "unit",
+    "contrast",
+    "others",
+    "smallest_gain",
+    "threshold",
+)
 
 
 def check_declaration(
@@ -76,7 +86,7 @@ class Analysis:
 REPORTED = ("auroc", "auprc", "prevalence", "f1", "sensitivity", "specificity", "ppv", "accuracy", "balanced_accuracy", "macro_f1")     # of every arm, in metrics.csv
 
 # %% ../../nbs/studies/20_analysis.ipynb #18-20-analysis
-MANY = 12      # labels; with more of them calibration is reported of the declared event only, since the intervals of a smooth curve are slow
+MANY = 12      # labels; with more of them calibration is shown of the declared event only
 
 
 def of_event(
@@ -107,15 +117,15 @@ def stopped_by_budget(
 ) -> bool:
     "Whether the trial of the declared baseline was stopped by its budget."
     baseline = plan["contrast"]["baseline"]
-    limited = [r.budget_limited for r in results.values() if has_arms(r.predictions, plan, baseline)]
-    return bool(limited and limited[0])
+    holding = [r for r in results.values() if has_arms(r.predictions, plan, baseline)]
+    return bool(holding and holding[0].budget_limited)
 
 
 def check_target(
     predictions: pd.DataFrame,     # of all trials of a run
     plan: dict,                    # of `primary_analysis`
 ) -> None:
-    "Raise `ConfigError` where the declared contrast was run, and on no target of the declared name."
+    "Raise `ConfigError` where the declared contrast was run, on no target of the declared name."
     arms = predictions[(predictions.role == "arm") & (predictions.protocol == plan["protocol"])]
     contrast, targets = plan["contrast"], list(dict.fromkeys(predictions.target))
     whole = [t for t, d in arms.groupby("target") if set(contrast.values()) <= set(d.arm)]
@@ -153,12 +163,12 @@ def source_tables(
 def analyse(
     results: dict,               # name of a trial -> TrialResult
     study,                       # Study: name, primary, units
-    n_resamples: int = 10_000,   # bootstrap resamples of the groups for metrics; comparisons use 10,000 or more
+    n_resamples: int = 10_000,   # of the groups, for metrics; comparisons use 10,000 or more
     seed: int = 0,               # of the resamples
     with_verdict: bool = True,   # False for the smoke preset, which is too small for one
     extra: tuple = (),           # of Metric: what else is reported of the target
 ) -> Analysis:                   # tables and verdict
-    "The declared primary analysis and the tables of a report, from the Predictions of a study's trials."
+    "The declared primary analysis and the tables of a report, from the Predictions of its trials."
     plan, example = check_declaration(study), study.units["example"]
     predictions = pd.concat([r.predictions for r in results.values()], ignore_index=True)
     check_target(predictions, plan)
@@ -223,7 +233,7 @@ def gap_table(
     study,                       # Study: what the published protocol scores are its examples
     names: tuple = ("accuracy", "macro_f1", "auroc"),     # metrics to show
 ) -> pd.DataFrame:               # one row a target, arm and metric: GAP_COLUMNS
-    "What the published way of splitting adds; empty unless both protocols were run. Raises `ConfigError` for unknown names."
+    "What the published way of splitting adds; empty unless both protocols were run."
     known_names(names, list(dict.fromkeys((*METRICS, *metrics.metric))), "metric")
     unit, = known_names([study.units["example"]], UNITS, "unit")
     m = metrics[metrics.metric.isin(names) & (metrics.unit == unit) & (metrics.role != "control")]

@@ -32,8 +32,10 @@ from .view import View
 
 # %% ../../nbs/studies/26_appraisal.ipynb #07-26-appraisal
 PASSED = (
-    "Passed: the paired interval of the arm minus the control lies above 0; permuted labels: their mean is chance within two standard errors. "
-    "Where a row is red, the label can be guessed from things that are not the signal, or there is too little to tell."
+    "Passed: the paired interval of the arm minus the control lies above 0; "
+    "permuted labels: their mean is chance within two standard errors. "
+    "Where a row is red, the label can be guessed from things that are not the signal, "
+    "or there is too little to tell."
 )
 
 
@@ -49,15 +51,16 @@ def show_control_tables(
             alarm = list(t.alarm[t.role == role])
             show_table(rows, f"Controls, by {v.word}: AUROC{of}. {PASSED}", alarm=alarm)
         else:
-            show_table(rows, f"Comparators without pre-training, by {v.word}, on the same folds: AUROC{of}.")
+            what = f"Comparators without pre-training, by {v.word}, on the same folds"
+            show_table(rows, f"{what}: AUROC{of}.")
 
 # %% ../../nbs/studies/26_appraisal.ipynb #08-26-appraisal
 def show_controls(
     v: View,                                  # of `look_at`
     permuted: pd.DataFrame | None = None,     # of `learn.controls.permuted_predictions`
-    given: dict | None = None,                # control -> what it was given, where its name does not say it
+    given: dict | None = None,                # control -> what it was given
 ) -> pd.DataFrame:                            # of `control_table`
-    "Controls, comparators, and a picture of both; without the permuted labels where there are too few cases for them."
+    "Controls, comparators, and a picture of both; no permuted labels where cases are too few."
     how = dict(unit=v.unit, label=v.judged, given=given, seed=v.seed)
     try:
         t = control_table(v.predictions, v.arms[-1], permuted=permuted, **how)
@@ -69,8 +72,9 @@ def show_controls(
     if not len(t):
         show_note("This run holds neither controls nor comparators.")
         return t
-    title = f"{arm_title(v.arms[-1])} minus each control and comparator, difference in AUROC by {v.word}"
-    alt = f"Forest plot: {title}; controls that are not passed are red"
+    what = f"{arm_title(v.arms[-1])} minus each control and comparator"
+    alt = f"Forest plot: {what}, difference in AUROC by {v.word}; "
+    alt += "controls that are not passed are red"
     show(control_forest(t).figure, "controls", alt, v.run_dir)
     show_control_tables(t, v)
     return t
@@ -82,7 +86,7 @@ def permuted_labels(
     n_splits: int = 0,    # on so many of the target's splits; 0: all
     seed: int = 0,        # of the permutations
 ) -> pd.DataFrame | None:     # None where the trial has no comparator
-    "Predictions of a comparator fitted on permuted labels; raises `ConfigError` for one that is not there."
+    "Predictions of a comparator fitted on permuted labels; raises `ConfigError` for an unknown one."
     comparators = {c.name: c for c in trial.comparators if c.role != "control"}
     if name and name not in comparators:
         raise ConfigError(f"permuted labels, comparator '{name}': {nearest(name, comparators)}")

@@ -5,11 +5,13 @@
 # %% auto #0
 __all__ = ['GROUP', 'RESERVED', 'PRESETS', 'TYPES', 'NUMBER', 'FIELDS', 'PARAMETER', 'DEFAULTS', 'KIND_NAMES', 'StrictLoader',
            'read_yaml', 'asset_folders', 'find_asset', 'Place', 'module_file', 'find_studies', 'place_of',
-           'load_config', 'common_parameters', 'holds', 'databases_of', 'own_of', 'study_module', 'study_class',
-           'parameters_cell', 'parameters_in', 'write_parameters', 'report_of', 'grids_of']
+           'load_config', 'common_parameters', 'holds', 'databases_of', 'own_of', 'check_refused', 'primary_of',
+           'study_module', 'study_class', 'parameters_cell', 'parameters_in', 'write_parameters', 'report_of',
+           'grids_of']
 
 # %% ../../nbs/studies/05_folders.ipynb #03-05-folders
 import copy
+import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
@@ -210,6 +212,7 @@ FIELDS = {
     "question": str,
     "databases?": {"required?": list, "optional?": dict},
     "own?": {"kind": str, "parameter": str, "when": dict, "columns": dict},
+    "refused?": list,
     "units": {"example": str, "group": str, "noun": str},
     "parameters": dict,
     "primary": {
@@ -222,7 +225,7 @@ FIELDS = {
 PARAMETER = {"type": str, "help": str, "choices?": list, "min?": NUMBER, "max?": NUMBER}
 PARAMETER |= {"needs?": list, "default?": object}
 PARAMETER |= {f"{preset}?": object for preset in PRESETS}
-DEFAULTS = MappingProxyType({"databases": {}, "own": None})
+DEFAULTS = MappingProxyType({"databases": {}, "own": None, "refused": []})
 KIND_NAMES = {str: "text", list: "a list", dict: "fields", NUMBER: "a number"}
 
 # %% ../../nbs/studies/05_folders.ipynb #22-05-folders
@@ -312,6 +315,11 @@ def _wrong_config(config) -> Iterator[str]:
         yield from _wrong_condition(config["own"]["when"], specs, "own.when")
         if specs.get(config["own"]["parameter"], {}).get("type") != "path":
             yield f"own.parameter: '{config['own']['parameter']}' is no parameter of type path"
+    for k, one in enumerate(config.get("refused", [])):
+        if not isinstance(one, dict) or set(one) != {"when", "why"}:
+            yield f"refused, {k + 1}: expected {{when: condition, why: text}}, found {one!r}"
+        else:
+            yield from _wrong_condition(one["when"], specs, f"refused, {k + 1}")
     for name in config["primary"].get("pinned", {}):
         if name not in specs:
             yield f"primary.pinned: there is no parameter '{name}'; {nearest(str(name), specs)}"
@@ -407,7 +415,27 @@ def _condition_text(one: dict) -> str:
     "A condition as it would be typed."
     return " ".join(f"{name}={' or '.join(map(str, values))}" for name, values in one.items())
 
-# %% ../../nbs/studies/05_folders.ipynb #37-05-folders
+# %% ../../nbs/studies/05_folders.ipynb #34-05-folders
+def check_refused(
+    config: dict,          # of `load_config`
+    p: dict,               # resolved parameters
+) -> None:
+    "Raise `ConfigError` for parameters that do not go together, with the reason that study.yaml gives."
+    for one in config["refused"]:
+        if holds(one["when"], p):
+            found = " or ".join(_condition_text(c) for c in _conditions(one["when"]))
+            raise ConfigError(f"{found}: {one['why']}")
+
+
+def primary_of(
+    config: dict,          # of `load_config`
+) -> dict:                 # `primary` with the question, and the hash of both under "hash"
+    "The primary analysis as it was declared."
+    declared = {"question": config["question"], **config["primary"]}
+    text = json.dumps(declared, sort_keys=True)
+    return {**declared, "hash": hashlib.sha256(text.encode()).hexdigest()[:12]}
+
+# %% ../../nbs/studies/05_folders.ipynb #38-05-folders
 def study_module(
     name: str,             # name of a study
 ) -> ModuleType:           # the module with its class
@@ -441,7 +469,7 @@ def study_class(
     what = f"defines {len(found)} subclasses of Study, expected one"
     raise ConfigError(f"study '{name}': {place.module} {what}")
 
-# %% ../../nbs/studies/05_folders.ipynb #41-05-folders
+# %% ../../nbs/studies/05_folders.ipynb #42-05-folders
 def parameters_cell(
     specs: dict,           # name -> specification, common ones first
     study: str = "",       # name of the study for a first line that says it; empty: no such line
@@ -479,7 +507,7 @@ def write_parameters(
     "Set the source of the cell tagged `parameters`."
     parameters_in(notebook, called)["source"] = source
 
-# %% ../../nbs/studies/05_folders.ipynb #42-05-folders
+# %% ../../nbs/studies/05_folders.ipynb #43-05-folders
 def report_of(
     name: str,             # name of a study
 ):                         # NotebookNode, not executed

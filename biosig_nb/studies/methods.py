@@ -43,22 +43,23 @@ def databases_read(
 
 
 def simulated_lines(
-    run,            # StudyRun: trials, data
+    run,            # StudyRun: trials
 ) -> list[str]:     # empty where nothing is simulated
     "What of a run is simulated, in words."
-    tasks = {id(t.cohort): t for _, t in tasks_of(run.trials)}.values()
-    made = dict.fromkeys(t.name for t in tasks if t.cohort.source["simulated"])
-    kept = dict.fromkeys(t.name for t in tasks if not t.cohort.source["simulated"])
-    if not made:
+    names = {"simulated": {}, "your own": {}, "real": {}}
+    for _, task in tasks_of(run.trials):
+        facts = task.cohort.source
+        kind = "simulated" if facts["simulated"] else "your own" if facts.get("own") else "real"
+        names[kind][f"*{task.name}*"] = None
+    if not names["simulated"]:
         return []
-    if not kept:
-        return ["**All recordings of this run are simulated.** The numbers test the machinery; they say nothing about patients."]
-    whose = "your own" if run.data.kind == "own" else "real"
-    names = lambda some: ", ".join(f"*{t}*" for t in some)
-    return [
-        f"**Part of this run is simulated.** The recordings of {names(made)} are simulated, those of {names(kept)} are {whose}. "
-        "What a network learned from simulated recordings says nothing about a published database."
-    ]
+    there = {kind: ", ".join(found) for kind, found in names.items() if found}
+    if len(there) == 1:
+        every = "**All recordings of this run are simulated.**"
+        return [f"{every} The numbers test the machinery; they say nothing about patients."]
+    parts = [f"the recordings of {found} are {kind}" for kind, found in there.items()]
+    what = "What a network learned from simulated recordings says nothing about a published database."
+    return [f"**Part of this run is simulated:** {', '.join(parts)}. {what}"]
 
 # %% ../../nbs/studies/22_methods.ipynb #08-22-methods
 def found_line(
@@ -73,7 +74,8 @@ def found_line(
         parts.append(f"{n:,} of the {d.records:,} published records of {d.title}")
     if not parts:
         return ""
-    return f"On this machine: {'; '.join(parts)}. A database that is partly there is used as far as it goes."
+    found = f"On this machine: {'; '.join(parts)}."
+    return f"{found} A database that is partly there is used as far as it goes."
 
 
 def missing_line(
@@ -82,8 +84,10 @@ def missing_line(
 ) -> str:              # a sentence; empty where nothing is missing
     "Which records of the databases could not be read."
     some = lambda names: ", ".join(names[:first]) + ", ..." * (len(names) > first)
-    parts = [f"{k}: {len(names)} ({some(list(map(str, names)))})" for k, names in missing.items() if names]
-    return f"Records of the databases that are not on this machine: {'; '.join(parts)}." if parts else ""
+    lost = {k: list(map(str, names)) for k, names in missing.items() if names}
+    parts = [f"{k}: {len(names)} ({some(names)})" for k, names in lost.items()]
+    what = "Records of the databases that are not on this machine"
+    return f"{what}: {'; '.join(parts)}." if parts else ""
 
 # %% ../../nbs/studies/22_methods.ipynb #12-22-methods
 def main_trial(
@@ -99,7 +103,7 @@ def main_trial(
 def data_record(
     run,               # StudyRun: trials, data
 ) -> dict:             # kind, databases, missing, simulated_target, simulated_source
-    "What the results say of the recordings, those that are evaluated and those of the pre-training apart."
+    "What the results say of the recordings, those that are evaluated and the sources' apart."
     read, trials = databases_read(run.trials), run.trials.values()
     made = lambda tasks: any(task.cohort.source["simulated"] for task in tasks)
     return {
@@ -131,9 +135,11 @@ def budget_lines(
         others = [a for a in t.arms if a.role == "arm" and a.name != t.baseline]
         if name not in results or not results[name].budget_limited or not others:
             continue
-        who = arm_title(t.baseline)
-        why = "was still improving when its updates ran out" if t.double_cap else "used all of its updates, as its schedule does by design"
-        lines.append(f"**Budget-limited ({name}):** {who} {why}; {who} may be under-trained; the gain may be overestimated.")
+        who, why = arm_title(t.baseline), "was still improving when its updates ran out"
+        if not t.double_cap:
+            why = "used all of its updates, as its schedule does by design"
+        warning = f"{who} may be under-trained; the gain may be overestimated"
+        lines.append(f"**Budget-limited ({name}):** {who} {why}; {warning}.")
     return lines
 
 # %% ../../nbs/studies/22_methods.ipynb #18-22-methods
@@ -145,7 +151,7 @@ def show_data(
     main: str,        # name of the trial that the report is about
     noun: str,        # what groups of the target are called, plural
 ) -> None:
-    "Where examples come from and what was left out: the main trial's tasks, then the targets on other databases."
+    "Where examples come from: the main trial's tasks, then the targets on other databases."
     first = trials[main]
     shown = {t.cohort.source["database"] for t in (*first.sources, first.target)}
     others = {t.target.cohort.source["database"]: t.target for t in trials.values()}
@@ -154,17 +160,19 @@ def show_data(
         c = task.cohort
         what = f"{task.name}: {len(c):,} examples at {c.fs:g} Hz"
         if c.flow is not None:
-            show_table(c.flow, f"{what}. From records to examples, and what was left out at each step.")
+            steps = "From records to examples, and what was left out at each step."
+            show_table(c.flow, f"{what}. {steps}")
         if len(c.label_names) <= FEW and c.labels.ndim == 1:
             groups = noun if task is first.target else "groups"
-            show_table(c.counts().reset_index(), f"{task.name}: examples and {groups} with each label.")
+            counts = c.counts().reset_index()
+            show_table(counts, f"{task.name}: examples and {groups} with each label.")
 
 # %% ../../nbs/studies/22_methods.ipynb #22-22-methods
 def split_table(
     trials: dict,     # name -> Trial
     noun: str,        # what groups are called, plural
 ) -> pd.DataFrame:    # one row a task, of its first split
-    "Sizes of the partitions, groups that stand in training and test, and exact copies between them."
+    "Sizes of the partitions, groups in training and test, and exact copies between them."
     rows, hashes = [], {}
     for name, task in tasks_of(trials):
         sp, c = task.splits[0], task.cohort
@@ -174,8 +182,8 @@ def split_table(
         copies = sum(known[i] in before for i in sp.test)
         sizes = {k: len(getattr(sp, k)) for k in ("train", "validation", "test")}
         leak = len(set(c.groups[sp.test]) & set(c.groups[learned]))
-        row = {"trial": name, "task": task.name, "split by": sp.unit, "splits": len(task.splits), **sizes}
-        rows.append(row | {f"test {noun} also in training": leak, "exact copies": copies})
+        row = {"trial": name, "task": task.name, "split by": sp.unit, "splits": len(task.splits)}
+        rows.append(row | sizes | {f"test {noun} also in training": leak, "exact copies": copies})
     sides = ["task", "split by", "train", "test"]
     return pd.DataFrame(rows).drop_duplicates(sides, ignore_index=True)
 
@@ -207,7 +215,8 @@ def show_budget(
     who = arm_title(first.baseline)
     more = f"{who} gets twice the cap where more than a fifth of its runs hit it"
     if not first.double_cap:
-        more = f"the schedule ends at the cap, so nearly every run goes there, and {who} was not given more"
+        more = "the schedule ends at the cap, so nearly every run goes there, "
+        more += f"and {who} was not given more"
     t = pd.concat([budget_table(r.jobs).assign(trial=name) for name, r in results.items()])
     t = t.astype({"cap": int, "updates": int}).assign(arm=t.arm.map(arm_title))
     t = t[["trial", "task", "arm", "runs", "cap", "updates", "epochs", "by_patience", "seconds"]]
@@ -226,11 +235,15 @@ def show_design(
     budget=None,        # names of the trials whose budget is shown; None: all
 ) -> None:
     "Splits, parameters and budget."
-    caption = "Who is on which side, for the first split of each task. The last but one column is the leak: where groups are kept apart, it must be 0."
-    show_table(split_table(trials, noun), caption)
+    show_table(
+        split_table(trials, noun),
+        "Who is on which side, for the first split of each task. "
+        "The last but one column is the leak: where groups are kept apart, it must be 0.",
+    )
     t = arms_table(trials[main], results[main])
     if len(t):
-        show_table(t, f"What each arm may change, in parameters; the network is {trials[main].model}.")
+        model = trials[main].model
+        show_table(t, f"What each arm may change, in parameters; the network is {model}.")
     names = list(trials) if budget is None else list(budget)
     show_budget({k: trials[k] for k in names}, {k: results[k] for k in names})
 
@@ -246,5 +259,7 @@ def show_training(
     h = h if arms is None else h[h.arm.isin(list(arms))]
     if not len(h):
         return
-    show(history(h).figure, "history", "Training and validation loss of each arm against updates", run_dir)
-    display(Markdown("*Validation loss solid, training loss dashed, averaged over the splits that still ran.*"))
+    alt = "Training and validation loss of each arm against updates"
+    show(history(h).figure, "history", alt, run_dir)
+    lines = "Validation loss solid, training loss dashed, averaged over the splits that still ran."
+    display(Markdown(f"*{lines}*"))

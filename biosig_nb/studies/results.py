@@ -45,11 +45,11 @@ def write_results(
     comparisons: pd.DataFrame,       # columns COMPARISON_COLUMNS; may be empty
     splits: dict,                    # description of the splits (any nesting)
     primary: dict,                   # analysis, hash, headline, verdict
-    data: dict | None = None,        # missing; simulated_target, simulated_source where the report knows
+    data: dict | None = None,        # missing; simulated_target, simulated_source where known
     source: dict | None = None,      # the same, under its former name
     other: dict | None = None,       # task name -> predictions of that task
 ) -> Path:                           # the run folder
-    "Write a run's tables, each file whole or not at all; raises `DataError` where a table is not what it should be."
+    "Write a run's tables, each file whole or not at all; raises `DataError` for a wrong table."
     folder = Path(run_dir)
     folder.mkdir(parents=True, exist_ok=True)
     for task, table in {"": predictions, **(other or {})}.items():
@@ -59,5 +59,6 @@ def write_results(
     splits = plain(splits)
     mark = hashlib.sha256(json.dumps(splits, sort_keys=True).encode()).hexdigest()[:16]
     write_json(folder / "splits.json", {"hash": mark, **splits})
-    write_json(folder / "result.json", {"primary": primary, "data": {**(source or {}), **(data or {})}})
+    facts = {**(source or {}), **(data or {})}
+    write_json(folder / "result.json", {"primary": primary, "data": facts})
     return folder

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['FEW', 'SHOWN', 'show_heading', 'show_note', 'show_gain', 'numbers_caption', 'show_numbers', 'class_table',
-           'show_classes', 'show_curves', 'rank_variants', 'show_ranks', 'show_learning_curves', 'show_gap']
+           'show_classes', 'show_roc', 'show_confusion', 'show_per_class', 'show_curves', 'rank_variants', 'show_ranks',
+           'show_learning_curves', 'show_gap']
 
 # %% ../../nbs/studies/25_sections.ipynb #03-25-sections
 import pandas as pd
@@ -47,7 +48,8 @@ def show_gain(
     if not len(rows):
         return
     found = "; ".join(f"{r.arm} {r.difference:+.3f}" for r in rows.itertuples())
-    gain = f"gain in {metric_title(rows.metric.iloc[0])} of each pre-trained arm over {arm_title(v.arms[0])}"
+    metric = metric_title(rows.metric.iloc[0])
+    gain = f"gain in {metric} of each pre-trained arm over {arm_title(v.arms[0])}"
     show(forest(rows).figure, "gain", f"Forest plot: {gain}, by {v.word}: {found}", v.run_dir)
     show_note(
         f"What pre-training adds, paired by {v.word}, {v.predictions.protocol.iloc[0]} protocol. "
@@ -106,7 +108,8 @@ def class_table(
     labels: tuple,             # in this order
 ) -> pd.DataFrame:             # one row an arm, a column a class
     "One metric of each class."
-    m = metrics[(metrics.metric == metric) & (metrics.role != "control") & metrics.label.isin(labels)]
+    m = metrics[(metrics.metric == metric) & (metrics.role != "control")]
+    m = m[m.label.isin(labels)]
     cells = [estimate_text(*r) for r in m[["estimate", "lo", "hi"]].to_numpy()]
     wide = m.assign(cell=cells).pivot(index="arm", columns="label", values="cell")
     wide = wide.reindex(index=m.arm.unique(), columns=list(labels)).reset_index()
@@ -116,36 +119,69 @@ def class_table(
 def show_classes(
     v: View,     # of `look_at`, of several labels
 ) -> None:
-    "The numbers label by label: of all arms where the classes exclude each other, else of the declared arm."
+    "The numbers label by label: of all arms where classes exclude each other, else of one."
     labels = label_names(v.predictions)
     if v.whole == "all" and len(labels) <= FEW:
         return show_table(class_table(v.metrics, "f1", labels), "F1 of each class.")
     m = v.metrics[(v.metrics.arm == v.arms[-1]) & v.metrics.label.isin(labels)]
-    caption = f"{arm_title(v.arms[-1])}, label by label. A label with too few cases on the test side has no interval."
+    caption = f"{arm_title(v.arms[-1])}, label by label."
+    caption += " A label with too few cases on the test side has no interval."
     show_table(results_table(m, ("prevalence", "auroc", "auprc"), by="label"), caption)
 
 # %% ../../nbs/studies/25_sections.ipynb #15-25-sections
+def show_roc(
+    v: View,        # of `look_at`, of one label
+    arms=None,      # names; None: the two arms and the first comparator
+) -> None:
+    "ROC curves with bands."
+    others = v.predictions.arm[~v.predictions.role.isin(["arm", "control"])].unique()
+    drawn = list(arms or (*v.arms, *others[:1]))
+    ax = roc_band(v.predictions, v.label, drawn, unit=v.unit, seed=v.seed)
+    alt = f"ROC curves of {v.label} by {v.word} with bootstrap bands"
+    show(ax.figure, "roc", alt, v.run_dir)
+    show_note(
+        f"ROC by {v.word}, averaged over folds, with 95 % bands. "
+        "Look at how far the bands overlap before comparing the lines."
+    )
+
+
+def show_confusion(
+    v: View,        # of `look_at`, of classes that exclude each other
+) -> None:
+    "Confusion matrix of the declared arm."
+    df, arm = v.predictions, v.arms[-1]
+    ax = confusion(df[(df.role == "arm") & (df.arm == arm)], arm)
+    alt = f"Confusion matrix of {arm_title(arm)}: rows true class, columns predicted class"
+    show(ax.figure, "confusion", alt, v.run_dir)
+    show_note("Rows add up to 100 %. Look at which classes are taken for each other.")
+
+
+def show_per_class(
+    v: View,        # of `look_at`, of labels that do not exclude each other
+) -> None:
+    "AUROC of each label, of the two arms."
+    m = v.metrics[v.metrics.arm.isin(v.arms) & v.metrics.label.isin(label_names(v.predictions))]
+    alt = f"AUROC of each label, {' and '.join(map(arm_title, v.arms))}"
+    show(per_class(m, "auroc").figure, "classes", alt, v.run_dir)
+    show_note(
+        "Intervals of single arms may overlap although the paired difference "
+        "does not contain zero."
+    )
+
+# %% ../../nbs/studies/25_sections.ipynb #16-25-sections
 def show_curves(
     v: View,        # of `look_at`
     arms=None,      # for one label: names; None: the two arms and the first comparator
 ) -> None:
     "The picture of the numbers: ROC curves, a confusion matrix, or each class with its interval."
     if not v.whole:
-        others = v.predictions.arm[~v.predictions.role.isin(["arm", "control"])].unique()
-        ax = roc_band(v.predictions, v.label, list(arms or (*v.arms, *others[:1])), unit=v.unit, seed=v.seed)
-        show(ax.figure, "roc", f"ROC curves of {v.label} by {v.word} with bootstrap bands", v.run_dir)
-        return show_note(f"ROC by {v.word}, averaged over folds, with 95 % bands. Look at how far the bands overlap before comparing the lines.")
-    if v.whole == "all":
-        df = v.predictions[(v.predictions.role == "arm") & (v.predictions.arm == v.arms[-1])]
-        title = f"Confusion matrix of {arm_title(v.arms[-1])}: rows true class, columns predicted class"
-        show(confusion(df, v.arms[-1]).figure, "confusion", title, v.run_dir)
-        return show_note("Rows add up to 100 %. Look at which classes are taken for each other.")
-    if len(label_names(v.predictions)) <= FEW:
-        m = v.metrics[v.metrics.arm.isin(v.arms) & v.metrics.label.isin(label_names(v.predictions))]
-        show(per_class(m, "auroc").figure, "classes", f"AUROC of each label, {' and '.join(map(arm_title, v.arms))}", v.run_dir)
-        show_note("Intervals of single arms may overlap although the paired difference does not contain zero.")
+        show_roc(v, arms)
+    elif v.whole == "all":
+        show_confusion(v)
+    elif len(label_names(v.predictions)) <= FEW:
+        show_per_class(v)
 
-# %% ../../nbs/studies/25_sections.ipynb #21-25-sections
+# %% ../../nbs/studies/25_sections.ipynb #22-25-sections
 def rank_variants(
     trial,           # Trial: arms
     declared: str,   # name of the arm of the primary contrast
@@ -171,7 +207,8 @@ def show_ranks(
     if len(m) < 2:
         return
     name, ax = metric_title(metric), new_axes(None, (5, 3))
-    ax.errorbar(m["rank"], m.estimate, [m.estimate - m.lo, m.hi - m.estimate], fmt="o-", color=PALETTE[1])
+    ends = [m.estimate - m.lo, m.hi - m.estimate]
+    ax.errorbar(m["rank"], m.estimate, ends, fmt="o-", color=PALETTE[1])
     ax.set(xscale="log", xlabel="rank of LoRA", ylabel=f"{name}, 95 % interval")
     ax.set_xticks(m["rank"], m["rank"].astype(str))
     ax.minorticks_off()
@@ -182,22 +219,29 @@ def show_ranks(
         "so differences between ranks are smaller than they look."
     )
 
-# %% ../../nbs/studies/25_sections.ipynb #25-25-sections
+# %% ../../nbs/studies/25_sections.ipynb #26-25-sections
 def show_learning_curves(
     v: View,                    # of `look_at`
     n_resamples: int = 1000,    # of the groups
 ) -> None:
-    "Learning curves over `target_n` and `source_n`, and the label efficiency in words, where there are several sizes."
+    "Learning curves over `target_n` and `source_n`, and the label efficiency, of several sizes."
+    df, how = v.pair(("test",)), dict(unit=v.unit, label=v.label, seed=v.seed)
+    how["n_resamples"] = n_resamples
+    who = " and ".join(map(arm_title, v.arms))
+    by = df[df.arm == v.arms[-1]].groupby(["seed", "repeat", "fold"])
     for size, of in (("target_n", "labelled"), ("source_n", "seen in pre-training")):
-        df = v.pair(("test",))
-        if df[df.arm == v.arms[-1]].groupby(["seed", "repeat", "fold"])[size].nunique().max() < 2: continue
-        t = learning_curve(df, size=size, unit=v.unit, label=v.label, n_resamples=n_resamples, seed=v.seed)
-        show(plot_learning_curve(t, noun=f"{v.noun} {of}").figure, f"learning_curve_{size}", f"Learning curves of {' and '.join(map(arm_title, v.arms))}: AUROC of {v.label} against {v.noun} {of}, with bands", v.run_dir)
+        if by[size].nunique().max() < 2:
+            continue
+        t = learning_curve(df, size=size, **how)
+        alt = f"Learning curves of {who}: AUROC of {v.label} against {v.noun} {of}, with bands"
+        ax = plot_learning_curve(t, noun=f"{v.noun} {of}")
+        show(ax.figure, f"learning_curve_{size}", alt, v.run_dir)
         if size == "target_n":
-            worth = label_efficiency(df, v.arms[-1], v.arms[0], unit=v.unit, label=v.label, n_resamples=n_resamples, seed=v.seed)
-            display(Markdown("\n\n".join(efficiency_sentence(r, v.noun) for _, r in worth.iterrows())))
+            worth = label_efficiency(df, v.arms[-1], v.arms[0], **how)
+            lines = [efficiency_sentence(r, v.noun) for _, r in worth.iterrows()]
+            display(Markdown("\n\n".join(lines)))
 
-# %% ../../nbs/studies/25_sections.ipynb #28-25-sections
+# %% ../../nbs/studies/25_sections.ipynb #29-25-sections
 def show_gap(
     A: Analysis,            # of the run
     study,                  # Study: units
@@ -212,8 +256,10 @@ def show_gap(
     t = gap_table(m, study, tuple(names))
     t = t[t.gap.notna()]
     if not len(t):
-        return show_note("This run holds one protocol only; run it with `protocol=both` to see the gap.")
+        show_note("This run holds one protocol only; run it with `protocol=both` to see the gap.")
+        return
     if t.target.nunique() == 1:
         t = t.drop(columns="target")
-    caption = caption or "The same examples and the same models under the published protocol and under the recommended one."
+    usual = "The same examples and models under the published protocol and the recommended one."
+    caption = caption or usual
     show_table(t.assign(arm=t.arm.map(arm_title)), f"{caption} The last column is the difference.")

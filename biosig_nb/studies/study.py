@@ -7,7 +7,6 @@ __all__ = ['reading_code', 'Data', 'Cohorts', 'Study', 'StudyRun', 'wanted_proto
 
 # %% ../../nbs/studies/15_study.ipynb #03-15-study
 import hashlib
-import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -23,7 +22,8 @@ from ..data.cohort import Cohort
 from ..errors import ConfigError
 from ..learn.splits import Split, kept_splits
 from ..learn.trial import Trial, TrialResult
-from .folders import databases_of, load_config, own_of, study_class
+from .folders import check_refused, databases_of, load_config, own_of
+from .folders import primary_of, study_class
 
 # %% ../../nbs/studies/15_study.ipynb #05-15-study
 @lru_cache(maxsize=1)
@@ -137,9 +137,7 @@ class Study:
     @property
     def primary(self) -> dict:
         "The primary analysis as declared, with its hash."
-        declared = {"question": self.question, **self.config["primary"]}
-        text = json.dumps(declared, sort_keys=True)
-        return {**declared, "hash": hashlib.sha256(text.encode()).hexdigest()[:12]}
+        return primary_of(self.config)
 
     def simulate(
         self,
@@ -219,6 +217,7 @@ def find_data(
     work: Path,       # folder for what only this run needs
 ) -> Data:
     "Where the recordings are; simulates them first where simulated ones are asked for."
+    check_refused(study.config, p)
     declared, own = databases_of(study.config, p), own_of(study.config, p)
     cache = cache_folder(work)
     if p["source"] == "simulated":        # also where no file is needed: an empty root is a root

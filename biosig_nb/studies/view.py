@@ -28,10 +28,10 @@ class View:
     threshold: float              # declared probability from which one would act
     run_dir: object = None        # run folder; pictures are kept there
     seed: int = 0                 # of resamples
-    judged: str | None = None     # label of the primary contrast; None: the average over all labels with support
+    judged: str | None = None     # label of the primary contrast; None: average over labels
     word: str = "patient"         # what the unit is called
     noun: str = "patients"        # what groups are called, plural
-    whole: str = ""               # row of several labels together: "macro" or "all"; empty: one label
+    whole: str = ""               # several labels together: "macro" or "all"; empty: one label
 
     @property
     def what(self) -> str:        # " of N"; empty where there is one label only
@@ -40,7 +40,8 @@ class View:
 
     def pair(self, part=("validation", "test")) -> pd.DataFrame:     # rows of the two arms
         "Predictions of the two arms of the contrast."
-        return self.predictions[self.predictions.arm.isin(self.arms) & self.predictions.part.isin(part)]
+        df = self.predictions
+        return df[df.arm.isin(self.arms) & df.part.isin(part)]
 
 # %% ../../nbs/studies/21_view.ipynb #06-21-view
 def rows_of(
@@ -65,19 +66,29 @@ def look_at(
     run_dir=None,            # run folder
     seed: int = 0,           # of resamples
 ) -> View:
-    "The view of a run that its sections share; raises `ConfigError` for a target that the run does not have."
-    plan, units, targets = study.primary, study.units, list(dict.fromkeys(A.predictions.target))
-    target, protocol = target or plan["target"], protocol or plan["protocol"]
-    if target not in targets:
-        raise ConfigError(f"target '{target}' of the report: {nearest(target, targets)}")
-    df, m, c = (rows_of(t, target, protocol, model) for t in (A.predictions, A.metrics, A.comparisons))
-    contrast, there, per_label = plan["contrast"], label_names(df), get_metric(plan["metric"]).per_label
-    found = df.arm[df.role == "arm"].unique()
-    arms = tuple(a for a in (contrast["baseline"], contrast["arm"]) if a in found) or tuple(found[:1])
-    label = next((plan[k] for k in ("event", "label") if plan.get(k) in there), there[0])
-    word = units["group"] if plan["unit"] in GROUP_UNITS else plan["unit"]
-    whole = "" if len(there) == 1 else "macro" if per_label else "all"
+    "The view that sections share; raises `ConfigError` for a target that the run does not have."
+    plan, units = study.primary, study.units
+    targets = list(dict.fromkeys(A.predictions.target))
+    where = (target or plan["target"], protocol or plan["protocol"], model)
+    if where[0] not in targets:
+        raise ConfigError(f"target '{where[0]}' of the report: {nearest(where[0], targets)}")
+    df, m = rows_of(A.predictions, *where), rows_of(A.metrics, *where)
+    names, per_label = label_names(df), get_metric(plan["metric"]).per_label
+    found, contrast = df.arm[df.role == "arm"].unique(), plan["contrast"]
+    arms = tuple(a for a in (contrast["baseline"], contrast["arm"]) if a in found)
+    label = next((plan[k] for k in ("event", "label") if plan.get(k) in names), names[0])
     return View(
-        df, m[m.unit == plan["unit"]], c, label, plan["unit"], arms, plan["threshold"], run_dir, seed,
-        judged=None if plan["label"] == "all" and per_label else label, word=word, noun=units["noun"], whole=whole,
+        predictions=df,
+        metrics=m[m.unit == plan["unit"]],
+        comparisons=rows_of(A.comparisons, *where),
+        label=label,
+        unit=plan["unit"],
+        arms=arms or tuple(found[:1]),
+        threshold=plan["threshold"],
+        run_dir=run_dir,
+        seed=seed,
+        judged=None if plan["label"] == "all" and per_label else label,
+        word=units["group"] if plan["unit"] in GROUP_UNITS else plan["unit"],
+        noun=units["noun"],
+        whole="" if len(names) == 1 else "macro" if per_label else "all",
     )
