@@ -8,8 +8,6 @@ __all__ = ['KEYS', 'REPORTED', 'MANY', 'GAP_COLUMNS', 'primary_analysis', 'check
            'known_names', 'gap_table']
 
 # %% ../../nbs/studies/20_analysis.ipynb #03-20-analysis
-import hashlib
-import json
 from dataclasses import dataclass
 
 import pandas as pd
@@ -21,16 +19,14 @@ from ..evaluate.compare import compare_families, verdict
 from ..evaluate.metrics import METRICS, metric_title
 from ..evaluate.predictions import UNITS, label_names
 from ..evaluate.style import estimate_text
-from .folders import load_config
+from .folders import load_config, primary_of
 
 # %% ../../nbs/studies/20_analysis.ipynb #05-20-analysis
 def primary_analysis(
     study: str,            # name of the study
 ) -> dict:                 # `primary` of its study.yaml, with its hash under "hash"
     "The pre-declared analysis of a study; raises `ConfigError` for a study that is not there."
-    declared = load_config(study)["primary"]
-    text = json.dumps(declared, sort_keys=True)
-    return {**declared, "hash": hashlib.sha256(text.encode()).hexdigest()[:12]}
+    return primary_of(load_config(study))
 
 # %% ../../nbs/studies/20_analysis.ipynb #09-20-analysis
 KEYS = (     # of every primary analysis

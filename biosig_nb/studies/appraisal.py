@@ -86,7 +86,7 @@ def permuted_labels(
     n_splits: int = 0,    # on so many of the target's splits; 0: all
     seed: int = 0,        # of the permutations
 ) -> pd.DataFrame | None:     # None where the trial has no comparator
-    "Predictions of a comparator fitted on permuted labels; raises `ConfigError` for an unknown one."
+    "Predictions of a comparator on permuted labels; raises `ConfigError` for an unknown one."
     comparators = {c.name: c for c in trial.comparators if c.role != "control"}
     if name and name not in comparators:
         raise ConfigError(f"permuted labels, comparator '{name}': {nearest(name, comparators)}")

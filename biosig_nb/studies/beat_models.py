@@ -252,13 +252,16 @@ def served_arms(
 ) -> pd.Series:             # name of an arm, for each job
     "The arm that each training serves: a source task serves the arm that begins with it."
     begun = {a.start.source: a.name for a in trial.arms if a.start.task is not None}
-    return jobs.task.map(begun).fillna(jobs.arm)
+    serves = [begun.get(task, arm) for task, arm in zip(jobs.task, jobs.arm)]
+    return pd.Series(serves, index=jobs.index)
 
 
 def run_models(
     run: StudyRun,     # trials of the study under each protocol; `models` names the networks
 ) -> ModelRuns:
-    "Train every network under every protocol of a run; finished jobs are taken from its folder."
+    """Train every network under every protocol of a run; finished jobs are taken from its folder.
+
+    Raises `ConfigError` where nothing is left to train."""
     found, jobs = {"mitdb": [], "ptbdb": []}, []
     protocols = [t for t in ("recommended", "published") if t in run.trials]
     for protocol, name in ((k, n) for k in protocols for n in run.p["models"]):
@@ -267,5 +270,8 @@ def run_models(
             found[t.target.name].append(r.predictions)
             serves = served_arms(t, r.jobs)
             jobs.append(r.jobs.assign(protocol=protocol, name=name, model=t.model, serves=serves))
+    if not jobs:
+        what = f"models={','.join(run.p['models'])}: ablations run under the recommended protocol"
+        raise ConfigError(f"{what} only; add a published network, such as mlp")
     join = lambda tables: pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
     return ModelRuns({k: join(v) for k, v in found.items()}, join(jobs))

@@ -57,7 +57,8 @@ def data_facts(
     age = {"age": f"median {people['age'].median():.0f}"} if "age" in people else {}
     sex = people["sex"].value_counts() if "sex" in people else {}
     flow, samples = cohort.flow, cohort.signals.shape[-1]
-    steps = [] if flow is None else [f"{int(r.kept):,} {r.step} ({r.why})" for r in flow.itertuples()]
+    rows = () if flow is None else flow.itertuples()
+    steps = [f"{int(r.kept):,} {r.step} ({r.why})" for r in rows]
     what = f"{', '.join(cohort.channels)} at {cohort.fs:g} Hz"
     return {
         "sources": [f"{d.title} {d.version}".strip() for d in databases],

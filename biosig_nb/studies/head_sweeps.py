@@ -86,7 +86,7 @@ def check_position(
         raise DataError(f"{name}: {what} {more}. {cure}, or raise the limit and say so")
     return found
 
-# %% ../../nbs/studies/fetal_head/sweeps.ipynb #11-sweeps
+# %% ../../nbs/studies/fetal_head/sweeps.ipynb #12-sweeps
 def sequences(
     scans: Scans,     # frames
     length: int,      # of a sequence (frames)

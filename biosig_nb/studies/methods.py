@@ -58,7 +58,8 @@ def simulated_lines(
         every = "**All recordings of this run are simulated.**"
         return [f"{every} The numbers test the machinery; they say nothing about patients."]
     parts = [f"the recordings of {found} are {kind}" for kind, found in there.items()]
-    what = "What a network learned from simulated recordings says nothing about a published database."
+    what = "What a network learned from simulated recordings "
+    what += "says nothing about a published database."
     return [f"**Part of this run is simulated:** {', '.join(parts)}. {what}"]
 
 # %% ../../nbs/studies/22_methods.ipynb #08-22-methods

@@ -187,7 +187,7 @@ class Trust:
     def controls(
         self,
         given: dict | None = None,      # control -> what it was given, beside what the study says
-        permute: str | bool = True,     # comparator for permuted labels; True: the first; False: none
+        permute: str | bool = True,     # comparator for permuted labels; True: the first
         n_splits: int = 0,              # splits for the permutations; 0: all
     ) -> None:
         "What should not know the label, and what learns it without pre-training."

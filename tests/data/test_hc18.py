@@ -81,11 +81,11 @@ def test_sequences_and_cohort(scans):
     at = windows(scans.table, 8, 4)
     assert len({(a, b) for a, b in zip(scans.table.scan.to_numpy()[at[:, 0]], scans.table.scan.to_numpy()[at[:, -1]]) if a != b}) == 0
     assert (frame_means(scans.labels[at], at, len(scans)) == scans.labels).all()
-    means = np.array([[scans.image(i).mean(), scans.image(i).std()] for i in range(0, 200)], np.float32)
-    some = scans.take(scans.table.scan.isin(scans.table.scan.iloc[:150].unique()).to_numpy())
-    assert len(some) <= 200
-    cohort = to_cohort(some, means[:len(some)], windows(some.table, 8, 4))
-    assert cohort.signals.shape[1:] == (2, 8) and cohort.labels.shape[1] == 8 and not cohort.source["simulated"]
+    cohort = to_cohort(scans, at)
+    assert cohort.signals.shape == (len(at), 1, 8) and cohort.labels.shape[1] == 8 and not cohort.source["simulated"]
+    assert (np.asarray(cohort.signals)[:, 0] == at).all()
+    few = cohort.take(np.arange(20))
+    assert len(set(few.signals.hashes())) == 20
 
 
 @pytest.mark.realdata

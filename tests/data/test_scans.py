@@ -18,10 +18,10 @@ def test_from_files_to_frames_scored_once(folder):
     assert [scans.image(i).shape for i in (0, len(scans) - 1)] == [(160, 200)] * 2 and scans.source["simulated"]
     squares = [frame_square(scans.image(i), size=32) for i in range(len(scans))]
     assert len({image_hash(s) for s in squares}) == len(scans)
-    features = np.array([s[::4, ::4, 0].ravel() for s in squares], np.float32)
-    cohort = to_cohort(scans, features, windows(scans.table, 8, 3))
+    cohort = to_cohort(scans, windows(scans.table, 8, 3))
+    assert cohort.check() is cohort and cohort.signals.shape == (len(cohort), 1, 8)
     index = np.flatnonzero(cohort.groups == cohort.groups[-1])
-    scored = frame_scores(scans, cohort, index, cohort.labels[index].astype(float))
+    scored = frame_scores(cohort, index, cohort.labels[index].astype(float))
     table = scans.table[scans.table.scan == scans.table.scan.iloc[-1]]
     assert scored.index.tolist() == table.index.tolist() and (scored.p == table.label).all()
 
@@ -36,3 +36,26 @@ def test_a_frame_that_is_lost_or_cut_short_is_named(folder, tmp_path):
     with pytest.raises(DataError, match="1 frames of labels.csv have no file: 01_5S/"): read_scans(copy)
     Image.new("L", (200, 160)).save(last)
     assert len(read_scans(copy)) == len(read_scans(folder))
+
+
+def test_pictures_are_compared_by_content(folder, tmp_path):
+    "The same sweeps under another name are found, other sweeps at the same positions are not."
+    import shutil
+    from biosig_nb.errors import LeakageError
+    from biosig_nb.learn.apart import check_signals_apart
+    from biosig_nb.learn.splits import duplicates_across
+
+    def read(path):
+        scans = read_scans(path)
+        return to_cohort(scans, windows(scans.table, 8, 4))
+
+    here = read(folder)
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    (copy / "source.json").write_text('{"database": "elsewhere"}')
+    with pytest.raises(LeakageError, match=f"{len(here)} recording.s. of the target are recordings of the source"): check_signals_apart(read(copy), here)
+    other = read(simulate_phantom(tmp_path, seed=5, n_scans=3))
+    assert set(np.asarray(other.signals).ravel()) & set(np.asarray(here.signals).ravel())
+    check_signals_apart(other, here)
+    whole = np.arange(len(here))
+    assert duplicates_across(here.signals, whole, whole) == [(k, k) for k in whole]
+    assert duplicates_across(here.signals, whole[:5], whole[5:]) == []

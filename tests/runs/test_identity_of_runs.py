@@ -1,0 +1,179 @@
+"""What a run's key covers: everything that is read, by content; and what is read is what was declared."""
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import biosig_nb
+import pandas as pd
+import pytest
+from checkout import ROOT, command
+
+from biosig_nb.data.catalog import DATABASES
+from biosig_nb.data.simulate_ctg import simulate_hospital
+from biosig_nb.data.simulate_phantom import simulate_phantom
+from biosig_nb.runs.execute import plan_run
+from biosig_nb.runs.provenance import code_fingerprint
+from biosig_nb.studies.folders import databases_of, find_studies, load_config, report_of
+from biosig_nb.studies.parameters import resolve
+
+REAL = os.environ.get("BIOSIG_DATA", "")
+
+
+def key(study, out, **given):
+    return plan_run(study, given, out)[-1].name
+
+
+def other_label(table):
+    "Turn one label of a table, at equal size."
+    lines = table.read_text().splitlines(keepends=True)
+    at = lines[0].strip().split(",").index("label")
+    cells = lines[1].rstrip("\n").split(",")
+    cells[at] = "1" if cells[at] == "0" else "0"
+    before = table.stat().st_size
+    table.write_text("".join([lines[0], ",".join(cells) + "\n", *lines[2:]]))
+    assert table.stat().st_size == before
+
+
+@pytest.fixture
+def deliveries(tmp_path):
+    return simulate_hospital(tmp_path / "mine", n_records=20, minutes=11)
+
+
+def test_a_users_own_folder_is_part_of_the_key(deliveries, tmp_path):
+    given = dict(target_set="own", folder=str(deliveries))
+    first = key("ctg_ne", tmp_path, **given)
+    assert key("ctg_ne", tmp_path, **given) == first
+    other_label(deliveries / "records.csv")
+    second = key("ctg_ne", tmp_path, **given)
+    signal = next(deliveries.glob("*.dat"))
+    raw = bytearray(signal.read_bytes())
+    raw[100] ^= 1
+    signal.write_bytes(raw)                                  # a sample, at equal size
+    third = key("ctg_ne", tmp_path, **given)
+    assert len({first, second, third}) == 3
+    shutil.move(deliveries, tmp_path / "moved")              # where it lies does not count
+    assert key("ctg_ne", tmp_path, **{**given, "folder": str(tmp_path / "moved")}) == third
+
+
+def test_own_scans_too(tmp_path):
+    scans = simulate_phantom(tmp_path, 0, 2, name="scans")
+    given = dict(target_set="own", folder=str(scans))
+    first = key("fetal_head", tmp_path, **given)
+    other_label(scans / "labels.csv")
+    assert key("fetal_head", tmp_path, **given) != first
+
+
+@pytest.mark.parametrize("name", ["data/g12ec_labels.csv", "evaluate/coverage.csv"])
+def test_data_of_the_package_are_part_of_the_key(name, tmp_path):
+    copy = tmp_path / "biosig_nb"
+    shutil.copytree(Path(biosig_nb.__file__).parent, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    report = report_of("ptbxl_g12ec")
+    before = code_fingerprint(report, "ptbxl_g12ec", copy)
+    assert before == code_fingerprint(report, "ptbxl_g12ec")
+    text = (copy / name).read_text()
+    (copy / name).write_text(text.replace("1", "2", 1))
+    assert code_fingerprint(report, "ptbxl_g12ec", copy) != before
+
+
+def test_a_relative_folder_is_the_same_place_everywhere(deliveries, tmp_path, monkeypatch):
+    monkeypatch.chdir(deliveries.parent)
+    p = resolve("ctg_ne", dict(target_set="own", folder=deliveries.name))
+    assert p["folder"] == str(deliveries.resolve())
+    monkeypatch.chdir("/")
+    assert key("ctg_ne", tmp_path, target_set="own", folder=p["folder"]) == key("ctg_ne", tmp_path, target_set="own", folder=str(deliveries))
+
+
+OPENED = """
+import json, os, sys
+from pathlib import Path
+from biosig_nb.studies.parameters import resolve
+from biosig_nb.studies.study import describe, find_data
+from biosig_nb.studies.folders import study_class
+name, source, work = sys.argv[1:]
+p = resolve(name, {"source": source, "protocol": "both"})
+study = study_class(name)(name)
+data = find_data(study, p, Path(work))
+root, seen = os.path.realpath(data.root) + os.sep, set()
+def hook(event, args):
+    if event == "open" and isinstance(args[0], (str, bytes)):
+        path = os.path.realpath(os.fsdecode(args[0]))
+        if path.startswith(root): seen.add(path[len(root):].split(os.sep)[0])
+sys.addaudithook(hook)
+describe(study, p, data)
+print(json.dumps({"seen": sorted(seen), "opened": sorted(data.opened), "declared": sorted(data.declared)}))
+"""
+
+
+def opened(name, source, tmp_path):
+    "What a study reads, as the operating system sees it, as it asked for it, and as it declared it."
+    env = {"BIOSIG_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
+    said = command(sys.executable, "-c", OPENED, name, source, tmp_path, env=env)
+    return json.loads(said.splitlines()[-1])
+
+
+@pytest.mark.parametrize("name", find_studies(ours=True))
+def test_declared_catalogued_and_opened_are_the_same(name, tmp_path):
+    found = opened(name, "simulated", tmp_path)
+    assert set(found["declared"]) <= set(DATABASES)
+    assert found["opened"] == found["declared"]
+    assert {s for s in found["seen"] if s in DATABASES} == set(found["declared"])
+
+
+@pytest.mark.realdata
+@pytest.mark.skipif(not REAL, reason="BIOSIG_DATA is not set")
+@pytest.mark.parametrize("name", find_studies(ours=True))
+def test_real_recordings_too(name, tmp_path):
+    config = load_config(name)
+    declared = databases_of(config, resolve(name, {"source": "real"}))
+    if lost := [d for d in declared if not (Path(REAL) / d).is_dir()]:
+        pytest.skip(f"BIOSIG_DATA does not hold {', '.join(lost)}")
+    found = opened(name, "real", tmp_path)
+    assert found["opened"] == sorted(declared) and set(found["seen"]) == set(declared)
+
+
+def test_what_is_missing_is_said_before_anything_is_made(tmp_path):
+    done = command_fails("run", "fetal_head", "--source", "real", "--data-root", tmp_path / "nothing", "--out", tmp_path / "runs")
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "hc18" in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def command_fails(*args):
+    import subprocess
+    program = Path(sys.executable).with_name("biosig-nb")
+    return subprocess.run([str(a) for a in (program, *args)], capture_output=True, text=True, timeout=120, cwd=ROOT)
+
+
+def test_two_runs_simulate_and_read_once(tmp_path, monkeypatch):
+    "Runs of a sweep share simulated recordings, cohorts and tables of features."
+    import numpy as np
+    from biosig_nb.data.simulate import simulate_world
+    from biosig_nb.studies.study import Cohorts, Study, find_data
+    monkeypatch.setenv("BIOSIG_CACHE", str(tmp_path / "cache"))
+    done = []
+
+    def read_world(folder, seed):
+        done.append("read")
+        return simulate_world(seed=seed)[1]
+
+    class Counted(Study):
+        def simulate(self, p, root):
+            done.append("simulate")
+            (root / "mitdb" / "1.0.0").mkdir(parents=True)
+            (root / "mitdb" / "1.0.0" / "100.dat").write_bytes(bytes(p["seed"]))
+
+        def cohorts(self, p, data):
+            c = data.cohort(read_world, "mitdb", seed=p["seed"])
+            table = lambda: (done.append("features"), pd.DataFrame({"energy": np.asarray(c.signals).std(axis=(1, 2))}))[1]
+            return Cohorts(target=c, energy=data.table(table, c, features="energy"))
+
+    config = {"title": "", "question": "", "databases": {"required": ["mitdb"], "optional": {}}, "own": None, "refused": [], "primary": {}}
+    study = Counted("counted", config)
+    made = []
+    for run, seed in (("a", 1), ("b", 1), ("c", 2)):
+        p = {"source": "simulated", "seed": seed, "data_root": ""}
+        made.append(study.cohorts(p, find_data(study, p, tmp_path / run / "work")))
+        assert not (tmp_path / run / "work" / "cache").exists()
+    assert done == 2 * ["simulate", "read", "features"]
+    assert np.array_equal(made[0].target.signals[:], made[1].target.signals[:]) and made[0].energy.equals(made[1].energy)
