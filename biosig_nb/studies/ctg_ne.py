@@ -213,7 +213,7 @@ class CtgNe(Study):
         begun = trained_on(source)
         arms = (
             *arms_named(p["arms"], source, p["rank"]),
-            *(Arm(begun, lora(r), name=f"lora (rank {r})") for r in ranks),
+            *(Arm(begun, lora(r), f"lora (rank {r})", f"LoRA (rank {r})") for r in ranks),
             *arms_named(p["control_arms"], source),
         )
         small = recipe(p, p["max_updates"])

@@ -113,6 +113,7 @@ class Study:
     "One question with its data and trials; a subclass in a study's folder says what is particular to it."
 
     simulated_by: tuple = ("seed",)     # parameters that decide what `simulate` writes
+    metrics: tuple = ()                 # what is reported beside the usual metrics (evaluate.metrics)
 
     def __init__(
         self,

@@ -21,6 +21,7 @@ from biosig_nb.learn.splits import grouped_kfold, holdout
 from biosig_nb.learn.task import Task
 from biosig_nb.learn.trial import Trial
 from biosig_nb.studies.analysis import analyse, check_declaration, gap_table, primary_analysis
+from biosig_nb.studies.folders import find_studies
 from biosig_nb.studies.parameters import Parameters
 from biosig_nb.studies.report import SECTIONS, Report
 from biosig_nb.studies.study import Cohorts, Data, Study, StudyRun
@@ -196,7 +197,7 @@ def test_the_gap_is_counted_in_the_declared_examples(finished):
     with pytest.raises(ConfigError, match="did you mean 'accuracy'"): gap_table(A.metrics, finished.study, ("acuracy",))
 
 
-@pytest.mark.parametrize("name", ["mitbih_ptb", "ctg_ne", "icentia_af", "ptbxl_g12ec", "fetal_head"])
+@pytest.mark.parametrize("name", find_studies(ours=True))
 def test_declarations_of_the_package_are_sound(name):
     study = Study(name)
     assert check_declaration(study) == study.primary == primary_analysis(name)
