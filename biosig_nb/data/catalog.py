@@ -63,7 +63,7 @@ _ENTRIES = (
     Database("challenge-2021", "1.0.3", "PhysioNet/CinC Challenge 2021, Georgia 12-lead set (G12EC)", "CC BY 4.0", "Alday et al. 2020", "10.1088/1361-6579/abc960", 10344, 1200,
              "training/georgia/g1/E00001.{mat,hea}: 12 leads, 500 Hz; dx_mapping_*.csv", "training/georgia/*/*.mat", "https://physionet.org/content/challenge-2021/1.0.3/"),
     Database("hc18", "", "HC18 fetal head circumference ultrasound images", "CC BY 4.0", "van den Heuvel et al. 2018", "10.1371/journal.pone.0200412", 999, 200,
-             "training_set/NNN_HC.png and NNN_HC_Annotation.png; csv of pixel size and circumference", "training_set/*_HC.png", "https://zenodo.org/records/1327317"),
+             "training_set/NNN_HC.png and NNN_HC_Annotation.png; csv of pixel size and circumference", "training_set/*HC.png", "https://zenodo.org/records/1327317"),
 )
 DATABASES = {d.slug: d for d in _ENTRIES}
 

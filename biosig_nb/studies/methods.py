@@ -138,6 +138,8 @@ def budget_lines(
             continue
         who, why = arm_title(t.baseline), "was still improving when its updates ran out"
         if not t.double_cap:
+            why = "was stopped by its cap on updates, and was not given more"
+        if t.target.recipe.schedule == "one_cycle":
             why = "used all of its updates, as its schedule does by design"
         warning = f"{who} may be under-trained; the gain may be overestimated"
         lines.append(f"**Budget-limited ({name}):** {who} {why}; {warning}.")
