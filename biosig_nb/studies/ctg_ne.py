@@ -190,8 +190,6 @@ class CtgNe(Study):
         if which == "scalp":
             source = recordings(p, data, "source_ph", "ultrasound")
             return Cohorts(source, recordings(p, data, "target_ph", "scalp"), every=every)
-        if which == "hospital" and data.kind == "real":
-            raise ConfigError("target_set=hospital is simulated; with real data choose scalp or own")
         folder = data.root / "hospital" if which == "hospital" else data.own
         target = own_folder(folder, label=LABELS[which], **how)
         source = recordings(p, data, "source_ph")
