@@ -190,7 +190,7 @@ def plot_gradients(
     ax = ax or plt.subplots(figsize=(6.4, 2.6))[1]
     for name, g in sizes.items():
         net = beat_net(name)
-        label = f"{net.name}, {sum(count_parameters(net)):,} parameters"
+        label = f"{net.name}, {count_parameters(net)[0]:,} parameters"
         ax.plot(np.linspace(0, 1, len(g)), g, label=label)
     ylabel = "gradient (root mean square)"
     ax.set(yscale="log", xlabel="depth (0 input, 1 output)", ylabel=ylabel)
