@@ -217,7 +217,7 @@ def draw_occlusion(
     fig, axes = plt.subplots(2, n, figsize=(3 * n, 5.6), squeeze=False)
     for (top, low), (what, i) in zip(axes.T, wanted.items()):
         picture = frame_square(signals.scans[signals.at[i, place]], box, size)
-        drop = occlusion_map(lambda x: ask(x, i, place), picture, size // 5, size // 10)
+        drop = occlusion_map(lambda x, i=i: ask(x, i, place), picture, size // 5, size // 10)
         top.imshow(picture)
         top.set_title(f"{what}: {number(float(ask(picture[None], i, place)[0]), 2)}", fontsize=9)
         low.imshow(picture, alpha=.6)
