@@ -24,7 +24,7 @@ from biosig_nb.evaluate.predictions import simulate_predictions
 from biosig_nb.runs.store import write_results
 until = time.process_time() + SECONDS; x = np.random.default_rng(P["seed"]).standard_normal((300, 300))
 while time.process_time() < until: x = np.tanh(x @ x.T / 300)
-write_results(Path(P["run_dir"]), predictions=simulate_predictions(seed=P["seed"]), metrics=pd.DataFrame(), comparisons=pd.DataFrame(), splits={}, primary={"headline": None, "verdict": None}, source={});"""
+write_results(Path(P["run_dir"]), predictions=simulate_predictions(seed=P["seed"]), metrics=pd.DataFrame(), comparisons=pd.DataFrame(), splits={}, primary={"headline": None, "verdict": None}, data={});"""
 
 
 def notebook(path, seconds):

@@ -27,7 +27,7 @@ def put(out, study, name, parameters, kind="simulated", preset="quick", status="
              for a, v in arms.items() if a != contrast["baseline"]]
     folder = out / study / f"{preset}-{name}"
     if status == "complete":
-        write_results(folder, predictions=simulate_predictions(seed=0), metrics=pd.DataFrame(metrics), comparisons=pd.DataFrame(gains), splits={}, primary={}, source={})
+        write_results(folder, predictions=simulate_predictions(seed=0), metrics=pd.DataFrame(metrics), comparisons=pd.DataFrame(gains), splits={}, primary={}, data={})
         (folder / "index.html").write_text("<!DOCTYPE html><title>a run</title><p>A page.</p>")
     headline = {"difference": gains[0]["difference"], "lo": gains[0]["lo"], "hi": gains[0]["hi"]} if status == "complete" else None
     write_json(folder / "run.json", {"study": study, "status": status, "preset": preset, "parameters": {"preset": preset, "source": "simulated" if kind == "simulated" else "real", **parameters}, "data": {"kind": kind, "name": "ward7" if kind == "own" else "", "fingerprint": "0" * 16}, "seconds": 61., "git_commit": "a" * 40,

@@ -7,6 +7,7 @@ __all__ = ['ADAPTATIONS', 'FULL', 'FROZEN', 'NORM', 'GRADUAL', 'LINEAR', 'LAST_B
            'adaptation', 'Start', 'trained_on', 'shuffled', 'from_weights', 'Arm', 'arm_named', 'arms_named']
 
 # %% ../../nbs/learn/35_arms.ipynb #03-35-arms
+import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,6 +79,13 @@ class Start:
     def source(self) -> str:
         "Name of what was learned before: the source task or the weights; empty for a random start."
         return self.task.name if self.task is not None else self.weights
+
+    @property
+    def identity(self) -> tuple:     # of texts
+        "What a result depends on, the source task apart: kind, name, and the content of the file."
+        if self.file is None:
+            return self.kind, self.weights
+        return self.kind, self.weights, hashlib.sha256(Path(self.file).read_bytes()).hexdigest()
 
 # %% ../../nbs/learn/35_arms.ipynb #10-35-arms
 RANDOM = Start()

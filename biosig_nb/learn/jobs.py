@@ -80,7 +80,7 @@ class Job:
     def key(self) -> str:     # 12 hex digits
         "Changes with all that the result depends on."
         if self.trains_network:
-            arm = (self.who.start.kind, self.who.start.weights, self.who.adaptation)
+            arm = (*self.who.start.identity, self.who.adaptation)
             what = (*arm, network_text(self.network), self.transform)
         else:
             what = (self.who.name, self.who.mark)

@@ -30,6 +30,7 @@ from ..learn.transforms import GapsToMask
 from ..learn.trial import Trial
 from ..models.cnn_lstm import CNNLSTM
 from ..signals.ctg_features import FEATURES
+from .folders import MACHINERY_PRESETS
 from .study import Cohorts, Data, Study, StudyRun
 
 # %% ../../nbs/studies/ctg_ne/study.ipynb #05-study
@@ -196,7 +197,7 @@ class CtgNe(Study):
         return Cohorts(source, target if data.own is None else data.mine(target), every=every)
 
     def trials(self, p: dict, c: Cohorts, data: Data) -> Iterator[Trial]:
-        double = p["preset"] not in ("smoke", "demo")
+        double = p["preset"] not in MACHINERY_PRESETS
         how = dict(network=CNNLSTM, seeds=(p["seed"],), double_cap=double)
         if p["protocol"] != "published":
             yield from self.recommended(p, c, how)

@@ -14,7 +14,8 @@ from threadpoolctl import threadpool_limits
 
 from ..evaluate.style import name_arms, use_style
 from .analysis import Analysis, analyse
-from .methods import data_record, main_trial, splits_record
+from .methods import data_record, splits_record
+from .folders import MACHINERY_PRESETS
 from .parameters import Parameters, limit_threads
 from .results import write_results
 from .study import StudyRun, run_study
@@ -37,7 +38,7 @@ class Findings:
         self.study, self.plan = self.run.study, self.run.study.primary
         arms = [a for t in self.run.trials.values() for a in t.arms]
         name_arms({a.name: a.title for a in arms})
-        self.main = main_trial(self.run.trials, self.plan)
+        self.main = self.run.main
         self.trial, self.result = self.run.trials[self.main], self.run.results[self.main]
         self.target = self.trial.target.cohort
         self.analysis = self.analysed()
@@ -52,8 +53,8 @@ class Findings:
             self.study,
             n_resamples=self.p.get("n_resamples", 10_000),
             seed=self.p["seed"],
-            with_verdict=self.p["preset"] != "smoke",
-            extra=tuple(getattr(self.study, "metrics", ())),
+            with_verdict=self.p["preset"] not in MACHINERY_PRESETS,
+            extra=self.study.metrics,
         )
 
     def seen(

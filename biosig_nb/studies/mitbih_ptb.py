@@ -33,6 +33,7 @@ from ..learn.splits import Split, fixed_split, grouped_kfold, holdout, one_fold
 from ..learn.task import Task
 from ..learn.trial import Trial
 from ..models.beat_zoo import beat_net
+from .folders import MACHINERY_PRESETS
 from .study import Cohorts, Data, Study, StudyRun, wanted_protocols
 
 # %% ../../nbs/studies/mitbih_ptb/study.ipynb #05-study
@@ -241,7 +242,7 @@ class MitbihPtb(Study):
             model=beat_net(p["net"]).name,
             seeds=(p["seed"],),
             baseline="scratch",
-            double_cap=p["preset"] not in ("smoke", "demo"),
+            double_cap=p["preset"] not in MACHINERY_PRESETS,
         )
 
     def on_ptbxl(self, p: dict, beats: Cohort, data: Data, trial: Trial) -> Trial:

@@ -46,7 +46,6 @@ def write_results(
     splits: dict,                    # description of the splits (any nesting)
     primary: dict,                   # analysis, hash, headline, verdict
     data: dict | None = None,        # missing; simulated_target, simulated_source where known
-    source: dict | None = None,      # the same, under its former name
     other: dict | None = None,       # task name -> predictions of that task
 ) -> Path:                           # the run folder
     "Write a run's tables, each file whole or not at all; raises `DataError` for a wrong table."
@@ -59,6 +58,5 @@ def write_results(
     splits = plain(splits)
     mark = hashlib.sha256(json.dumps(splits, sort_keys=True).encode()).hexdigest()[:16]
     write_json(folder / "splits.json", {"hash": mark, **splits})
-    facts = {**(source or {}), **(data or {})}
-    write_json(folder / "result.json", {"primary": primary, "data": facts})
+    write_json(folder / "result.json", {"primary": primary, "data": data or {}})
     return folder

@@ -200,8 +200,10 @@ class StudyRun:
 
     @property
     def main(self) -> str:
-        "Name of the trial that the page is about: the first."
-        return next(iter(self.results))
+        "Name of the trial that the page is about: the declared one, or the first where the run has it not."
+        declared = tuple(map(self.study.primary.get, ("target", "protocol")))
+        named = [k for k, t in self.trials.items() if (t.target.name, t.protocol) == declared]
+        return named[0] if named else next(iter(self.trials))
 
 
 def wanted_protocols(
