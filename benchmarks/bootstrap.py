@@ -4,7 +4,7 @@ import os, sys, time, tracemalloc
 from pathlib import Path
 import numpy as np
 from sklearn.metrics import roc_auc_score
-from biosig_nb.evaluate.bootstrap import Piece, averaged, bootstrap_interval, resample_counts
+from biosig_nb.evaluate.inference.bootstrap import Piece, averaged, bootstrap_interval, resample_counts
 from biosig_nb.evaluate.metrics import get_metric
 
 N_LOOP = 30      # resamples on which the loop is timed and compared

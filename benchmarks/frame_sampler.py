@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import wfdb
 from biosig_nb.data.catalog import data_root
-from biosig_nb.data.frame_sources import IcentiaSource
-from biosig_nb.data.frames import FrameSampler, batches, join_plans
-from biosig_nb.data.simulate_holter import SEGMENT, simulate_holter
+from biosig_nb.data.databases.segment_sources import IcentiaSource
+from biosig_nb.data.segments.ecg_segments import FrameSampler, batches, join_plans
+from biosig_nb.data.simulate.icentia11k_continuous_ecg import SEGMENT, simulate_holter
 
 SIZE, BATCH = 2048, 512
 

@@ -6,7 +6,7 @@ import time
 import torch
 from torch import nn
 from biosig_nb.learn.recipe import resolve_precision
-from biosig_nb.models.beat_rivals import MaskedLast
+from biosig_nb.models.published_beat_nets import MaskedLast
 
 BATCH, CELLS, SECONDS, ROUNDS = 128, 128, 2, 3
 

@@ -5,7 +5,7 @@ else. Two ways of training are set against it, as a share of its samples a secon
 
   fit_once   the training loop of `learn.fit`, ResNet-18 (1-D, with mask), random crops of 2560 samples from strips of 7680. What is missing to
              100 % is cutting batches, carrying them to the device, Lightning, and the look at each loss whether it is finite.
-  sampler    the bare loop, but each batch of frames of 2048 samples is drawn and read by `data.frames.batches` from simulated Holter
+  sampler    the bare loop, but each batch of frames of 2048 samples is drawn and read by `data.segments.ecg_segments.batches` from simulated Holter
              recordings on disk, in the same process, planning included.
 
 Both are timed in turns, a round of each after the other, so that whatever else the machine does hits both; a share is the median of the rounds'
@@ -88,9 +88,9 @@ def fit_shares(precision, a):
 def sampler_shares(precision, a):
     "The bare loop on frames as they are read against the bare loop on one batch of them; None where wfdb, which simulates them, is missing."
     try:
-        from biosig_nb.data.frame_sources import IcentiaSource
-        from biosig_nb.data.frames import FrameSampler, batches
-        from biosig_nb.data.simulate_holter import simulate_holter
+        from biosig_nb.data.databases.segment_sources import IcentiaSource
+        from biosig_nb.data.segments.ecg_segments import FrameSampler, batches
+        from biosig_nb.data.simulate.icentia11k_continuous_ecg import simulate_holter
     except ImportError: return None
     patients, epoch = 4, itertools.count()
     with tempfile.TemporaryDirectory() as tmp:

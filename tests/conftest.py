@@ -31,7 +31,7 @@ def installed(tmp_path_factory):
     def make(folder):
         for path in checkout_files():                    # a copy, so that building leaves nothing behind here, and finds nothing stale
             (folder / "source" / path).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / path, folder / "source" / path)
+            shutil.copyfile(ROOT / path, folder / "source" / path, follow_symlinks=False)
         pip = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
         command(*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", folder, folder / "source", cwd=folder)
         command(*pip, "install", "--no-deps", "--target", folder / "site", *folder.glob("*.whl"), cwd=folder)

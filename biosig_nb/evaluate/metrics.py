@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import ConfigError, nearest
-from .decisions import (accuracy_rows, balanced_accuracy_rows, decide, f1_rows, is_exclusive, macro_f1_rows, mean_defined, mean_f1_rows,
+from .kernels.threshold_metrics import (accuracy_rows, balanced_accuracy_rows, decide, f1_rows, is_exclusive, macro_f1_rows, mean_defined, mean_f1_rows,
                                           ppv_rows, prevalence_rows, ratio, sensitivity_rows, specificity_rows)
-from .weighted import Weights, auprc_rows, auroc_rows, example_weights, sensitivity_at_rows
+from .kernels.ranking_kernels import Weights, auprc_rows, auroc_rows, example_weights, sensitivity_at_rows
 
 # %% ../../nbs/evaluate/20_metrics.ipynb #06-20-metrics
 def _each_label(rows):

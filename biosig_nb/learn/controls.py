@@ -19,7 +19,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from ..data.cohort import Cohort
 from ..errors import ConfigError, DataError, nearest
 from ..evaluate.predictions import load_predictions, make_predictions, save_predictions
-from .opponents import Rival, boosted, linear
+from .comparators import Rival, boosted, linear
 from .task import Task, exclusive
 
 # %% ../../nbs/learn/55_controls.ipynb #05-55-controls

@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 from PIL import Image
 from ..data.cache import cache_folder, make_room
 from ..data.cohort import Cohort
-from ..data.scans import Scans, Sequences, picture_hash
+from ..data.segments.sweeps import Scans, Sequences, picture_hash
 from ..errors import ConfigError, DataError
 from ..files import write_whole
 from .transforms import Apply, Transform

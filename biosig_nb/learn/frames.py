@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from ..data.cohort import Cohort
-from ..data.scans import Scans, frame_scores
+from ..data.segments.sweeps import Scans, frame_scores
 from ..evaluate.predictions import PIECE
-from .opponents import Rival
+from .comparators import Rival
 from .splits import Split
 from .task import Answers
 
@@ -41,7 +41,7 @@ class FrameAnswers:
 
     def __call__(
         self,
-        cohort: Cohort,        # sequences (of `data.scans.to_cohort`)
+        cohort: Cohort,        # sequences (of `data.segments.sweeps.to_cohort`)
         index: np.ndarray,     # those that were asked about [n]
         p: np.ndarray,         # probabilities [n, length]
     ) -> Answers:

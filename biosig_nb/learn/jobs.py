@@ -23,7 +23,7 @@ from ..errors import ConfigError
 from ..evaluate.predictions import load_predictions, save_predictions
 from ..files import plain, write_json
 from .arms import Arm
-from .opponents import Rival
+from .comparators import Rival
 from .splits import Split
 from .task import Task
 from .transforms import Transform, prepared

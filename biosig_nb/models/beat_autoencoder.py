@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 from ..errors import ConfigError, DataError
 from .beat_nets import start_glorot
-from .beat_rivals import BeatNet, beat_lengths, dense
+from .published_beat_nets import BeatNet, beat_lengths, dense
 from .layers import Conv1d, MaxPool1d
 
 # %% ../../nbs/models/14_beat_autoencoder.ipynb #05-14-beat-autoencoder

@@ -9,7 +9,7 @@ __all__ = ['whole_features', 'MaskedBody', 'MaskedCNN', 'Beside', 'IntervalCNN']
 import torch
 from torch import nn
 from .beat_nets import BeatCNN, start_glorot
-from .beat_rivals import BeatNet, beat_lengths
+from .published_beat_nets import BeatNet, beat_lengths
 
 # %% ../../nbs/models/12_beat_inputs.ipynb #05-12-beat-inputs
 def whole_features(

@@ -9,7 +9,7 @@ __all__ = ['STAGES', 'Bottleneck', 'start_he', 'BeatResNet', 'gradient_sizes']
 import torch
 from torch import nn
 from ..errors import ConfigError
-from .beat_rivals import BeatNet
+from .published_beat_nets import BeatNet
 from .layers import BatchNorm1d, Conv1d
 
 # %% ../../nbs/models/13_beat_resnet.ipynb #05-13-beat-resnet

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 from ..errors import ConfigError
 from .beat_nets import start_glorot
-from .beat_rivals import BeatNet, beat_lengths
+from .published_beat_nets import BeatNet, beat_lengths
 
 # %% ../../nbs/models/16_beat_transformer.ipynb #05-16-beat-transformer
 class SelfAttention(nn.Module):

@@ -15,7 +15,7 @@ from .beat_autoencoder import BeatCoder
 from .beat_inputs import IntervalCNN, MaskedCNN
 from .beat_nets import BeatCNN, start_glorot
 from .beat_resnet import BeatResNet
-from .beat_rivals import BeatBiLSTM, BeatMLP, DilatedBiLSTM, FourierCNN, VanillaCNN, VanillaRNN, dense
+from .published_beat_nets import BeatBiLSTM, BeatMLP, DilatedBiLSTM, FourierCNN, VanillaCNN, VanillaRNN, dense
 from .beat_transformer import BeatTransformer, SelfAttention
 from .counting import count_parameters
 

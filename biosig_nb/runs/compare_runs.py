@@ -10,8 +10,8 @@ __all__ = ['FACTS', 'SIDE', 'run_facts', 'runs_in', 'table_of_runs', 'table_of_m
 from pathlib import Path
 import pandas as pd
 from ..errors import ConfigError, DataError, nearest
-from ..evaluate.bootstrap import METRIC_COLUMNS
-from ..evaluate.compare import compare_arms
+from ..evaluate.inference.bootstrap import METRIC_COLUMNS
+from ..evaluate.inference.compare import compare_arms
 from ..evaluate.predictions import label_names
 from ..files import write_whole
 from .store import Run, list_runs, read_run, value_text

@@ -26,7 +26,7 @@ import nbformat
 
 import biosig_nb
 from ..data.catalog import data_root as find_data_root, database_fingerprint, fingerprint
-from ..data.simulate_ecg import SIMULATOR_VERSION
+from ..data.simulate.ecg import SIMULATOR_VERSION
 from ..errors import DataError
 from ..files import plain
 from ..studies.folders import check_refused, databases_of, find_asset, load_config, module_file, own_of, place_of

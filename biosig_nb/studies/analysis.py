@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from ..errors import ConfigError, nearest
-from ..evaluate.bootstrap import metric_table
-from ..evaluate.calibration import calibration_table
-from ..evaluate.compare import compare_families, verdict
+from ..evaluate.inference.bootstrap import metric_table
+from ..evaluate.clinical.calibration import calibration_table
+from ..evaluate.inference.compare import compare_families, verdict
 from ..evaluate.metrics import METRICS, metric_title
 from ..evaluate.predictions import UNITS, label_names
 from ..evaluate.style import estimate_text

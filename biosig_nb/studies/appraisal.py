@@ -16,16 +16,16 @@ import pandas as pd
 from IPython.display import Markdown, display
 
 from ..errors import ConfigError, DataError, nearest
-from ..evaluate.bootstrap import setting_counts, settings
-from ..evaluate.calibration import measure_title
-from ..evaluate.controls import control_forest, control_table, readable_controls
+from ..evaluate.inference.bootstrap import setting_counts, settings
+from ..evaluate.clinical.calibration import measure_title
+from ..evaluate.transfer.controls import control_forest, control_table, readable_controls
 from ..evaluate.metrics import get_metric
-from ..evaluate.precision import difference_width, interval_width, plot_precision, precision_table
-from ..evaluate.recalibrate import METHODS, before_after, before_after_text
-from ..evaluate.reliability import reliability_diagram
+from ..evaluate.inference.interval_width import difference_width, interval_width, plot_precision, precision_table
+from ..evaluate.clinical.recalibrate import METHODS, before_after, before_after_text
+from ..evaluate.clinical.reliability import reliability_diagram
 from ..evaluate.style import arm_title, number, show
-from ..evaluate.tables import show_table
-from ..evaluate.utility import decision_curve, plot_decision_curve, utility_sentence
+from ..evaluate.show.tables import show_table
+from ..evaluate.clinical.decision_curve import decision_curve, plot_decision_curve, utility_sentence
 from ..learn.controls import permuted_predictions
 from .sections import show_note
 from .view import View

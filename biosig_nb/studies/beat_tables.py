@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from ..evaluate.bootstrap import metric_table
+from ..evaluate.inference.bootstrap import metric_table
 from ..evaluate.style import PALETTE, estimate_text, number
 from .beat_models import ON_PTB, PUBLISHED, ModelRuns, title
 

@@ -16,14 +16,14 @@ import pandas as pd
 from IPython.display import HTML, Markdown, display
 
 from ..data.catalog import DATABASES, get_database
-from ..evaluate.calibration import measure_title
-from ..evaluate.card import DATA_CARD, MODEL_CARD, TRIPOD_AI
-from ..evaluate.card import card_html, card_markdown, fill, summary
-from ..evaluate.coverage import coverage_note
-from ..evaluate.precision import interval_width
-from ..evaluate.recalibrate import METHODS
+from ..evaluate.clinical.calibration import measure_title
+from ..evaluate.show.card import DATA_CARD, MODEL_CARD, TRIPOD_AI
+from ..evaluate.show.card import card_html, card_markdown, fill, summary
+from ..evaluate.inference.coverage import coverage_note
+from ..evaluate.inference.interval_width import interval_width
+from ..evaluate.clinical.recalibrate import METHODS
 from ..evaluate.style import arm_title, estimate_text, number
-from ..evaluate.tables import show_table
+from ..evaluate.show.tables import show_table
 from ..files import write_whole
 from ..learn.splits import describe_splits
 from ..models.counting import count_parameters

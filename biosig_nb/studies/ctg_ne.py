@@ -16,13 +16,13 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 
 from ..data.cohort import Cohort
-from ..data.ctg_births import ctg_records, ctg_windows, own_folder
-from ..data.ctg_cohorts import LabelRule
-from ..data.simulate_ctg import simulate_ctu_uhb, simulate_hospital
+from ..data.segments.ctg import ctg_records, ctg_windows, own_folder
+from ..data.databases.ctu_uhb_ctgdb import LabelRule
+from ..data.simulate.ctu_uhb_ctgdb import simulate_ctu_uhb, simulate_hospital
 from ..errors import ConfigError
 from ..learn.arms import Arm, arms_named, lora, trained_on
 from ..learn.controls import metadata_rival
-from ..learn.opponents import Rival, features_rival, minirocket_rival
+from ..learn.comparators import Rival, features_rival, minirocket_rival
 from ..learn.recipe import LEARNING_RATES, Recipe
 from ..learn.splits import Split, grouped_kfold, holdout
 from ..learn.task import Task

@@ -16,13 +16,13 @@ import numpy as np
 import torch
 
 from ..data.cohort import Cohort
-from ..data.simulate_phantom import simulate_phantom
+from ..data.simulate.phantom import simulate_phantom
 from ..errors import ConfigError
 from ..evaluate.style import number
 from ..learn.arms import FROZEN, FULL, LAST_BLOCK, RANDOM, Arm, from_weights, trained_on
 from ..learn.features import Brightness, FrameFeatures, loaded_backbone, square_features
 from ..learn.frames import FrameAnswers, FrameRival, smoothed
-from ..learn.opponents import linear
+from ..learn.comparators import linear
 from ..learn.recipe import LEARNING_RATES, Recipe
 from ..learn.splits import holdout
 from ..learn.task import Task

@@ -18,7 +18,7 @@ import pandas as pd
 import torch
 from sklearn.metrics import average_precision_score, log_loss, precision_recall_curve, roc_auc_score
 
-from ..data.scans import Scans
+from ..data.segments.sweeps import Scans
 from ..errors import ConfigError, nearest
 from ..evaluate.style import arm_colours, arm_title, number
 from ..learn.fit import fit, predict

@@ -13,9 +13,9 @@ import numpy as np
 
 from ..data.catalog import simulated_root
 from ..data.cohort import Cohort
-from ..data.hc18 import hc18_sweeps
-from ..data.scans import Scans, position_auroc, read_scans, to_cohort, windows
-from ..data.simulate_phantom import simulate_phantom
+from ..data.databases.hc18 import hc18_sweeps
+from ..data.segments.sweeps import Scans, position_auroc, read_scans, to_cohort, windows
+from ..data.simulate.phantom import simulate_phantom
 from ..errors import ConfigError, DataError
 from ..learn.splits import Split, grouped_kfold, holdout, one_fold
 from .study import Data

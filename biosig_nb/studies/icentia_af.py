@@ -15,14 +15,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..data.cinc2017 import CLASSES, cinc_records, join_duplicates, near_duplicates
+from ..data.databases.challenge_2017 import CLASSES, cinc_records, join_duplicates, near_duplicates
 from ..data.cohort import Cohort
-from ..data.simulate_cinc import simulate_cinc
-from ..data.simulate_holter import simulate_holter
+from ..data.simulate.challenge_2017 import simulate_cinc
+from ..data.simulate.icentia11k_continuous_ecg import simulate_holter
 from ..evaluate.metrics import challenge_f1
 from ..learn.arms import Arm, arms_named, trained_on
 from ..learn.controls import metadata_rival
-from ..learn.opponents import features_rival, minirocket_rival
+from ..learn.comparators import features_rival, minirocket_rival
 from ..learn.recipe import LEARNING_RATES, Recipe
 from ..learn.splits import Split, holdout
 from ..learn.task import Task

@@ -15,18 +15,18 @@ import numpy as np
 from torch import nn
 
 from ..data.cohort import Cohort
-from ..data.frame_sources import IcentiaSource, MitdbSource
-from ..data.frames import FrameSampler, to_cohort
-from ..data.future_frames import future_cohort
-from ..data.ptbxl import one_rhythm, ptbxl_records
+from ..data.databases.segment_sources import IcentiaSource, MitdbSource
+from ..data.segments.ecg_segments import FrameSampler, to_cohort
+from ..data.segments.cpc import future_cohort
+from ..data.databases.ptb_xl import one_rhythm, ptbxl_records
 from ..errors import ConfigError, nearest
 from ..learn.recipe import Recipe
 from ..learn.splits import holdout
 from ..learn.task import Task
 from ..learn.transforms import Chain, MaskChannel, Resample, StandardiseContext
 from ..learn.transforms import StandardiseRecorded, Transform
-from ..models.future_net import FutureNet
-from ..signals.frame_labels import RULES
+from ..models.cpc_net import FutureNet
+from ..signals.segment_labels import RULES
 from .study import Data
 
 # %% ../../nbs/studies/icentia_af/sources.ipynb #05-sources

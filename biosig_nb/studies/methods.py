@@ -14,9 +14,9 @@ import pandas as pd
 from IPython.display import Markdown, display
 
 from ..data.catalog import DATABASES, get_database
-from ..evaluate.figures import history
+from ..evaluate.show.figures import history
 from ..evaluate.style import arm_title, show
-from ..evaluate.tables import show_table
+from ..evaluate.show.tables import show_table
 from ..learn.apart import signal_hashes
 from ..learn.splits import describe_splits
 from ..learn.trial import budget_table

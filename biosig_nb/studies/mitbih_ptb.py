@@ -15,19 +15,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..data.beat_cohorts import DS1_BY_PATIENT, DS2_BY_PATIENT
-from ..data.beat_cohorts import beat_table, mitdb_beats, ptbdb_beats
+from ..data.segments.beats import DS1_BY_PATIENT, DS2_BY_PATIENT
+from ..data.segments.beats import beat_table, mitdb_beats, ptbdb_beats
 from ..data.cohort import Cohort
-from ..data.ptbxl_beats import ptbxl_beats
-from ..data.simulate_mitdb import simulate_mitdb
-from ..data.simulate_ptbdb import simulate_ptbdb
-from ..data.simulate_sites import simulate_ptbxl
-from ..evaluate.bootstrap import metric_table
+from ..data.databases.ptb_xl_beats import ptbxl_beats
+from ..data.simulate.mitdb import simulate_mitdb
+from ..data.simulate.ptbdb import simulate_ptbdb
+from ..data.simulate.ptb_xl import simulate_ptbxl
+from ..evaluate.inference.bootstrap import metric_table
 from ..evaluate.style import estimate_text
 from ..learn.arms import arms_named
 from ..learn.beat_transforms import WindowRange
 from ..learn.controls import metadata_rival, missingness_rival, position_rival
-from ..learn.opponents import features_rival, minirocket_rival
+from ..learn.comparators import features_rival, minirocket_rival
 from ..learn.recipe import LEARNING_RATES, Recipe
 from ..learn.splits import Split, fixed_split, grouped_kfold, holdout, one_fold
 from ..learn.task import Task

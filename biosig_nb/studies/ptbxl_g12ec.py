@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 
 from ..data.cohort import Cohort
-from ..data.label_map import keep_labels
-from ..data.simulate_sites import simulate_georgia, simulate_ptbxl
+from ..data.databases.label_map import keep_labels
+from ..data.simulate.ptb_xl import simulate_georgia, simulate_ptbxl
 from ..learn.arms import Arm, arms_named, trained_on
 from ..learn.controls import metadata_rival
-from ..learn.opponents import features_rival
+from ..learn.comparators import features_rival
 from ..learn.recipe import Recipe
 from ..learn.splits import Split, holdout
 from ..learn.task import Task
@@ -231,7 +231,7 @@ class PtbxlG12ec(Study):
         if target_set(run.p) == "stand-in":
             return [PUBLISHED, STAND_IN]
         where = f"the recordings of '{run.p['hospital']}' in the 2021 challenge"
-        map_of = "under the label map of `data.label_map`"
+        map_of = "under the label map of `data.databases.label_map`"
         lines = [PUBLISHED, f"The source is PTB-XL, the target {where}, {map_of}."]
         if run.data.kind == "real" and (n := len(run.cohorts.target)) < 1000:
             lines.append(f"**{n} recordings are a demonstration of the path, not evidence.**")

@@ -12,9 +12,9 @@ from functools import wraps
 from IPython.display import Markdown, display
 
 from ..errors import ConfigError, nearest
-from ..evaluate.coverage import coverage_note
+from ..evaluate.inference.coverage import coverage_note
 from ..evaluate.style import show
-from ..evaluate.tables import show_verdict
+from ..evaluate.show.tables import show_verdict
 from .appraisal import permuted_labels, show_calibration, show_controls
 from .appraisal import show_precision, show_utility
 from .cards import run_facts, show_card, show_provenance

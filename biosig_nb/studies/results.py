@@ -13,8 +13,8 @@ from pathlib import Path
 import pandas as pd
 
 from ..errors import DataError
-from ..evaluate.bootstrap import METRIC_COLUMNS
-from ..evaluate.compare import COMPARISON_COLUMNS
+from ..evaluate.inference.bootstrap import METRIC_COLUMNS
+from ..evaluate.inference.compare import COMPARISON_COLUMNS
 from ..evaluate.predictions import save_predictions
 from ..files import plain, write_json, write_whole
 

@@ -11,13 +11,13 @@ __all__ = ['FEW', 'SHOWN', 'show_heading', 'show_note', 'show_gain', 'numbers_ca
 import pandas as pd
 from IPython.display import Markdown, display
 
-from ..evaluate.figures import confusion, forest, per_class, roc_band
-from ..evaluate.label_efficiency import efficiency_sentence, label_efficiency
-from ..evaluate.learning_curves import learning_curve, plot_learning_curve
+from ..evaluate.show.figures import confusion, forest, per_class, roc_band
+from ..evaluate.transfer.label_efficiency import efficiency_sentence, label_efficiency
+from ..evaluate.transfer.learning_curves import learning_curve, plot_learning_curve
 from ..evaluate.metrics import metric_title
 from ..evaluate.predictions import label_names
 from ..evaluate.style import PALETTE, arm_title, estimate_text, new_axes, show
-from ..evaluate.tables import results_table, show_table
+from ..evaluate.show.tables import results_table, show_table
 from .analysis import Analysis, gap_table
 from .view import View
 

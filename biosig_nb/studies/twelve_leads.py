@@ -11,10 +11,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..data.challenge import challenge_records, origin
+from ..data.databases.challenge_2021 import challenge_records, origin
 from ..data.cohort import Cohort
-from ..data.label_map import keep_labels
-from ..data.ptbxl import ptbxl_records
+from ..data.databases.label_map import keep_labels
+from ..data.databases.ptb_xl import ptbxl_records
 from ..errors import ConfigError
 from ..learn.apart import check_databases_apart
 from ..learn.splits import Split, grouped_kfold, one_fold, stratify_on

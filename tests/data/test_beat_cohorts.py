@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import wfdb
-from biosig_nb.data import beat_cohorts as bc
-from biosig_nb.data.simulate_mitdb import simulate_mitdb
-from biosig_nb.data.simulate_ptbdb import simulate_ptbdb
+from biosig_nb.data.segments import beats as bc
+from biosig_nb.data.simulate.mitdb import simulate_mitdb
+from biosig_nb.data.simulate.ptbdb import simulate_ptbdb
 from biosig_nb.errors import BiosigError, ConfigError, DataError
 
 DATA = Path(os.environ.get("BIOSIG_DATA") or "/nonexistent")

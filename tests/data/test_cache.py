@@ -14,7 +14,7 @@ import pytest
 
 from biosig_nb.data.cache import Kept, cache_entries, cached, clear_cache, kept_table
 from biosig_nb.data.cohort import Cohort
-from biosig_nb.data.ptbxl import ptbxl_records
+from biosig_nb.data.databases.ptb_xl import ptbxl_records
 from biosig_nb.learn.features import Brightness, image_features
 
 COMMON = """

@@ -8,9 +8,9 @@ from scipy import signal
 from scipy.io import loadmat
 
 from biosig_nb.data.cache import cached
-from biosig_nb.data.challenge import challenge_records, check_witness, read_counts, read_twelve
-from biosig_nb.data.label_map import load_label_map
-from biosig_nb.data.ptbxl import LEADS
+from biosig_nb.data.databases.challenge_2021 import challenge_records, check_witness, read_counts, read_twelve
+from biosig_nb.data.databases.label_map import load_label_map
+from biosig_nb.data.databases.ptb_xl import LEADS
 from biosig_nb.data.wfdb_files import read_header
 from biosig_nb.errors import DataError
 
@@ -100,7 +100,7 @@ def test_resampling_against_fourier(folder, georgia):
 
 @pytest.mark.realdata
 def test_misread_keeps_numbers_and_breaks_leads(folder, georgia):
-    from biosig_nb.data.ptbxl import einthoven_error
+    from biosig_nb.data.databases.ptb_xl import einthoven_error
     from biosig_nb.learn.transforms import Misread
     wrong = Misread(gain=1.).fit(georgia)(georgia).signals
     assert np.allclose(np.sort(wrong.reshape(74, -1)), np.sort(georgia.signals.reshape(74, -1)))

@@ -8,7 +8,7 @@ import pytest
 from scipy import signal
 from scipy.io import loadmat
 
-from biosig_nb.data.cinc2017 import CLASSES, cinc_records, near_duplicates, opening, read_labels
+from biosig_nb.data.databases.challenge_2017 import CLASSES, cinc_records, near_duplicates, opening, read_labels
 from biosig_nb.learn.transforms import StandardiseRecorded, moments
 from biosig_nb.signals.af_features import FEATURES, af_features
 

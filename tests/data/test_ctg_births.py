@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from biosig_nb.data import ctg_births
-from biosig_nb.data.ctg_births import ctg_records, ctg_windows, own_folder, read_birth
-from biosig_nb.data.ctg_cohorts import LabelRule
-from biosig_nb.data.simulate_ctg import simulate_ctu_uhb, simulate_hospital
+from biosig_nb.data.segments import ctg as ctg_births
+from biosig_nb.data.segments.ctg import ctg_records, ctg_windows, own_folder, read_birth
+from biosig_nb.data.databases.ctu_uhb_ctgdb import LabelRule
+from biosig_nb.data.simulate.ctu_uhb_ctgdb import simulate_ctu_uhb, simulate_hospital
 from biosig_nb.data.wfdb_files import read_record
 from biosig_nb.errors import DataError
 from biosig_nb.signals.ctg import clean_fhr, clean_uc, downsample, fill_short_gaps

@@ -2,7 +2,7 @@
 import os
 from pathlib import Path
 import pytest
-from biosig_nb.data.ctg_cohorts import clinical_table, counts_table
+from biosig_nb.data.databases.ctu_uhb_ctgdb import clinical_table, counts_table
 
 FOLDER = Path(os.environ.get("BIOSIG_DATA") or "/nonexistent")/"ctu-uhb-ctgdb"/"1.0.0"
 EXPECTED = {552: ([20, 40, 56, 105, 177], [22, 44, 61, 113, 194], dict(ultrasound=413, scalp=102, both=35, unknown=2), 46, 15),

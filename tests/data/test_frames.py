@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 import wfdb
-from biosig_nb.data.frame_sources import IcentiaSource, MitdbSource
-from biosig_nb.data.frames import FrameSampler, batches, label_counts, measure_scale, to_cohort
-from biosig_nb.data.icentia import count_annotations, list_patients, parse_annotations
-from biosig_nb.data.simulate_holter import simulate_holter
+from biosig_nb.data.databases.segment_sources import IcentiaSource, MitdbSource
+from biosig_nb.data.segments.ecg_segments import FrameSampler, batches, label_counts, measure_scale, to_cohort
+from biosig_nb.data.databases.icentia11k_continuous_ecg import count_annotations, list_patients, parse_annotations
+from biosig_nb.data.simulate.icentia11k_continuous_ecg import simulate_holter
 from biosig_nb.data.wfdb_files import read_annotations
 from biosig_nb.errors import BiosigError, DataError
-from biosig_nb.signals.frame_labels import BEATS, RATES, RHYTHMS, SYMBOLS, beat_codes, frame_labels
+from biosig_nb.signals.segment_labels import BEATS, RATES, RHYTHMS, SYMBOLS, beat_codes, frame_labels
 
 DATA = Path(os.environ.get("BIOSIG_DATA") or "/nonexistent")
 ICENTIA, MITDB = DATA/"icentia11k-continuous-ecg"/"1.0", DATA/"mitdb"/"1.0.0"

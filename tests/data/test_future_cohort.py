@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import wfdb
 from hypothesis import given, settings, strategies as st
-from biosig_nb.data.frame_sources import IcentiaSource, MitdbSource
-from biosig_nb.data.frames import FrameSampler
-from biosig_nb.data.future_frames import future_cohort, spread_futures
-from biosig_nb.data.icentia import Segment
-from biosig_nb.data.simulate_holter import simulate_holter
+from biosig_nb.data.databases.segment_sources import IcentiaSource, MitdbSource
+from biosig_nb.data.segments.ecg_segments import FrameSampler
+from biosig_nb.data.segments.cpc import future_cohort, spread_futures
+from biosig_nb.data.databases.icentia11k_continuous_ecg import Segment
+from biosig_nb.data.simulate.icentia11k_continuous_ecg import simulate_holter
 from biosig_nb.errors import ConfigError, DataError
 from biosig_nb.learn.splits import holdout
 from biosig_nb.learn.task import exclusive, examples

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from biosig_nb.data.hc18 import hc18_images, hc18_sweeps, head_mask, window_shares
-from biosig_nb.data.scans import Scans, frame_means, position_auroc, to_cohort, windows
+from biosig_nb.data.databases.hc18 import hc18_images, hc18_sweeps, head_mask, window_shares
+from biosig_nb.data.segments.sweeps import Scans, frame_means, position_auroc, to_cohort, windows
 
 
 @pytest.fixture(scope="module")

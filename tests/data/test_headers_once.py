@@ -2,12 +2,12 @@
 import os, sys, threading
 from collections import Counter
 import pytest
-from biosig_nb.data.beat_cohorts import mitdb_beats, ptbdb_beats
-from biosig_nb.data.challenge import challenge_records
-from biosig_nb.data.ptbxl import ptbxl_records
-from biosig_nb.data.simulate_mitdb import simulate_mitdb
-from biosig_nb.data.simulate_ptbdb import simulate_ptbdb
-from biosig_nb.data.simulate_sites import simulate_georgia, simulate_ptbxl
+from biosig_nb.data.segments.beats import mitdb_beats, ptbdb_beats
+from biosig_nb.data.databases.challenge_2021 import challenge_records
+from biosig_nb.data.databases.ptb_xl import ptbxl_records
+from biosig_nb.data.simulate.mitdb import simulate_mitdb
+from biosig_nb.data.simulate.ptbdb import simulate_ptbdb
+from biosig_nb.data.simulate.ptb_xl import simulate_georgia, simulate_ptbxl
 
 COUNTING: list = []      # the counter in use, if any
 

@@ -13,10 +13,10 @@ import pytest
 
 from biosig_nb.data import catalog
 from biosig_nb.data.catalog import SMALL, file_hash, fingerprint
-from biosig_nb.data.hc18 import hc18_sweeps
-from biosig_nb.data.scans import read_scans
-from biosig_nb.data.simulate_mitdb import simulate_mitdb
-from biosig_nb.data.simulate_phantom import simulate_phantom
+from biosig_nb.data.databases.hc18 import hc18_sweeps
+from biosig_nb.data.segments.sweeps import read_scans
+from biosig_nb.data.simulate.mitdb import simulate_mitdb
+from biosig_nb.data.simulate.phantom import simulate_phantom
 from biosig_nb.errors import DataError
 
 

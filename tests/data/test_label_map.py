@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from biosig_nb.data.label_map import load_label_map, statement_of
-from biosig_nb.data.ptbxl import statements
+from biosig_nb.data.databases.label_map import load_label_map, statement_of
+from biosig_nb.data.databases.ptb_xl import statements
 
 
 def _slice(name: str) -> Path:

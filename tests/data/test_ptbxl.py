@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import wfdb
 from scipy import signal
-from biosig_nb.data import ptbxl
+from biosig_nb.data.databases import ptb_xl as ptbxl
 from biosig_nb.errors import DataError
 
 FOLDER = Path(os.environ.get("BIOSIG_DATA") or "/nonexistent") / "ptb-xl" / "1.0.3"

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from biosig_nb.data.ptbxl_beats import ptbxl_beats
+from biosig_nb.data.databases.ptb_xl_beats import ptbxl_beats
 
 FOLDER = Path(os.environ.get("BIOSIG_DATA") or "/nonexistent") / "ptb-xl/1.0.3"
 pytestmark = [pytest.mark.realdata, pytest.mark.skipif(not FOLDER.is_dir(), reason="BIOSIG_DATA holds no ptb-xl/1.0.3")]

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from biosig_nb.data.scans import frame_scores, read_scans, to_cohort, windows
-from biosig_nb.data.simulate_phantom import simulate_phantom
+from biosig_nb.data.segments.sweeps import frame_scores, read_scans, to_cohort, windows
+from biosig_nb.data.simulate.phantom import simulate_phantom
 from biosig_nb.errors import DataError
 from biosig_nb.signals.frame_images import frame_square, image_hash
 

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from biosig_nb.data.ptbxl import einthoven_error, ptbxl_records
-from biosig_nb.data.simulate_12lead import STATEMENTS
-from biosig_nb.data.simulate_sites import COMPLETE, SCORED, simulate_georgia, simulate_ptbxl
+from biosig_nb.data.databases.ptb_xl import einthoven_error, ptbxl_records
+from biosig_nb.data.simulate.twelve_leads import STATEMENTS
+from biosig_nb.data.simulate.ptb_xl import COMPLETE, SCORED, simulate_georgia, simulate_ptbxl
 from biosig_nb.data.wfdb_files import read_record
 
 REAL = Path(os.environ.get("BIOSIG_DATA", "/nowhere"))
@@ -78,7 +78,7 @@ def test_domain_shift_filters_and_wanders(tmp_path):
 
 
 def test_georgia_is_read_by_the_reader_of_the_real_records(tmp_path):
-    from biosig_nb.data.challenge import challenge_records
+    from biosig_nb.data.databases.challenge_2021 import challenge_records
     folder = simulate_georgia(tmp_path, n_records=60)
     apart, merged = (challenge_records(folder, merge=k) for k in (False, True))
     assert apart.source["simulated"] and apart.signals.shape == (60, 12, 1000) and einthoven_error(apart.signals).max() < 1e-3

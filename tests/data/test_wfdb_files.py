@@ -6,8 +6,8 @@ import pytest
 import wfdb
 from hypothesis import HealthCheck, given, settings, strategies as st
 from biosig_nb.data import wfdb_files as w
-from biosig_nb.data.simulate_mitdb import simulate_mitdb
-from biosig_nb.data.simulate_ptbdb import simulate_ptbdb
+from biosig_nb.data.simulate.mitdb import simulate_mitdb
+from biosig_nb.data.simulate.ptbdb import simulate_ptbdb
 from biosig_nb.errors import DataError
 
 DATA = Path(os.environ.get("BIOSIG_DATA") or "/nonexistent")

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 import statsmodels.api as sm
 
-from biosig_nb.evaluate.calibration import calibration_intercept, calibration_slope, calibration_table, ece
-from biosig_nb.evaluate.logistic import logit
+from biosig_nb.evaluate.clinical.calibration import calibration_intercept, calibration_slope, calibration_table, ece
+from biosig_nb.evaluate.kernels.logistic import logit
 from biosig_nb.evaluate.metrics import macro_auroc
 from biosig_nb.evaluate.predictions import make_predictions, probabilities, truth
-from biosig_nb.evaluate.recalibrate import before_after, fit_platt, fit_temperature, recalibrated
+from biosig_nb.evaluate.clinical.recalibrate import before_after, fit_platt, fit_temperature, recalibrated
 
 
 @pytest.fixture(scope="module")

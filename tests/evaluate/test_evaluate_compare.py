@@ -8,11 +8,11 @@ import pytest
 from sklearn.metrics import confusion_matrix
 
 from biosig_nb.errors import DataError
-from biosig_nb.evaluate.bootstrap import metric_table
-from biosig_nb.evaluate.closed_form import delong, delong_paired, delong_table, mcnemar, obuchowski, obuchowski_paired
-from biosig_nb.evaluate.compare import compare_arms, equivalence, verdict
+from biosig_nb.evaluate.inference.bootstrap import metric_table
+from biosig_nb.evaluate.inference.analytic_tests import delong, delong_paired, delong_table, mcnemar, obuchowski, obuchowski_paired
+from biosig_nb.evaluate.inference.compare import compare_arms, equivalence, verdict
 from biosig_nb.evaluate.predictions import make_predictions, simulate_predictions
-from biosig_nb.evaluate.utility import decision_curve, net_benefit
+from biosig_nb.evaluate.clinical.decision_curve import decision_curve, net_benefit
 
 
 def pairs(y, p):

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from biosig_nb.evaluate.coverage import TRUTHS, coverage_table
+from biosig_nb.evaluate.inference.coverage import TRUTHS, coverage_table
 
-CHAPTER = Path(__file__).parents[2] / "nbs/evaluate/34_coverage.ipynb"
+CHAPTER = Path(__file__).parents[2] / "nbs/evaluate/inference/60_coverage.ipynb"
 
 
 def kept_output() -> str:

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from biosig_nb.evaluate.ec57 import beat_counts, counts_matrix, ec57_table
-from biosig_nb.evaluate.ensembles import soft_vote, stack
+from biosig_nb.evaluate.clinical.ec57 import beat_counts, counts_matrix, ec57_table
+from biosig_nb.evaluate.transfer.ensembles import soft_vote, stack
 from biosig_nb.evaluate.metrics import macro_auroc
 from biosig_nb.evaluate.predictions import make_predictions, probabilities, truth, validate_predictions
 

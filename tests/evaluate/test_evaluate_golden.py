@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from biosig_nb.evaluate.bootstrap import bootstrap_interval, metric_table, resample_counts, support_table
+from biosig_nb.evaluate.inference.bootstrap import bootstrap_interval, metric_table, resample_counts, support_table
 from biosig_nb.evaluate.metrics import auprc, auroc, macro_auroc
 from biosig_nb.evaluate.predictions import load_predictions, make_predictions, save_predictions
 

@@ -8,10 +8,10 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from biosig_nb.errors import ConfigError, DataError
-from biosig_nb.evaluate.label_efficiency import EFFICIENCY_COLUMNS, efficiency_sentence, label_efficiency, labels_needed, monotone, plot_label_efficiency
-from biosig_nb.evaluate.learning_curves import CURVE_COLUMNS, GAIN_COLUMNS, learning_curve, nominal_sizes, paired_gain, plot_learning_curve
+from biosig_nb.evaluate.transfer.label_efficiency import EFFICIENCY_COLUMNS, efficiency_sentence, label_efficiency, labels_needed, monotone, plot_label_efficiency
+from biosig_nb.evaluate.transfer.learning_curves import CURVE_COLUMNS, GAIN_COLUMNS, learning_curve, nominal_sizes, paired_gain, plot_learning_curve
 from biosig_nb.evaluate.predictions import aggregate, simulate_predictions
-from biosig_nb.evaluate.resampling import resample_counts
+from biosig_nb.evaluate.inference.resampling import resample_counts
 
 SIZES = (10, 20, 40, 80, 160)
 

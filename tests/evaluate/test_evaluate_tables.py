@@ -12,8 +12,8 @@ from hypothesis import given, settings, strategies as st
 from statsmodels.stats.multitest import multipletests
 
 from biosig_nb.errors import ConfigError, DataError
-from biosig_nb.evaluate.bootstrap import METRIC_COLUMNS, metric_table, resample_counts, support_table
-from biosig_nb.evaluate.compare import COMPARISON_COLUMNS, bootstrap_p, compare_arms, holm, verdict
+from biosig_nb.evaluate.inference.bootstrap import METRIC_COLUMNS, metric_table, resample_counts, support_table
+from biosig_nb.evaluate.inference.compare import COMPARISON_COLUMNS, bootstrap_p, compare_arms, holm, verdict
 from biosig_nb.evaluate.predictions import aggregate, load_predictions, save_predictions, simulate_predictions, validate_predictions
 
 quiet = settings(max_examples=60, deadline=None, database=None, derandomize=True)
@@ -30,7 +30,7 @@ def test_columns_are_those_of_the_contract():
 
 
 def test_room_needs_no_torch():
-    code = ("import sys, biosig_nb.evaluate.compare, biosig_nb.evaluate.figures, biosig_nb.evaluate.style; rooms = ('biosig_nb.evaluate', 'biosig_nb.errors', 'biosig_nb.files'); "
+    code = ("import sys, biosig_nb.evaluate.inference.compare, biosig_nb.evaluate.show.figures, biosig_nb.evaluate.style; rooms = ('biosig_nb.evaluate', 'biosig_nb.errors', 'biosig_nb.files'); "
             "print(sorted({m.split('.')[0] for m in sys.modules} & {'torch', 'lightning', 'wfdb', 'papermill', 'seaborn'}), "
             "sorted(m for m in sys.modules if m.startswith('biosig_nb.') and not m.startswith(rooms)))")
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[] []"

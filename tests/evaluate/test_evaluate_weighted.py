@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from sklearn import metrics as sk
 
-from biosig_nb.evaluate import weighted
-from biosig_nb.evaluate.bootstrap import metric_table
+from biosig_nb.evaluate.kernels import ranking_kernels as weighted
+from biosig_nb.evaluate.inference.bootstrap import metric_table
 from biosig_nb.evaluate.metrics import (METRICS, accuracy, auprc, auroc, balanced_accuracy, brier, challenge_f1, cross_entropy, decide, f1, log_loss, macro_auroc,
                                         macro_f1, metric_value, ppv, sensitivity, sensitivity_at, specificity, specificity_at)
 from biosig_nb.evaluate.predictions import simulate_predictions
-from biosig_nb.evaluate.weighted import Weights, auprc_rows, auroc_rows, example_weights
+from biosig_nb.evaluate.kernels.ranking_kernels import Weights, auprc_rows, auroc_rows, example_weights
 
 quiet = settings(max_examples=80, deadline=None, database=None, derandomize=True)
 

@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import nn
 
-from biosig_nb.data.simulate import simulate_world
-from biosig_nb.evaluate.controls import control_table, permutation_row, readable_controls
+from biosig_nb.data.simulate.world import simulate_world
+from biosig_nb.evaluate.transfer.controls import control_table, permutation_row, readable_controls
 from biosig_nb.evaluate.predictions import validate_predictions
-from biosig_nb.evaluate.tables import table_html
+from biosig_nb.evaluate.show.tables import table_html
 from biosig_nb.learn.controls import metadata_rival, missingness_rival, permute_labels, permuted_predictions, position_rival
 from biosig_nb.learn.recipe import Recipe
-from biosig_nb.learn.opponents import Rival, features_rival, minirocket_rival
+from biosig_nb.learn.comparators import Rival, features_rival, minirocket_rival
 from biosig_nb.learn.splits import Split, grouped_kfold, holdout
 from biosig_nb.learn.arms import arms_named
 from biosig_nb.learn.jobs import JobStore

@@ -12,7 +12,7 @@ from biosig_nb.learn.recipe import Examples, Recipe
 from biosig_nb.learn.weights import load_body, put_body, save_body
 from biosig_nb.models.beat_autoencoder import BeatAutoencoder, rebuild_losses
 from biosig_nb.models.beat_resnet import BeatResNet
-from biosig_nb.models.beat_rivals import beat_lengths
+from biosig_nb.models.published_beat_nets import beat_lengths
 from biosig_nb.models.beat_zoo import BEAT_NETS, beat_net
 
 DATA = Path(os.environ.get("BIOSIG_DATA") or "/nonexistent")
@@ -96,7 +96,7 @@ def test_wrong_shapes_are_named(name):
 
 def scaled_beats():
     "Beats of two records as the published networks see them [n, 1, time], and how many samples of each are real."
-    from biosig_nb.data.beat_cohorts import mitdb_beats
+    from biosig_nb.data.segments.beats import mitdb_beats
     from biosig_nb.signals.beats import scale_rows
     c = mitdb_beats(MITDB, ["100", "208"])
     x = scale_rows(c.signals[:, 0], c.mask, c.table.low, c.table.high)

@@ -17,7 +17,7 @@ from biosig_nb.learn.task import Task
 from biosig_nb.learn.trial import Trial
 from biosig_nb.learn.weights import load_body, put_body, save_body
 from biosig_nb.models.counting import count_parameters
-from biosig_nb.models.future_net import FutureHead, FutureNet
+from biosig_nb.models.cpc_net import FutureHead, FutureNet
 from biosig_nb.models.resnet_v2 import ResNet18, ResNet34, ResNet50
 
 

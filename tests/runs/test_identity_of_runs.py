@@ -11,8 +11,8 @@ import pytest
 from checkout import ROOT, command
 
 from biosig_nb.data.catalog import DATABASES
-from biosig_nb.data.simulate_ctg import simulate_hospital
-from biosig_nb.data.simulate_phantom import simulate_phantom
+from biosig_nb.data.simulate.ctu_uhb_ctgdb import simulate_hospital
+from biosig_nb.data.simulate.phantom import simulate_phantom
 from biosig_nb.runs.execute import plan_run
 from biosig_nb.runs.provenance import code_fingerprint
 from biosig_nb.studies.folders import databases_of, find_studies, load_config, report_of
@@ -65,7 +65,7 @@ def test_own_scans_too(tmp_path):
     assert key("fetal_head", tmp_path, **given) != first
 
 
-@pytest.mark.parametrize("name", ["data/g12ec_labels.csv", "evaluate/coverage.csv"])
+@pytest.mark.parametrize("name", ["data/databases/g12ec_labels.csv", "evaluate/inference/coverage.csv"])
 def test_data_of_the_package_are_part_of_the_key(name, tmp_path):
     copy = tmp_path / "biosig_nb"
     shutil.copytree(Path(biosig_nb.__file__).parent, copy, ignore=shutil.ignore_patterns("__pycache__"))
@@ -148,7 +148,7 @@ def command_fails(*args):
 def test_two_runs_simulate_and_read_once(tmp_path, monkeypatch):
     "Runs of a sweep share simulated recordings, cohorts and tables of features."
     import numpy as np
-    from biosig_nb.data.simulate import simulate_world
+    from biosig_nb.data.simulate.world import simulate_world
     from biosig_nb.studies.study import Cohorts, Study, find_data
     monkeypatch.setenv("BIOSIG_CACHE", str(tmp_path / "cache"))
     done = []

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from biosig_nb.data.simulate_ctg import simulate_hospital
+from biosig_nb.data.simulate.ctu_uhb_ctgdb import simulate_hospital
 
 PROGRAM = Path(sys.executable).with_name("biosig-nb")
 ROOT = os.environ.get("BIOSIG_DATA", "")

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from biosig_nb.data.hc18 import hc18_sweeps
+from biosig_nb.data.databases.hc18 import hc18_sweeps
 
 PROGRAM = Path(sys.executable).with_name("biosig-nb")
 ROOT = os.environ.get("BIOSIG_DATA", "")

@@ -9,8 +9,8 @@ from checkout import ROOT
 from papermill.exceptions import PapermillExecutionError
 from biosig_nb.runs.execute import RunFailed, run_kernel
 from biosig_nb.runs.store import read_run
-from biosig_nb.data.simulate_mitdb import simulate_mitdb
-from biosig_nb.data.simulate_ptbdb import simulate_ptbdb
+from biosig_nb.data.simulate.mitdb import simulate_mitdb
+from biosig_nb.data.simulate.ptbdb import simulate_ptbdb
 
 REPORT = ROOT / "nbs" / "studies" / "mitbih_ptb" / "report.ipynb"
 PROGRAM = Path(sys.executable).with_name("biosig-nb")

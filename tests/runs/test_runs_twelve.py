@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from biosig_nb.data.label_map import statement_of
+from biosig_nb.data.databases.label_map import statement_of
 
 PROGRAM = Path(sys.executable).with_name("biosig-nb")
 ROOT = os.environ.get("BIOSIG_DATA", "")

@@ -8,7 +8,7 @@ import pywt
 import scipy.stats
 from sklearn.metrics import roc_auc_score
 from wfdb.processing import XQRS
-from biosig_nb.data import ptbxl
+from biosig_nb.data.databases import ptb_xl as ptbxl
 from biosig_nb.signals.ecg12_features import FEATURES, beat_positions, ecg12_features, spectrum, wavelet_features, wavelet_names
 from biosig_nb.signals.filters import resample
 

@@ -15,7 +15,7 @@ from biosig_nb.data.cohort import Cohort
 from biosig_nb.errors import ConfigError
 from biosig_nb.evaluate.predictions import load_predictions
 from biosig_nb.learn.arms import FROZEN, Arm, lora, trained_on
-from biosig_nb.learn.opponents import features_rival
+from biosig_nb.learn.comparators import features_rival
 from biosig_nb.learn.recipe import Recipe
 from biosig_nb.learn.splits import grouped_kfold, holdout
 from biosig_nb.learn.task import Task

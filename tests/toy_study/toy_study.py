@@ -1,9 +1,9 @@
 """The smallest study there can be: waveforms in noise, which need no recordings."""
 from torch import nn
 
-from biosig_nb.data.simulate import simulate_world
+from biosig_nb.data.simulate.world import simulate_world
 from biosig_nb.learn.arms import arms_named
-from biosig_nb.learn.opponents import features_rival
+from biosig_nb.learn.comparators import features_rival
 from biosig_nb.learn.recipe import Recipe
 from biosig_nb.learn.splits import grouped_kfold, holdout
 from biosig_nb.learn.task import Task
