@@ -4,7 +4,7 @@ import os, sys, time, tracemalloc
 from pathlib import Path
 import numpy as np
 from sklearn.metrics import roc_auc_score
-from biosig_nb.evaluate.inference.bootstrap import Piece, averaged, bootstrap_interval, resample_counts
+from biosig_nb.evaluate.inference.bootstrap import FoldPredictions, averaged, bootstrap_interval, resample_counts
 from biosig_nb.evaluate.metrics import get_metric
 
 N_LOOP = 30      # resamples on which the loop is timed and compared
@@ -44,7 +44,7 @@ def timed(f, repeats=1):
 if __name__ == "__main__":
     Y, P, source = table()
     n, auroc = len(Y), get_metric("auroc")
-    piece = Piece((0, 0, 0), Y, P, np.arange(n), np.ones(n))
+    piece = FoldPredictions((0, 0, 0), Y, P, np.arange(n), np.ones(n))
     ours, (counts, found) = timed(lambda: (c := resample_counts(np.arange(n), 1000), averaged([piece], auroc, c)), 3)
     theirs, expected = timed(lambda: loop(Y, P, counts[:N_LOOP]))
     theirs *= 1000 / N_LOOP

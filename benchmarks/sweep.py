@@ -14,7 +14,7 @@ from biosig_nb.runs.grid import Planned
 from biosig_nb.runs.sweep import sweep
 from biosig_nb.studies.parameters import parameters_of
 
-COMMON = {"preset": "smoke", "source": "simulated", "protocol": "both", "seed": 0, "threads": 1, "data_root": "", "run_dir": ""}
+COMMON = {"preset": "smoke", "data": "simulated", "protocol": "both", "seed": 0, "threads": 1, "data_root": "", "run_dir": ""}
 WORK = """import time
 from pathlib import Path
 from biosig_nb.studies.parameters import limit_threads, resolve

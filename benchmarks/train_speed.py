@@ -3,7 +3,7 @@
 The limit is a bare loop over one batch that lies in memory (on the GPU if there is one): forward, backward, AdamW, the same precision, nothing
 else. Two ways of training are set against it, as a share of its samples a second:
 
-  fit_once   the training loop of `learn.fit`, ResNet-18 (1-D, with mask), random crops of 2560 samples from strips of 7680. What is missing to
+  fit_once   the training loop of `learn.fit`, ResNet-18 (1-D, with mask), random crops of 2560 samples from recordings of 7680. What is missing to
              100 % is cutting batches, carrying them to the device, Lightning, and the look at each loss whether it is finite.
   sampler    the bare loop, but each batch of frames of 2048 samples is drawn and read by `data.segments.ecg_segments.batches` from simulated Holter
              recordings on disk, in the same process, planning included.
@@ -22,7 +22,7 @@ from biosig_nb.learn.recipe import Examples, Recipe, resolve_precision
 from biosig_nb.learn.losses import example_losses
 from biosig_nb.models.resnet_v2 import ResNet18
 
-STRIP, CROP, FRAME, CLASSES, LR = 7680, 2560, 2048, 6, 1e-3
+RECORDING, CROP, FRAME, CLASSES, LR = 7680, 2560, 2048, 6, 1e-3
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -33,10 +33,10 @@ def now():
     return time.perf_counter()
 
 
-def strips(n):
+def recordings(n):
     "Strips of noise with a mask that is 1 all along [n, 2, 7680]."
-    x = torch.stack([torch.randn(n, STRIP), torch.ones(n, STRIP)], 1)
-    return Examples(x, torch.arange(n) % CLASSES, torch.ones(n), torch.tensor([[0, STRIP]]).repeat(n, 1))
+    x = torch.stack([torch.randn(n, RECORDING), torch.ones(n, RECORDING)], 1)
+    return Examples(x, torch.arange(n) % CLASSES, torch.ones(n), torch.tensor([[0, RECORDING]]).repeat(n, 1))
 
 
 def bare(masked, precision, fixed, batches):
@@ -55,7 +55,7 @@ def bare(masked, precision, fixed, batches):
     return (now() - start) / n
 
 
-class Timed(module.Stretch):
+class Timed(module.IntervalBatches):
     "The batches of a stretch, and the seconds an update between the first and the last, which Lightning does not come back from."
     def __iter__(self):
         for i, batch in enumerate(super().__iter__()):
@@ -66,9 +66,9 @@ class Timed(module.Stretch):
 
 def fitted(data, recipe):
     "Seconds an update of `fit_once`, without its first and its last."
-    whole, module.Stretch = module.Stretch, Timed
-    try: fit_once(ResNet18(CLASSES, masked=True), data, strips(2), recipe, LR, devices=1)
-    finally: module.Stretch = whole
+    whole, module.IntervalBatches = module.IntervalBatches, Timed
+    try: fit_once(ResNet18(CLASSES, masked=True), data, recordings(2), recipe, LR, devices=1)
+    finally: module.IntervalBatches = whole
     return Timed.seconds
 
 
@@ -79,7 +79,7 @@ def shares(limit, way, rounds):
 
 def fit_shares(precision, a):
     "`fit_once` against the bare loop on one of its batches."
-    data = strips(8 * a.batch)
+    data = recordings(8 * a.batch)
     recipe = Recipe(max_updates=a.updates + 2, check_every=a.updates + 2, batch_size=a.batch, precision=precision, crop=CROP)
     fixed = [t.to(DEVICE) for t in module.crop_batch(data, torch.arange(a.batch), CROP, 0, 0)]
     return shares(lambda: bare(True, precision, fixed, itertools.repeat(fixed, a.updates)), lambda: fitted(data, recipe), a.rounds)
@@ -112,6 +112,6 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     print(f"ResNet-18, 1-D, batch {a.batch}, {torch.cuda.get_device_name() if gpu else 'CPU, one thread'}; {a.rounds} rounds of {a.updates} updates; share of the compute-only limit")
     print(f"{'batches':32} {'precision':24} {'share':>7} {'lowest':>7} {'highest':>8}")
-    for name, way, precision in ((f"fit_once, {CROP} of {STRIP}", fit_shares, "auto"), (f"fit_once, {CROP} of {STRIP}", fit_shares, "32-true"), (f"sampler, frames of {FRAME}", sampler_shares, "auto")):
+    for name, way, precision in ((f"fit_once, {CROP} of {RECORDING}", fit_shares, "auto"), (f"fit_once, {CROP} of {RECORDING}", fit_shares, "32-true"), (f"sampler, frames of {FRAME}", sampler_shares, "auto")):
         found, said = way(precision, a), precision if resolve_precision(precision) == precision else f"{precision} ({resolve_precision(precision)})"
         print(f"{name:32} {said:24} " + (f"{statistics.median(found):7.1%} {min(found):7.1%} {max(found):8.1%}" if found else "left out: wfdb is missing"), flush=True)

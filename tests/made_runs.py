@@ -30,7 +30,7 @@ def put(out, study, name, parameters, kind="simulated", preset="quick", status="
         write_results(folder, predictions=simulate_predictions(seed=0), metrics=pd.DataFrame(metrics), comparisons=pd.DataFrame(gains), splits={}, primary={}, data={})
         (folder / "index.html").write_text("<!DOCTYPE html><title>a run</title><p>A page.</p>")
     headline = {"difference": gains[0]["difference"], "lo": gains[0]["lo"], "hi": gains[0]["hi"]} if status == "complete" else None
-    write_json(folder / "run.json", {"study": study, "status": status, "preset": preset, "parameters": {"preset": preset, "source": "simulated" if kind == "simulated" else "real", **parameters}, "data": {"kind": kind, "name": "ward7" if kind == "own" else "", "fingerprint": "0" * 16}, "seconds": 61., "git_commit": "a" * 40,
+    write_json(folder / "run.json", {"study": study, "status": status, "preset": preset, "parameters": {"preset": preset, "data": "simulated" if kind == "simulated" else "real", **parameters}, "data": {"kind": kind, "name": "ward7" if kind == "own" else "", "fingerprint": "0" * 16}, "seconds": 61., "git_commit": "a" * 40,
                "primary": {"analysis": f"{contrast['arm']} against {contrast['baseline']}: {plan['metric']} by {plan['unit']}", "headline": headline, "verdict": "inconclusive" if headline else None},
                "started": f"2026-11-{1 + parameters.get('seed', 0):02d}T08:00:00+00:00", "versions": {"biosig-nb": "0", "torch": "2"}, "hardware": {"processor": "a processor", "cores": 2}, "error": error})
     return folder

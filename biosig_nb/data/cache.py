@@ -201,7 +201,7 @@ def _mark(path: Path) -> BinaryIO:
         raise
 
 # %% ../../nbs/data/15_cache.ipynb #30-15-cache
-_META = ("fs", "channels", "label_names", "source")
+_META = ("fs", "channels", "label_names", "provenance")
 
 
 def write_cohort(
@@ -266,7 +266,7 @@ def open_cohort(
     flow = None
     if "flow.parquet" in meta["files"]:
         flow = pd.read_parquet(folder / "flow.parquet")
-    source = {**meta["source"], "kept": {k: meta[k] for k in ("largest_error", "exact_share")}}
+    source = {**meta["provenance"], "kept": {k: meta[k] for k in ("largest_error", "exact_share")}}
     signals = Kept(load("signals.npy", "r"), load("gain.npy"), mark)
     names = tuple(meta["channels"]), tuple(meta["label_names"])
     labels, mask = load("labels.npy"), load("mask.npy", "r")

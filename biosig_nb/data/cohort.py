@@ -22,7 +22,7 @@ class Cohort:
     fs: float                          # sampling rate (Hz)
     channels: tuple                    # names of the channels
     label_names: tuple                 # one name a class; a yes/no label has one name
-    source: dict                       # database, version, simulated, fingerprint, missing
+    provenance: dict                       # database, version, simulated, fingerprint, missing
     mask: np.ndarray | None = None     # [n, time], True where a sample is real, False where it is padding
     flow: pd.DataFrame | None = None   # what was left out: step, kept, dropped, why
 
@@ -59,7 +59,7 @@ def check_shapes(
     c: Cohort,             # cohort to look at
 ) -> None:
     "Raise `DataError` where the parts of a cohort disagree in number, or an example's name occurs twice."
-    n, what = len(c.signals), c.source.get("database", "cohort")
+    n, what = len(c.signals), c.provenance.get("database", "cohort")
     if n == 0: raise DataError(f"{what}: no usable example; look at the flow for what was left out")
     for name in ("labels", "groups", "table", "mask"):
         part = getattr(c, name)
@@ -107,7 +107,7 @@ def check_labels(
     c: Cohort,             # cohort to look at
 ) -> None:
     "Raise `DataError` on labels outside their range or of one class only."
-    y, what = c.labels, c.source.get("database", "cohort")
+    y, what = c.labels, c.provenance.get("database", "cohort")
     top = 2 if y.ndim == 2 or len(c.label_names) == 1 else len(c.label_names)
     if not np.isin(y, np.arange(top)).all(): raise DataError(f"{what}: labels outside 0..{top - 1} (found {np.unique(y)[:6].tolist()})")
     if y.ndim == 1 and len(np.unique(y)) < 2:

@@ -22,7 +22,7 @@ def window_range(
 ) -> tuple[np.ndarray, np.ndarray]:     # lowest and highest value of each beat's ten seconds [n] (mV)
     "The range that stands beside each beat; raises `DataError` for a cohort without it."
     if lost := [c for c in ("low", "high") if c not in cohort.table]:
-        what = f"{cohort.source.get('database', 'cohort')}: no column {' or '.join(lost)} in the table"
+        what = f"{cohort.provenance.get('database', 'cohort')}: no column {' or '.join(lost)} in the table"
         raise DataError(f"{what}; expected beats, with the range of their ten seconds (mV)")
     return cohort.table["low"].to_numpy(float), cohort.table["high"].to_numpy(float)
 
@@ -90,7 +90,7 @@ def intervals_beside(
 ) -> Cohort:            # [n, 1, time + 3]
     "RR intervals behind the last sample of each beat; raises `DataError` for a cohort without them."
     if lost := [c for c in INTERVALS if c not in cohort.table]:
-        what = f"{cohort.source.get('database', 'cohort')}: no column {', '.join(lost)} in the table"
+        what = f"{cohort.provenance.get('database', 'cohort')}: no column {', '.join(lost)} in the table"
         raise DataError(f"{what}; expected beats with their RR intervals")
     shares = [cohort.table[k].to_numpy(float) / usual for k, usual in INTERVALS.items()]
     rr = np.nan_to_num(np.log(np.clip(np.stack(shares, axis=1), .1, 10)))

@@ -197,7 +197,7 @@ class FrameFeatures(Transform):
         scans: Scans,
     ) -> np.ndarray:     # [frame, feature]
         "Features of all frames, computed or read once and then held in memory."
-        key = scans.source["fingerprint"], len(scans)
+        key = scans.provenance["fingerprint"], len(scans)
         if key not in self.held:
             how = (self.network, self.folder, self.size, self.box)
             self.held[key] = square_features(scans, *how)

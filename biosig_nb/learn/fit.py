@@ -22,9 +22,9 @@ from ..errors import ConfigError, DataError
 from ..files import write_whole
 from .focal import categorical_focal_losses
 from .losses import example_losses, focal_losses
-from .recipe import Chunks, Examples, Recipe, Stretch, chunk_size, resolve_precision
+from .recipe import Chunks, Examples, Recipe, IntervalBatches, chunk_size, resolve_precision
 from .schedules import optimiser
-from .windows import look
+from .windows import predict_windows
 
 for _name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"): logging.getLogger(_name).setLevel(logging.ERROR)
 
@@ -97,7 +97,7 @@ class Learner(L.LightningModule):
     def on_validation_epoch_start(self): self._sums, self._said = [0., 0.], []
     def validation_step(self, batch, _):
         x, y, w = batch
-        out = look(self.net, x, self.recipe.crop, self.recipe.judge, y.ndim == 1)
+        out = predict_windows(self.net, x, self.recipe.crop, self.recipe.aggregate, y.ndim == 1)
         self._sums[0] += (recipe_losses(self.recipe, out, y) * w).sum().item(); self._sums[1] += w.sum().item()
         if self.recipe.stop_on == "validation_macro_f1": self._said.append(torch.stack([y, out.argmax(1)]).cpu())
 
@@ -138,7 +138,7 @@ class Fit:
 # %% ../../nbs/learn/30_fit.ipynb #14-30-fit
 def run_trainer(
     learner: Learner,             # network, recipe and budget
-    batches: Stretch,             # training side
+    batches: IntervalBatches,             # training side
     chunks: Chunks,               # validation side
     folder: str | Path | None,    # where a checkpoint is kept; None: nowhere
     **where,                      # Lightning's devices and strategy; default: one device
@@ -226,7 +226,7 @@ def fit_once(
     "Train until patience or the cap; raises `DataError` when the loss is no longer finite."
     budget = max(1, (budget or recipe.max_updates) // recipe.check_every) * recipe.check_every       # whole stretches only
     learner, world = Learner(net, recipe, lr, seed, budget), min(device_count(devices), recipe.batch_size, len(train), len(validation))
-    task = learner, Stretch(train, recipe, seed), Chunks(validation), folder
+    task = learner, IntervalBatches(train, recipe, seed), Chunks(validation), folder
     updates, stopped = run_trainer(*task) if world == 1 else train_shared(task, world)
     net.load_state_dict(learner.best)
     history = pd.DataFrame(learner.history, columns=["update", "train_loss", "validation_loss"])
@@ -279,4 +279,4 @@ def predict(
 ) -> torch.Tensor:                # logits [n, output] float32
     "Logits in full precision, in eval mode."
     net.eval(); size = size or chunk_size(x)
-    return torch.cat([look(net, x[lo:lo + size], recipe.crop, recipe.judge, exclusive) for lo in range(0, len(x), size)])
+    return torch.cat([predict_windows(net, x[lo:lo + size], recipe.crop, recipe.aggregate, exclusive) for lo in range(0, len(x), size)])

@@ -23,7 +23,7 @@ from ..errors import ConfigError
 from ..evaluate.predictions import load_predictions, save_predictions
 from ..files import plain, write_json
 from .arms import Arm
-from .comparators import Rival
+from .comparators import Comparator
 from .splits import Split
 from .task import Task
 from .transforms import Transform, prepared
@@ -48,7 +48,7 @@ class Job:
     "One fit: who is trained, on which task, on which fold, and what it begins with."
 
     task: Task                        # what is learned
-    who: Arm | Rival                  # a network's start and adaptation, or a model without a network
+    who: Arm | Comparator                  # a network's start and adaptation, or a model without a network
     seed: int                         # random start
     split: Split                      # which fold
     network: Callable | None = None   # number of outputs -> network; None for a model without one
@@ -83,7 +83,7 @@ class Job:
             arm = (*self.who.start.identity, self.who.adaptation)
             what = (*arm, network_text(self.network), self.transform)
         else:
-            what = (self.who.name, self.who.mark)
+            what = (self.who.name, self.who.content_hash)
         first = self.first.key if self.first else ""
         fold = (self.seed, self.split.repeat, self.split.fold, self.factor)
         text = repr((self.task.fingerprint(), what, fold, first))

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['STOP_ON', 'LEARNING_RATES', 'Recipe', 'resolve_precision', 'Examples', 'epoch_order', 'batch_index', 'crop_batch',
-           'Stretch', 'chunk_size', 'Chunks']
+           'IntervalBatches', 'chunk_size', 'Chunks']
 
 # %% ../../nbs/learn/25_recipe.ipynb #04-25-recipe
 from dataclasses import dataclass
@@ -36,14 +36,14 @@ class Recipe:
     loss: str = "likelihood"           # "likelihood" (cross-entropy), or "focal": what is known well counts less
     gamma: float = 2.                  # of the focal loss: how much less
     alpha: float = .79                 # of the focal loss, yes / no labels only: weight of a yes, 1 - alpha that of a no
-    judge: str = "whole"               # how a longer example is judged: "whole", or windows of `crop` samples, "mean" or "max" of their probabilities
+    aggregate: str = "whole"               # how a longer example is judged: "whole", or windows of `crop` samples, "mean" or "max" of their probabilities
 
     def __post_init__(self):
         for name in ("max_updates", "batch_size", "check_every", "patience"):
             if getattr(self, name) < 1: raise ConfigError(f"recipe: {name}={getattr(self, name)}, must be at least 1")
         if not self.lrs or min(self.lrs) <= 0: raise ConfigError(f"recipe: lrs={self.lrs}, needs at least one positive learning rate")
         if self.crop < 0: raise ConfigError(f"recipe: crop={self.crop}, must be 0 or a number of samples")
-        for name, choices in {"stop_on": STOP_ON, "schedule": ("constant", "cosine", "one_cycle"), "judge": ("whole", "mean", "max"), "loss": ("likelihood", "focal"), "balance": ("none", "group"), "precision": ("32-true", "bf16-mixed", "auto")}.items():
+        for name, choices in {"stop_on": STOP_ON, "schedule": ("constant", "cosine", "one_cycle"), "aggregate": ("whole", "mean", "max"), "loss": ("likelihood", "focal"), "balance": ("none", "group"), "precision": ("32-true", "bf16-mixed", "auto")}.items():
             if getattr(self, name) not in choices: raise ConfigError(f"recipe: {name}='{getattr(self, name)}', choose from {', '.join(choices)}")
 
 # %% ../../nbs/learn/25_recipe.ipynb #08-25-recipe
@@ -111,7 +111,7 @@ def crop_batch(
     return torch.stack([data.x[i, :, a:a + length] for i, a in zip(index.tolist(), at.tolist())]), data.y[index], data.w[index]
 
 # %% ../../nbs/learn/25_recipe.ipynb #24-25-recipe
-class Stretch:
+class IntervalBatches:
     "An iterable over the batches of one stretch of `check_every` updates; `number` says which stretch."
     def __init__(self,
         data: Examples,       # training examples

@@ -46,7 +46,7 @@ class Task:
         around = getattr(self.around, "__name__", "")
         parts = (
             self.name,
-            self.cohort.source.get("fingerprint", ""),
+            self.cohort.provenance.get("fingerprint", ""),
             str(self.cohort.signals.shape),
             describe_splits(list(self.splits))["hash"],
             json.dumps(settings(self.recipe), sort_keys=True),

@@ -44,9 +44,9 @@ class Trial:
     network: Callable[[int], nn.Module]     # number of outputs -> network with `body` and `head`
     target: Task                    # what the network is wanted for, with all its splits
     arms: tuple = (Arm(),)          # of Arm, controls that are networks included
-    comparators: tuple = ()         # of Rival, on the target: models and controls without a network
+    comparators: tuple = ()         # of Comparator, on the target: models and controls without a network
     sources: tuple = ()             # of Task, trained although no arm begins with them
-    source_comparators: tuple = ()  # of Rival, on the first source
+    source_comparators: tuple = ()  # of Comparator, on the first source
     protocol: str = "recommended"   # or "published"
     model: str = ""                 # title of the network; empty: the name of its class
     seeds: tuple = (0,)             # random starts
@@ -90,7 +90,7 @@ def check_source(
 ) -> None:
     "Raise `LeakageError` where source and target share a group or a database; reconstruction may share what the target trains on."
     if source.supervised:
-        check_databases_apart(source.cohort.source, target.cohort.source)
+        check_databases_apart(source.cohort.provenance, target.cohort.provenance)
         return check_apart(source.cohort.groups, target.cohort.groups)
     first = source.splits[0]
     index = np.concatenate([first.train, first.validation])
@@ -111,7 +111,7 @@ class Derived:
     name: str             # in the column `arm`
     of: str               # name of the arm whose predictions are taken
     change: Callable      # Predictions of that arm -> Predictions, same rows
-    role: str = "opponent"
+    role: str = "comparator"
 
 # %% ../../nbs/learn/50_trial.ipynb #08-50-trial
 def source_jobs(
@@ -246,7 +246,7 @@ def model_of(
     trial: Trial,     # gives the title of its network
 ) -> str:
     "Title of the network in the tables; empty for what is compared with every network."
-    beside = not job.trains_network or job.who.role == "opponent"
+    beside = not job.trains_network or job.who.role == "comparator"
     return "" if beside else trial.model
 
 
@@ -337,7 +337,7 @@ def card(
 ) -> dict:
     "What whoever gets the body has to know of it."
     c, sp = job.task.cohort, job.split
-    database = {k: c.source.get(k) for k in ("database", "version", "simulated", "fingerprint")}
+    database = {k: c.provenance.get(k) for k in ("database", "version", "simulated", "fingerprint")}
     return dict(
         study=trial.study,
         protocol=trial.protocol,

@@ -110,7 +110,7 @@ def _alike(
 def curve_rows(
     runs: list[Run],       # one group of `sweeps`
 ) -> pd.DataFrame:         # seed, p.NAME of what varies, arm, metric, estimate, lo, hi, curves (the NAMEs against which the row may be drawn)
-    "The numbers that curves are drawn from: arms and opponents on the declared target, all classes or the declared label."
+    "The numbers that curves are drawn from: arms and comparators on the declared target, all classes or the declared label."
     plan, names, rows = primary_analysis(runs[0].study), list(varied(runs)), []
     for r in runs:
         m = r.table("metrics"); m = m[(m.target == plan["target"]) & (m.protocol == plan["protocol"]) & (m.unit == plan["unit"]) & (m.role != "control") & m.estimate.notna()]

@@ -52,7 +52,7 @@ def detect_r_peaks(
     weak: float = .15,      # blocks whose QRS-band amplitude is below this share of their neighbours' are left out (P and T waves)
     refractory: float = .2, # no two beats are closer than this (s)
 ) -> np.ndarray:            # R peaks [peak] int64 (samples), rising
-    "R peaks by two moving averages (Elgendi 2013); needs no learning phase, so it serves strips of a few seconds."
+    "R peaks by two moving averages (Elgendi 2013); needs no learning phase, so it serves recordings of a few seconds."
     x = np.asarray(x, np.float64)
     if x.ndim != 1 or len(x) < fs: raise DataError(f"R peaks need one lead of at least a second, got shape {x.shape} at {fs} Hz")
     energy = bandpass(x, fs, 8, min(20., .4*fs), order=3)**2

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['BEATS', 'RHYTHMS', 'RATES', 'SYMBOLS', 'NOTES', 'RULES', 'beat_codes', 'beats_within', 'beat_counts', 'beat_label',
            'Rhythm', 'rhythm_stretches', 'rhythm_durations', 'rhythm_label', 'heart_rate', 'heart_rate_label',
-           'frame_labels']
+           'segment_labels']
 
 # %% ../../nbs/signals/50_segment_labels.ipynb #03-50-frame-labels
 from typing import NamedTuple
@@ -30,11 +30,11 @@ def beat_codes(
 # %% ../../nbs/signals/50_segment_labels.ipynb #09-50-frame-labels
 def beats_within(
     sample: np.ndarray,        # position of each beat, rising [beat] (samples)
-    start: np.ndarray,         # first sample of each frame [frame]
-    stop: np.ndarray,          # one past its last sample [frame]
-    complete: bool = True,     # leave out the first beat of each frame, as published
-) -> tuple[np.ndarray, np.ndarray]:     # (first, one past the last) beat of each frame [frame], equal where there is none
-    "Which beats each frame holds, as a range of beat numbers."
+    start: np.ndarray,         # first sample of each segment [segment]
+    stop: np.ndarray,          # one past its last sample [segment]
+    complete: bool = True,     # leave out the first beat of each segment, as published
+) -> tuple[np.ndarray, np.ndarray]:     # (first, one past the last) beat of each segment [segment], equal where there is none
+    "Which beats each segment holds, as a range of beat numbers."
     first, last = np.searchsorted(sample, start, "left"), np.searchsorted(sample, stop, "left")
     return np.minimum(first + complete, last), last
 
@@ -42,11 +42,11 @@ def beats_within(
 def beat_counts(
     sample: np.ndarray,        # position of each beat, rising [beat] (samples)
     codes: np.ndarray,         # its class, number in `BEATS` [beat]
-    start: np.ndarray,         # first sample of each frame [frame]
-    stop: np.ndarray,          # one past its last sample [frame]
-    complete: bool = True,     # leave out the first beat of each frame, as published
-) -> np.ndarray:               # beats of each class [frame, 5]
-    "Count the beats of each class in many frames, from one cumulative sum."
+    start: np.ndarray,         # first sample of each segment [segment]
+    stop: np.ndarray,          # one past its last sample [segment]
+    complete: bool = True,     # leave out the first beat of each segment, as published
+) -> np.ndarray:               # beats of each class [segment, 5]
+    "Count the beats of each class in many segments, from one cumulative sum."
     total = np.zeros((len(codes) + 1, len(BEATS)), np.int64)
     np.cumsum(np.asarray(codes)[:, None] == np.arange(len(BEATS)), axis=0, out=total[1:])
     first, last = beats_within(sample, start, stop, complete)
@@ -56,7 +56,7 @@ def beat_counts(
 def beat_label(
     counts: np.ndarray,        # beats of each class [..., 5]
 ) -> np.ndarray:               # number in `BEATS` [...]
-    "Name frames by their beats (Weimann & Conrad 2021): premature or aberrated if there is one, else normal or undefined."
+    "Name segments by their beats (Weimann & Conrad 2021): premature or aberrated if there is one, else normal or undefined."
     counts = np.asarray(counts)
     return np.where(counts[..., 2:].any(axis=-1), 2 + counts[..., 2:].argmax(axis=-1), counts[..., :2].argmax(axis=-1))
 
@@ -86,10 +86,10 @@ def rhythm_stretches(
 # %% ../../nbs/signals/50_segment_labels.ipynb #20-50-frame-labels
 def rhythm_durations(
     rhythm: Rhythm,            # stretches of the recording
-    start: np.ndarray,         # first sample of each frame [frame]
-    stop: np.ndarray,          # one past its last sample [frame]
-) -> np.ndarray:               # samples of each rhythm [frame, 6]
-    "How long each rhythm lasts within each frame."
+    start: np.ndarray,         # first sample of each segment [segment]
+    stop: np.ndarray,          # one past its last sample [segment]
+) -> np.ndarray:               # samples of each rhythm [segment, 6]
+    "How long each rhythm lasts within each segment."
     start, stop = np.asarray(start, np.int64), np.asarray(stop, np.int64)
     length = np.diff(rhythm.begin)
     before = np.zeros((len(rhythm.begin), len(RHYTHMS)), np.int64)           # of each rhythm before each stretch begins
@@ -106,7 +106,7 @@ _FIRST, _SECOND = np.array([0, 4, 5]), np.array([1, 2, 3])                   # u
 def rhythm_label(
     durations: np.ndarray,     # samples of each rhythm [..., 6]
 ) -> np.ndarray:               # number in `RHYTHMS` [...]
-    "Name frames by their rhythm (Weimann & Conrad 2021): the longest of undefined, AF and flutter, else of end, noise and normal."
+    "Name segments by their rhythm (Weimann & Conrad 2021): the longest of undefined, AF and flutter, else of end, noise and normal."
     d = np.asarray(durations)
     first, second = d[..., _FIRST], d[..., _SECOND]
     return np.where(first.any(axis=-1), _FIRST[first.argmax(axis=-1)], np.where(second.any(axis=-1), _SECOND[second.argmax(axis=-1)], 0))
@@ -114,12 +114,12 @@ def rhythm_label(
 # %% ../../nbs/signals/50_segment_labels.ipynb #26-50-frame-labels
 def heart_rate(
     sample: np.ndarray,        # position of each beat, rising [beat] (samples)
-    start: np.ndarray,         # first sample of each frame [frame]
-    stop: np.ndarray,          # one past its last sample [frame]
+    start: np.ndarray,         # first sample of each segment [segment]
+    stop: np.ndarray,          # one past its last sample [segment]
     fs: float = 250.,          # sampling rate (Hz)
-    complete: bool = True,     # leave out the first beat of each frame, as published
-) -> np.ndarray:               # (1/min) [frame], NaN where a frame holds fewer than two beats
-    "Mean heart rate of each frame; the mean of intervals needs only the first and the last mark."
+    complete: bool = True,     # leave out the first beat of each segment, as published
+) -> np.ndarray:               # (1/min) [segment], NaN where a segment holds fewer than two beats
+    "Mean heart rate of each segment; the mean of intervals needs only the first and the last mark."
     first, last = beats_within(sample, start, stop, complete)
     if len(sample) == 0: return np.full(len(first), np.nan)
     n, at = last - first - 1, np.asarray(sample, float)
@@ -137,18 +137,18 @@ def heart_rate_label(
 # %% ../../nbs/signals/50_segment_labels.ipynb #30-50-frame-labels
 RULES = {"beat": BEATS, "rhythm": RHYTHMS, "heart_rate": RATES}
 
-def frame_labels(
+def segment_labels(
     rule: str,                 # "beat", "rhythm" or "heart_rate"
     sample: np.ndarray,        # position of each annotation, rising [annotation] (samples)
     symbol: np.ndarray,        # its symbol [annotation]
     aux: np.ndarray,           # its note [annotation]
-    start: np.ndarray,         # first sample of each frame [frame]
-    size: int,                 # samples a frame
+    start: np.ndarray,         # first sample of each segment [segment]
+    size: int,                 # samples a segment
     fs: float = 250.,          # sampling rate (Hz)
-    complete: bool = True,     # leave out the first beat of each frame, as published
+    complete: bool = True,     # leave out the first beat of each segment, as published
     gap: str = "undefined",    # name of stretches without a rhythm
-) -> np.ndarray:               # class of each frame [frame] int64
-    "Labels of many frames of one recording; raises `ConfigError` for an unknown rule, `DataError` for annotations out of order."
+) -> np.ndarray:               # class of each segment [segment] int64
+    "Labels of many segments of one recording; raises `ConfigError` for an unknown rule, `DataError` for annotations out of order."
     if rule not in RULES: raise ConfigError(f"no label rule {rule!r}; {nearest(rule, RULES)}")
     sample, start = np.asarray(sample, np.int64), np.asarray(start, np.int64)
     if (np.diff(sample) < 0).any(): raise DataError("annotations are not in order of time; sort them by sample first")

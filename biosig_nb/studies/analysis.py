@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['KEYS', 'REPORTED', 'MANY', 'GAP_COLUMNS', 'primary_analysis', 'check_declaration', 'own_labels', 'Analysis',
-           'of_event', 'has_arms', 'stopped_by_budget', 'check_target', 'families', 'source_tables', 'analyse', 'judge',
-           'known_names', 'gap_table']
+           'of_event', 'has_arms', 'stopped_by_budget', 'check_target', 'families', 'source_tables', 'analyse',
+           'primary_verdict', 'known_names', 'gap_table']
 
 # %% ../../nbs/studies/20_analysis.ipynb #03-20-analysis
 from dataclasses import dataclass
@@ -182,12 +182,12 @@ def analyse(
     for t in (*tables, comparisons):
         t.attrs = {}
     limited, labels = stopped_by_budget(results, plan), label_names(predictions)
-    primary = judge(plan, comparisons, labels, limited, with_verdict)
+    primary = primary_verdict(plan, comparisons, labels, limited, with_verdict)
     metrics = pd.concat(tables, ignore_index=True)
     return Analysis(predictions, other, metrics, comparisons, primary, tuple(notes))
 
 # %% ../../nbs/studies/20_analysis.ipynb #24-20-analysis
-def judge(
+def primary_verdict(
     plan: dict,                  # of `primary_analysis`
     comparisons: pd.DataFrame,   # of Analysis
     labels: tuple,               # labels of the run

@@ -41,12 +41,12 @@ PASSED = (
 
 def show_control_tables(
     t: pd.DataFrame,     # of `control_table`
-    v: View,             # of `look_at`
+    v: View,             # of `view_of`
 ) -> None:
     "Controls with their red rows, and comparators."
-    of = v.what if v.judged else ", average over the labels with enough support" if v.what else ""
+    of = v.what if v.contrast_label else ", average over the labels with enough support" if v.what else ""
     for role in t.role.unique():
-        rows = readable_controls(t, role).rename(columns={"opponent": "comparator"})
+        rows = readable_controls(t, role).rename(columns={"comparator": "comparator"})
         if role == "control":
             alarm = list(t.alarm[t.role == role])
             show_table(rows, f"Controls, by {v.word}: AUROC{of}. {PASSED}", alarm=alarm)
@@ -56,12 +56,12 @@ def show_control_tables(
 
 # %% ../../nbs/studies/26_appraisal.ipynb #08-26-appraisal
 def show_controls(
-    v: View,                                  # of `look_at`
+    v: View,                                  # of `view_of`
     permuted: pd.DataFrame | None = None,     # of `learn.controls.permuted_predictions`
     given: dict | None = None,                # control -> what it was given
 ) -> pd.DataFrame:                            # of `control_table`
     "Controls, comparators, and a picture of both; no permuted labels where cases are too few."
-    how = dict(unit=v.unit, label=v.judged, given=given, seed=v.seed)
+    how = dict(unit=v.unit, label=v.contrast_label, given=given, seed=v.seed)
     try:
         t = control_table(v.predictions, v.arms[-1], permuted=permuted, **how)
     except DataError as e:
@@ -101,7 +101,7 @@ CALIBRATED = ("auroc", "calibration_slope", "calibration_intercept", "ici", "bri
 
 # %% ../../nbs/studies/26_appraisal.ipynb #18-26-appraisal
 def show_calibration(
-    v: View,                    # of `look_at`
+    v: View,                    # of `view_of`
     n_resamples: int = 500,     # of the groups
 ) -> None:
     "Reliability diagrams of the two arms, and what recalibration on the validation side does to them."
@@ -117,7 +117,7 @@ def show_calibration(
 
 # %% ../../nbs/studies/26_appraisal.ipynb #21-26-appraisal
 def show_utility(
-    v: View,                    # of `look_at`
+    v: View,                    # of `view_of`
     n_resamples: int = 1000,    # of the groups
 ) -> None:
     "Decision curves of the two arms, and a sentence for each."
@@ -130,19 +130,19 @@ def show_utility(
 
 # %% ../../nbs/studies/26_appraisal.ipynb #24-26-appraisal
 def arms_correlation(
-    v: View,                    # of `look_at`
+    v: View,                    # of `view_of`
     n_resamples: int = 1000,    # of the groups
 ) -> float:                     # NaN without two arms, or without support
     "Correlation of the two arms' AUROCs over resamples of the same groups."
     (_, s), m = next(settings(v.pair(("test",)), v.unit)), get_metric("auroc")
-    if len(v.arms) < 2 or s.lack(True, v.label): return math.nan
+    if len(v.arms) < 2 or s.no_interval_reason(True, v.label): return math.nan
     counts = setting_counts(s, n_resamples, v.seed)[0]
     scores = np.array([s.score(df, m, v.label, counts) for _, df in s.arms()])
     return float(np.corrcoef(scores[:, ~np.isnan(scores).any(axis=0)])[0, 1])
 
 # %% ../../nbs/studies/26_appraisal.ipynb #25-26-appraisal
 def show_precision(
-    v: View,                    # of `look_at`
+    v: View,                    # of `view_of`
 ) -> None:
     "Expected half-widths for the number of cases at hand, and the smallest difference that could have shown."
     by = v.predictions[v.predictions.part == "test"].groupby("group")[f"y_{v.label}"].max()

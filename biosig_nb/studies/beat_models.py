@@ -112,7 +112,7 @@ def rates(
     usual: tuple,     # learning rates of the others
 ) -> tuple:
     "Learning rates of a network: smaller ones for the simple recurrent network."
-    return RNN_RATES[p["n_lr_trials"]] if made_of(name)[0] in _RECURRENT else usual
+    return RNN_RATES[p["n_candidates"]] if made_of(name)[0] in _RECURRENT else usual
 
 
 def model_recipe(
@@ -125,7 +125,7 @@ def model_recipe(
     return Recipe(
         max_updates=cap,
         batch_size=min(128, max(32, n // 512)),
-        lrs=rates(p, name, MODEL_RATES[p["n_lr_trials"]]),
+        lrs=rates(p, name, MODEL_RATES[p["n_candidates"]]),
         trial_share=min(.05, 600 / cap),
         check_every=min(300, max(20, cap // 40)),
         patience=8,
@@ -186,7 +186,7 @@ def on_mitdb(
     target = Task("mitdb", beats, trial.source.splits, recipe, transform)
     arms = (Arm(),)
     if name == "autoencoder":
-        first = reconstruction_task(target, model_recipe(p, name, n, p["copy_updates"]))
+        first = reconstruction_task(target, model_recipe(p, name, n, p["reconstruction_updates"]))
         arms = (Arm(), Arm(trained_on(first)))
     return network_trial(trial, f"{name} on mitdb", network, target, arms, title(name))
 

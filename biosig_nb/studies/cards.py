@@ -108,7 +108,7 @@ def trial_facts(
 
 # %% ../../nbs/studies/27_cards.ipynb #07-27-cards
 def performance_facts(
-    v: View,     # of `look_at`
+    v: View,     # of `view_of`
 ) -> dict:       # facts of evaluate.card
     "How the arms did, with intervals."
     arms = v.metrics[(v.metrics.label == v.label) & (v.metrics.role == "arm")]
@@ -136,12 +136,12 @@ def control_facts(
     of_control, outcome = controls.role == "control", controls.outcome
     return {
         "failed": list(controls.control[of_control & (outcome != "passed")]),
-        "opponents": list(controls.control[~of_control & (outcome != "beaten")]),
+        "comparators": list(controls.control[~of_control & (outcome != "beaten")]),
     }
 
 
 def group_facts(
-    v: View,     # of `look_at`
+    v: View,     # of `view_of`
 ) -> dict:       # facts of evaluate.card
     "Who was evaluated, and what that allows."
     by = v.predictions[v.predictions.part == "test"].groupby("group")[f"y_{v.label}"].max()
@@ -165,7 +165,7 @@ def group_facts(
 def run_facts(
     run,                                     # StudyRun
     A: Analysis,                             # of the run
-    v: View,                                 # of `look_at`
+    v: View,                                 # of `view_of`
     main: str,                               # name of the trial that the report is about
     controls: pd.DataFrame | None = None,    # of `show_controls`
 ) -> dict:                                   # facts of evaluate.card
@@ -242,7 +242,7 @@ def show_provenance(
     facts |= {k: run.p[k] for k in ("preset", "protocol", "seed", "threads")}
     facts["primary analysis (hash)"] = A.primary["hash"]
     for name, task in tasks_of(run.trials):
-        s = task.cohort.source
+        s = task.cohort.provenance
         what = f"{s['database']} {s['version']}".strip()
         facts[what] = f"{'simulated, ' * bool(s['simulated'])}fingerprint {s['fingerprint']}"
         facts[f"splits, {name} {task.name}"] = describe_splits(list(task.splits))["hash"]

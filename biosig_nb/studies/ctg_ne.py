@@ -18,11 +18,11 @@ from sklearn.pipeline import make_pipeline
 from ..data.cohort import Cohort
 from ..data.segments.ctg import ctg_records, ctg_windows, own_folder
 from ..data.databases.ctu_uhb_ctgdb import LabelRule
-from ..data.simulate.ctu_uhb_ctgdb import simulate_ctu_uhb, simulate_hospital
+from ..data.simulate.ctu_uhb_ctgdb import simulate_ctu_uhb, simulate_site
 from ..errors import ConfigError
 from ..learn.arms import Arm, arms_named, lora, trained_on
-from ..learn.controls import metadata_rival
-from ..learn.comparators import Rival, features_rival, minirocket_rival
+from ..learn.controls import metadata_control
+from ..learn.comparators import Comparator, features_comparator, minirocket_comparator
 from ..learn.recipe import LEARNING_RATES, Recipe
 from ..learn.splits import Split, grouped_kfold, holdout
 from ..learn.task import Task
@@ -34,7 +34,7 @@ from .folders import MACHINERY_PRESETS
 from .study import Cohorts, Data, Study, StudyRun
 
 # %% ../../nbs/studies/ctg_ne/study.ipynb #05-study
-LABELS = {"scalp": "acidosis", "hospital": "case", "own": "case"}     # target set -> label
+LABELS = {"scalp": "acidosis", "site": "case", "own": "case"}     # target set -> label
 
 
 def rule(
@@ -101,37 +101,37 @@ def features(
 def comparators(
     cohort: Cohort,     # deliveries
     p: dict,            # resolved parameters
-) -> tuple:             # of Rival
+) -> tuple:             # of Comparator
     "Without pre-training: named features with a linear and a boosted model, and random convolutions with ridge."
-    n, x = p["n_lr_trials"], features(cohort)
+    n, x = p["n_candidates"], features(cohort)
     seen = GapsToMask().fit(cohort)(cohort)
     return (
-        features_rival("features + logistic", x, "linear", n),
-        features_rival("features + boosted", x, "boosted", n),
-        minirocket_rival(seen, p["n_random_features"]),
+        features_comparator("features + logistic", x, "linear", n),
+        features_comparator("features + boosted", x, "boosted", n),
+        minirocket_comparator(seen, p["n_random_features"]),
     )
 
 
 def controls(
     cohort: Cohort,     # deliveries
     p: dict,            # resolved parameters
-) -> tuple:             # of Rival
+) -> tuple:             # of Comparator
     "What should not know the label; columns that a user's own folder lacks are left out."
-    found, n = [], p["n_lr_trials"]
+    found, n = [], p["n_candidates"]
     for name, columns in CONTROLS.items():
         there = tuple(c for c in columns if c in cohort.table and cohort.table[c].nunique() > 1)
         if there:
-            found.append(metadata_rival(cohort, there, n_trials=n, name=name))
+            found.append(metadata_control(cohort, there, n_candidates=n, name=name))
     return tuple(found)
 
 
 def forest(
     cohort: Cohort,     # windows
-) -> Rival:
+) -> Comparator:
     "A random forest on named features, for windows."
     trees = RandomForestClassifier(300, min_samples_leaf=3, random_state=0)
     fill = SimpleImputer(strategy="median", keep_empty_features=True)
-    return Rival("random forest", "opponent", features(cohort), (make_pipeline(fill, trees),))
+    return Comparator("random forest", "comparator", features(cohort), (make_pipeline(fill, trees),))
 
 # %% ../../nbs/studies/ctg_ne/study.ipynb #11-study
 def recipe(
@@ -142,7 +142,7 @@ def recipe(
     return Recipe(
         max_updates=updates,
         batch_size=16,
-        lrs=LEARNING_RATES[p["n_lr_trials"]],
+        lrs=LEARNING_RATES[p["n_candidates"]],
         check_every=max(20, updates // 30),
         patience=8,
         precision="auto",
@@ -161,7 +161,7 @@ def task(
 # %% ../../nbs/studies/ctg_ne/study.ipynb #12-study
 ASKED = {
     "scalp": "The source are deliveries recorded by ultrasound, the target deliveries recorded by an electrode on the scalp, of which there are fewer. This is a proxy for the question of a hospital with a small set of its own.",
-    "hospital": "The source are the deliveries of CTU-UHB, the target those of a simulated hospital whose cases have encephalopathy. By construction, the trace of a sick child resembles there that of an acidotic one.",
+    "site": "The source are the deliveries of CTU-UHB, the target those of a simulated hospital whose cases have encephalopathy. By construction, the trace of a sick child resembles there that of an acidotic one.",
     "own": "The source are the deliveries of CTU-UHB, the target those of your own folder. Among the deliveries of CTU-UHB a *case* is a low umbilical pH.",
 }
 GIVEN = {
@@ -183,7 +183,7 @@ class CtgNe(Study):
     def simulate(self, p: dict, root: Path) -> None:
         some = dict(minutes=p["sim_minutes"], effect=p["effect"])
         simulate_ctu_uhb(root, p["seed"], p["sim_records"], shared=p["shared"], **some)
-        simulate_hospital(root / "hospital", p["seed"], max(20, p["sim_records"] // 3), **some)
+        simulate_site(root / "site", p["seed"], max(20, p["sim_records"] // 3), **some)
 
     def cohorts(self, p: dict, data: Data) -> Cohorts:
         which, how = p["target_set"], dict(minutes=p["minutes"], fs=p["fs"])
@@ -191,7 +191,7 @@ class CtgNe(Study):
         if which == "scalp":
             source = recordings(p, data, "source_ph", "ultrasound")
             return Cohorts(source, recordings(p, data, "target_ph", "scalp"), every=every)
-        folder = data.root / "hospital" if which == "hospital" else data.own
+        folder = data.root / "site" if which == "site" else data.own
         target = own_folder(folder, label=LABELS[which], **how)
         source = recordings(p, data, "source_ph")
         return Cohorts(source, target if data.own is None else data.mine(target), every=every)
@@ -218,7 +218,7 @@ class CtgNe(Study):
         small = recipe(p, p["max_updates"])
         yield Trial(
             "recommended",
-            target=task("births", c.target, splits_of(c.target, p), small),
+            target=task("deliveries", c.target, splits_of(c.target, p), small),
             arms=arms,
             comparators=(*comparators(c.target, p), *controls(c.target, p)),
             sources=(source,),

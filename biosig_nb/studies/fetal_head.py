@@ -21,7 +21,7 @@ from ..errors import ConfigError
 from ..evaluate.style import number
 from ..learn.arms import FROZEN, FULL, LAST_BLOCK, RANDOM, Arm, from_weights, trained_on
 from ..learn.features import Brightness, FrameFeatures, loaded_backbone, square_features
-from ..learn.frames import FrameAnswers, FrameRival, smoothed
+from ..learn.frames import FrameAnswers, FrameComparator, smoothed
 from ..learn.comparators import linear
 from ..learn.recipe import LEARNING_RATES, Recipe
 from ..learn.splits import holdout
@@ -93,7 +93,7 @@ def recipe(
     return Recipe(
         updates,
         p["batch_size"],
-        LEARNING_RATES[p["n_lr_trials"]],
+        LEARNING_RATES[p["n_candidates"]],
         check_every=max(1, updates // 20),
         precision="auto",
         loss="focal",
@@ -127,7 +127,7 @@ def comparators(
     p: dict,            # resolved parameters
     cohort: Cohort,     # of the target
     data: Data,         # gives the cache
-) -> tuple:             # of FrameRival
+) -> tuple:             # of FrameComparator
     "Each frame for itself by a linear model on the backbone's features; its mean intensity; its place in the sweep."
     scans, look = cohort.signals.scans, looks(p, data)
     bright = square_features(scans, Brightness(), data.cache, look.size, look.box)
@@ -135,11 +135,11 @@ def comparators(
     k = frames.cumcount().to_numpy(float)
     share = k / np.maximum(frames.scan.transform("size").to_numpy(float) - 1, 1)
     place = np.column_stack([k, k**2, share, share**2])
-    how = dict(candidates=linear(p["n_lr_trials"]), at=cohort.signals.at, frame_groups=scans.groups)
+    how = dict(candidates=linear(p["n_candidates"]), at=cohort.signals.at, frame_groups=scans.groups)
     return (
-        FrameRival("features + logistic", "opponent", look.of_frames(scans), **how),
-        FrameRival("mean intensity", "control", bright, **how),
-        FrameRival("place in the sweep", "control", place, **how),
+        FrameComparator("features + logistic", "comparator", look.of_frames(scans), **how),
+        FrameComparator("mean intensity", "control", bright, **how),
+        FrameComparator("place in the sweep", "control", place, **how),
     )
 
 # %% ../../nbs/studies/fetal_head/study.ipynb #12-study
@@ -178,7 +178,7 @@ def further_arms(
         how = dict(name="ImageNet, last block too", network=net)
         yield Arm(imagenet, LAST_BLOCK, front=replace(look, trunk=True), **how)
     net = partial(frame_head, feature_dim=BACKBONES[name].n_features)
-    how = dict(name="each frame for itself", role="opponent", network=net)
+    how = dict(name="each frame for itself", role="comparator", network=net)
     yield Arm(imagenet, FROZEN, front=photos, **how)
 
 # %% ../../nbs/studies/fetal_head/study.ipynb #14-study
@@ -237,10 +237,10 @@ class FetalHead(Study):
             derived=(Derived("each frame for itself, smoothed", "each frame for itself", alone),),
             **how,
         )
-        splits = by_configuration(c.target, p) if p["new_configuration"] else ()
+        splits = by_configuration(c.target, p) if p["leave_configuration_out"] else ()
         if splits:
             new = replace(target, name=f"{NAME}, new configuration", splits=splits)
-            yield Trial("new configuration", target=new, arms=two, double_cap=False, **how)
+            yield Trial("leave one configuration out", target=new, arms=two, double_cap=False, **how)
 
     def phantom(self, p: dict, cohort: Cohort, photos: Chain) -> Task:
         "What one arm learns first; the scanner's frame that `box` cuts off is not there."

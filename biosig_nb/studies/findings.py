@@ -19,7 +19,7 @@ from .folders import MACHINERY_PRESETS
 from .parameters import Parameters, limit_threads
 from .results import write_results
 from .study import StudyRun, run_study
-from .view import View, look_at
+from .view import View, view_of
 
 # %% ../../nbs/studies/24_findings.ipynb #04-24-findings
 class Findings:
@@ -64,7 +64,7 @@ class Findings:
         "The view of one trial of the run."
         t = self.run.trials[name]
         where = (t.target.name, t.protocol, t.model)
-        return look_at(self.analysis, self.study, *where, self.folder, self.p["seed"])
+        return view_of(self.analysis, self.study, *where, self.folder, self.p["seed"])
 
     def write(self) -> None:
         "Write the tables of the run, each whole or not at all."

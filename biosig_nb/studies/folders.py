@@ -225,6 +225,7 @@ FIELDS = {
 }
 PARAMETER = {"type": str, "help": str, "choices?": list, "min?": NUMBER, "max?": NUMBER}
 PARAMETER |= {"needs?": list, "default?": object}
+PARAMETER |= {"was?": list, "renamed?": dict}      # names and values of the release before
 PARAMETER |= {f"{preset}?": object for preset in PRESETS}
 DEFAULTS = MappingProxyType({"databases": {}, "own": None, "refused": []})
 KIND_NAMES = {str: "text", list: "a list", dict: "fields", NUMBER: "a number"}

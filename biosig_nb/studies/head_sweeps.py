@@ -25,11 +25,11 @@ def target_set(
     p: dict,     # resolved parameters
 ) -> str:        # "phantom", "hc18" or "own"
     "What the networks are evaluated on; raises `ConfigError` where it does not go with the kind of data."
-    usual = {"simulated": "phantom", "real": "hc18"}[p["source"]]
+    usual = {"simulated": "phantom", "real": "hc18"}[p["data"]]
     which = usual if p["target_set"] == "auto" else p["target_set"]
     if which not in (usual, "own"):
         other = "simulated" if which == "phantom" else "real"
-        what = f"target_set={which} is {other}, but source={p['source']}"
+        what = f"target_set={which} is {other}, but source={p['data']}"
         raise ConfigError(f"{what}; choose {usual}, or own with folder=PATH")
     return which
 
@@ -82,7 +82,7 @@ def check_position(
         what = "the place of a frame in its scan alone reaches an AUROC of"
         more = f"{found:.2f}, more than position_limit={limit:g}; a model could count frames"
         cure = "Use sweeps that start and end at different places (or more of them)"
-        name = scans.source["database"]
+        name = scans.provenance["database"]
         raise DataError(f"{name}: {what} {more}. {cure}, or raise the limit and say so")
     return found
 

@@ -21,8 +21,8 @@ from ..data.simulate.challenge_2017 import simulate_cinc
 from ..data.simulate.icentia11k_continuous_ecg import simulate_holter
 from ..evaluate.metrics import challenge_f1
 from ..learn.arms import Arm, arms_named, trained_on
-from ..learn.controls import metadata_rival
-from ..learn.comparators import features_rival, minirocket_rival
+from ..learn.controls import metadata_control
+from ..learn.comparators import features_comparator, minirocket_comparator
 from ..learn.recipe import LEARNING_RATES, Recipe
 from ..learn.splits import Split, holdout
 from ..learn.task import Task
@@ -82,24 +82,24 @@ def comparators(
     cohort: Cohort,     # short recordings
     p: dict,            # resolved parameters
     data: Data,         # keeps the features
-) -> tuple:             # of Rival
+) -> tuple:             # of Comparator
     "Without pre-training: RR and shape features, boosted and linear; random convolutions with ridge."
-    n, samples = p["n_lr_trials"], cohort.signals.shape[-1]
+    n, samples = p["n_candidates"], cohort.signals.shape[-1]
     x = data.table(lambda: features(cohort), cohort, features="af", samples=samples)
     return (
-        features_rival("features + boosted", x, "boosted", n),
-        features_rival("features + logistic", x, "linear", n),
-        minirocket_rival(coarse(cohort), p["n_random_features"]),
+        features_comparator("features + boosted", x, "boosted", n),
+        features_comparator("features + logistic", x, "linear", n),
+        minirocket_comparator(coarse(cohort), p["n_random_features"]),
     )
 
 
 def controls(
     cohort: Cohort,     # short recordings
     p: dict,            # resolved parameters
-) -> tuple:             # of Rival
+) -> tuple:             # of Comparator
     "What should not know the rhythm: how long the recording is."
-    n, name = p["n_lr_trials"], "length of the strip"
-    return (metadata_rival(cohort, ("seconds",), n_trials=n, name=name),)
+    n, name = p["n_candidates"], "length of the strip"
+    return (metadata_control(cohort, ("seconds",), n_candidates=n, name=name),)
 
 # %% ../../nbs/studies/icentia_af/study.ipynb #09-study
 def inverted(
@@ -131,7 +131,7 @@ def recipe(
     return Recipe(
         max_updates=updates,
         batch_size=p["batch_size"],
-        lrs=LEARNING_RATES[p["n_lr_trials"]],
+        lrs=LEARNING_RATES[p["n_candidates"]],
         trial_share=.1,
         check_every=max(20, updates // 8),
         patience=8,
@@ -167,7 +167,7 @@ class IcentiaAf(Study):
 
     def simulate(self, p: dict, root: Path) -> None:
         samples = round(250 * 60 * p["sim_minutes"])
-        simulate_holter(root, p["seed"], p["sim_patients"], n_segments=2, n_samples=samples)
+        simulate_holter(root, p["seed"], p["sim_patients"], n_recordings=2, n_samples=samples)
         some = dict(shared=p["shared"], effect=p["effect"])
         simulate_cinc(root, p["seed"], p["sim_records"], **some)
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ICENTIA', 'MITDB', 'PTBXL', 'SOURCES', 'AUTO', 'CONTEXT', 'WRONG', 'FEWEST', 'SEGMENT', 'Pretraining', 'pretrainings',
-           'future', 'future_net', 'by_segment', 'frames', 'some_patients', 'statements', 'source_cohort',
+           'future', 'cpc_net', 'by_recording', 'segments', 'some_patients', 'statements', 'source_cohort',
            'preparation', 'source_task']
 
 # %% ../../nbs/studies/icentia_af/sources.ipynb #03-sources
@@ -16,8 +16,8 @@ from torch import nn
 
 from ..data.cohort import Cohort
 from ..data.databases.segment_sources import IcentiaSource, MitdbSource
-from ..data.segments.ecg_segments import FrameSampler, to_cohort
-from ..data.segments.cpc import future_cohort
+from ..data.segments.ecg_segments import SegmentSampler, to_cohort
+from ..data.segments.cpc import cpc_cohort
 from ..data.databases.ptb_xl import one_rhythm, ptbxl_records
 from ..errors import ConfigError, nearest
 from ..learn.recipe import Recipe
@@ -25,7 +25,7 @@ from ..learn.splits import holdout
 from ..learn.task import Task
 from ..learn.transforms import Chain, MaskChannel, Resample, StandardiseContext
 from ..learn.transforms import StandardiseRecorded, Transform
-from ..models.cpc_net import FutureNet
+from ..models.cpc_net import CPCNet
 from ..signals.segment_labels import RULES
 from .study import Data
 
@@ -38,7 +38,7 @@ class Pretraining:
     "What is learned before the target: a database, and what is asked of it."
 
     database: str        # slug
-    rule: str            # label rule of frames, task of PTB-XL, or "future"
+    rule: str            # label rule of segments, task of PTB-XL, or "future"
     percent: int = 100   # part of the patients that is used
 
 
@@ -46,10 +46,10 @@ SOURCES = {
     "icentia beat": Pretraining(ICENTIA, "beat"),
     "icentia rhythm": Pretraining(ICENTIA, "rhythm"),
     "icentia heart rate": Pretraining(ICENTIA, "heart_rate"),
-    "icentia future": Pretraining(ICENTIA, "future"),
+    "icentia CPC": Pretraining(ICENTIA, "future"),
     "mitdb beat": Pretraining(MITDB, "beat"),
     "mitdb rhythm": Pretraining(MITDB, "rhythm"),
-    "mitdb future": Pretraining(MITDB, "future"),
+    "mitdb CPC": Pretraining(MITDB, "future"),
     "ptb-xl rhythm": Pretraining(PTBXL, "rhythm"),
     "ptb-xl statements": Pretraining(PTBXL, "superclass"),
 }      # name, as in the tables -> what it is
@@ -63,7 +63,7 @@ def pretrainings(
     p: dict,     # resolved parameters
 ) -> dict:       # name -> Pretraining; arms without a name in brackets start from the first
     "The pre-training tasks of a run: those asked for, then the first one on fewer patients."
-    names = AUTO[p["source"]] if "auto" in p["schoolings"] else p["schoolings"]
+    names = AUTO[p["data"]] if "auto" in p["source_tasks"] else p["source_tasks"]
     if unknown := [n for n in names if n not in SOURCES]:
         raise ConfigError(f"no pre-training task '{unknown[0]}'; {nearest(unknown[0], SOURCES)}")
     found, first = {name: SOURCES[name] for name in names}, names[0]
@@ -72,50 +72,50 @@ def pretrainings(
     return found
 
 # %% ../../nbs/studies/icentia_af/sources.ipynb #11-sources
-CONTEXT, WRONG = 4, 3     # frames of context, and wrong candidates beside the one that comes next
+CONTEXT, WRONG = 4, 3     # segments of context, and wrong candidates beside the one that comes next
 
 
 def future(
-    sampler: FrameSampler,     # of the frames of other tasks
-    n: int,                    # frames of other tasks
-) -> Cohort:                   # half as many examples of four frames and four candidates
+    sampler: SegmentSampler,     # of the segments of other tasks
+    n: int,                    # segments of other tasks
+) -> Cohort:                   # half as many examples of four segments and four candidates
     "Examples of what comes next."
     shorter = replace(sampler, size=sampler.size // 4, rule=None, mix=1)
-    return future_cohort(shorter, max(1, n // 2), CONTEXT, WRONG)
+    return cpc_cohort(shorter, max(1, n // 2), CONTEXT, WRONG)
 
 
-def future_net(make, outputs: int) -> nn.Module:
+def cpc_net(make, outputs: int) -> nn.Module:
     "The network that learns what comes next, around the body of `make(outputs)`."
-    return FutureNet(make(outputs), outputs, CONTEXT)
+    return CPCNet(make(outputs), outputs, CONTEXT)
 
 # %% ../../nbs/studies/icentia_af/sources.ipynb #13-sources
 FEWEST = 5            # patients from which on a source is split by patient
-SEGMENT = 105_000     # samples of a segment (7 min at 250 Hz), the group where there are fewer
+SEGMENT = 105_000     # samples of a recording (7 min at 250 Hz), the group where there are fewer
 
 
-def by_segment(
-    cohort: Cohort,     # frames of a few patients
-) -> Cohort:            # the same frames, grouped by segments of seven minutes
+def by_recording(
+    cohort: Cohort,     # segments of a few patients
+) -> Cohort:            # the same segments, grouped by recordings of seven minutes
     "Groups for a source with too few patients to split by."
     where = zip(cohort.table.record, cohort.table.start)
-    groups = [f"{cohort.source['database']}/{record}/{start // SEGMENT}" for record, start in where]
+    groups = [f"{cohort.provenance['database']}/{record}/{start // SEGMENT}" for record, start in where]
     return replace(cohort, groups=np.array(groups))
 
 
-def frames(
+def segments(
     what: Pretraining,     # on Icentia11k or MIT-BIH
     p: dict,               # resolved parameters
     data: Data,            # where the recordings are
 ) -> Cohort:               # in mV at 250 Hz
-    "Frames drawn at random, from four patients at least; from all where there are fewer than five."
+    "Segments drawn at random, from four patients at least; from all where there are fewer than five."
     source = {ICENTIA: IcentiaSource, MITDB: MitdbSource}[what.database](data.folder(what.database))
     many = len(source.patients) >= FEWEST
     share = max(what.percent / 100, 4 / len(source.patients)) if many else 1.
     rule = what.rule if what.rule in RULES else None
-    sampler = FrameSampler(source, p["frame"], seed=p["seed"], rule=rule, share=share)
-    n = max(1, p["n_frames"] * what.percent // 100)
+    sampler = SegmentSampler(source, p["segment"], seed=p["seed"], rule=rule, share=share)
+    n = max(1, p["n_segments"] * what.percent // 100)
     cohort = future(sampler, n) if what.rule == "future" else to_cohort(sampler, n)
-    return cohort if many else by_segment(cohort)
+    return cohort if many else by_recording(cohort)
 
 # %% ../../nbs/studies/icentia_af/sources.ipynb #15-sources
 def some_patients(
@@ -149,7 +149,7 @@ def source_cohort(
     data: Data,            # where the recordings are
 ) -> Cohort:               # in mV at 250 Hz, with labels
     "Examples of a pre-training task; raises `DataError` for a task with one class."
-    return (statements if what.database == PTBXL else frames)(what, p, data)
+    return (statements if what.database == PTBXL else segments)(what, p, data)
 
 # %% ../../nbs/studies/icentia_af/sources.ipynb #21-sources
 def preparation(
@@ -175,5 +175,5 @@ def source_task(
     "A pre-training task with its split by patient."
     split = holdout(cohort.groups, cohort.labels, test=.15, validation=.15, seed=p["seed"])
     seen = preparation(what.rule, p["fs"], masked)
-    around = future_net if what.rule == "future" else None
+    around = cpc_net if what.rule == "future" else None
     return Task(name, cohort, (split,), how, seen, around=around)

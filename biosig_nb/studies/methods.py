@@ -36,7 +36,7 @@ def databases_read(
     "The databases behind all tasks of a run."
     read = {}
     for _, task in tasks_of(trials):
-        facts = task.cohort.source
+        facts = task.cohort.provenance
         read.setdefault(facts["database"], {}).update(dict.fromkeys(facts.get("missing", ())))
     return {database: list(names) for database, names in read.items()}
 
@@ -47,7 +47,7 @@ def simulated_lines(
     "What of a run is simulated, in words."
     names = {"simulated": {}, "your own": {}, "real": {}}
     for _, task in tasks_of(run.trials):
-        facts = task.cohort.source
+        facts = task.cohort.provenance
         kind = "simulated" if facts["simulated"] else "your own" if facts.get("own") else "real"
         names[kind][f"*{task.name}*"] = None
     if not names["simulated"]:
@@ -66,7 +66,7 @@ def found_line(
     run,         # StudyRun: trials, data
 ) -> str:        # a sentence; empty without a published database
     "How much of each published database was on the machine."
-    read = [t.cohort.source for _, t in tasks_of(run.trials) if not t.cohort.source["simulated"]]
+    read = [t.cohort.provenance for _, t in tasks_of(run.trials) if not t.cohort.provenance["simulated"]]
     parts = []
     for slug in dict.fromkeys(s["database"] for s in read if s["database"] in DATABASES):
         d = get_database(slug)
@@ -95,7 +95,7 @@ def data_record(
 ) -> dict:             # kind, databases, missing, simulated_target, simulated_source
     "What the results say of the recordings, those that are evaluated and the sources' apart."
     read, trials = databases_read(run.trials), run.trials.values()
-    made = lambda tasks: any(task.cohort.source["simulated"] for task in tasks)
+    made = lambda tasks: any(task.cohort.provenance["simulated"] for task in tasks)
     return {
         "kind": run.data.kind,
         "databases": list(read),
@@ -145,8 +145,8 @@ def show_data(
 ) -> None:
     "Where examples come from: the main trial's tasks, then the targets on other databases."
     first = trials[main]
-    shown = {t.cohort.source["database"] for t in (*first.sources, first.target)}
-    others = {t.target.cohort.source["database"]: t.target for t in trials.values()}
+    shown = {t.cohort.provenance["database"] for t in (*first.sources, first.target)}
+    others = {t.target.cohort.provenance["database"]: t.target for t in trials.values()}
     more = [task for database, task in others.items() if database not in shown]
     for task in (*first.sources, first.target, *more):
         c = task.cohort

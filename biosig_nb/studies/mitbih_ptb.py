@@ -26,8 +26,8 @@ from ..evaluate.inference.bootstrap import metric_table
 from ..evaluate.style import estimate_text
 from ..learn.arms import arms_named
 from ..learn.beat_transforms import WindowRange
-from ..learn.controls import metadata_rival, missingness_rival, position_rival
-from ..learn.comparators import features_rival, minirocket_rival
+from ..learn.controls import metadata_control, missingness_control, position_control
+from ..learn.comparators import features_comparator, minirocket_comparator
 from ..learn.recipe import LEARNING_RATES, Recipe
 from ..learn.splits import Split, fixed_split, grouped_kfold, holdout, one_fold
 from ..learn.task import Task
@@ -100,13 +100,13 @@ def features(
 
 def comparators(
     x: np.ndarray,              # of `features`
-    n_trials: int,              # candidates of each: as many as learning rates by the arms
+    n_candidates: int,              # candidates of each: as many as learning rates by the arms
     balance: str = "none",      # "group": every patient weighs the same
-) -> tuple:                     # of Rival
+) -> tuple:                     # of Comparator
     "Without pre-training: named features with logistic regression and with boosted trees."
     return (
-        features_rival("features + logistic", x, "linear", n_trials),
-        features_rival("features + boosted", x, "boosted", n_trials, balance),
+        features_comparator("features + logistic", x, "linear", n_candidates),
+        features_comparator("features + boosted", x, "boosted", n_candidates, balance),
     )
 
 
@@ -114,24 +114,24 @@ def convolutions(
     cohort: Cohort,     # beats
     p: dict,            # resolved parameters
     balance: str,       # "group": every patient weighs the same
-):                      # Rival
+):                      # Comparator
     "Random convolutions with ridge, of the beats as the networks see them."
     seen = WindowRange().fit(None)(cohort)
-    return minirocket_rival(seen, p["n_random_features"], balance=balance)
+    return minirocket_comparator(seen, p["n_random_features"], balance=balance)
 
 # %% ../../nbs/studies/mitbih_ptb/study.ipynb #12-study
 def controls(
     cohort: Cohort,     # beats of PTB or PTB-XL, with age, sex and kind of recording in the table
-    n_trials: int,      # candidates of each
-) -> tuple:             # of Rival
+    n_candidates: int,      # candidates of each
+) -> tuple:             # of Comparator
     "What should not know the label: age and sex, kind of recording, position in it, padding."
-    how = dict(n_trials=n_trials)
+    how = dict(n_candidates=n_candidates)
     kinds = ("kind",) if "kind" in cohort.table else ()
     return (
-        metadata_rival(cohort, ("age", "sex"), **how),
-        *(metadata_rival(cohort, (k,), name="recording type", **how) for k in kinds),
-        position_rival(cohort, "sample", name="place in the record", **how),
-        missingness_rival(cohort, name="padding", **how),
+        metadata_control(cohort, ("age", "sex"), **how),
+        *(metadata_control(cohort, (k,), name="recording type", **how) for k in kinds),
+        position_control(cohort, "sample", name="place in the record", **how),
+        missingness_control(cohort, name="padding", **how),
     )
 
 # %% ../../nbs/studies/mitbih_ptb/study.ipynb #14-study
@@ -144,7 +144,7 @@ def source_recipe(
     return Recipe(
         max_updates=cap,
         batch_size=min(128, max(32, n // 512)),
-        lrs=LEARNING_RATES[p["n_lr_trials"]],
+        lrs=LEARNING_RATES[p["n_candidates"]],
         check_every=max(50, cap // 30),
         patience=8,
         precision="auto",
@@ -159,7 +159,7 @@ def target_recipe(
     return Recipe(
         max_updates=p["max_updates"],
         batch_size=32,
-        lrs=LEARNING_RATES[p["n_lr_trials"]],
+        lrs=LEARNING_RATES[p["n_candidates"]],
         check_every=20,
         patience=8,
         precision="auto",
@@ -223,7 +223,7 @@ class MitbihPtb(Study):
 
     def on_ptb(self, p: dict, c: Cohorts, data: Data, protocol: str) -> Trial:
         "The transfer under one protocol; split by beat, every control would pass: it has none."
-        apart, beats, n = protocol == "recommended", c.sources[protocol], p["n_lr_trials"]
+        apart, beats, n = protocol == "recommended", c.sources[protocol], p["n_candidates"]
         sides = source_split(beats, protocol, p["seed"])
         source = task("mitdb", beats, [sides], source_recipe(p, len(beats)))
         small = target_recipe(p, protocol)
@@ -247,7 +247,7 @@ class MitbihPtb(Study):
 
     def on_ptbxl(self, p: dict, beats: Cohort, data: Data, trial: Trial) -> Trial:
         "The second target: one cross-validation by patient, the same source, arms and controls."
-        once, n, how = {**p, "n_repeats": 1}, p["n_lr_trials"], trial.target.recipe
+        once, n, how = {**p, "n_repeats": 1}, p["n_candidates"], trial.target.recipe
         build = lambda: target_splits(beats, once, "recommended")
         splits = data.splits(build, beats, folds=p["n_folds"], repeats=1, seed=p["seed"])
         known = comparators(features(beats, data), n, how.balance)

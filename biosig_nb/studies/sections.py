@@ -38,7 +38,7 @@ def show_note(
 
 # %% ../../nbs/studies/25_sections.ipynb #09-25-sections
 def show_gain(
-    v: View,                # of `look_at`
+    v: View,                # of `view_of`
     arms=None,              # names; default every arm compared with the baseline
 ) -> None:
     "Forest plot of what each arm adds to the baseline."
@@ -66,7 +66,7 @@ SHOWN = {     # metrics that a table shows
 
 
 def numbers_caption(
-    v: View,                     # of `look_at`
+    v: View,                     # of `view_of`
     metrics: pd.DataFrame,       # of one target, protocol and network
     word: str,                   # what a row of the predictions is called
 ) -> str:
@@ -84,7 +84,7 @@ def numbers_caption(
 
 # %% ../../nbs/studies/25_sections.ipynb #13-25-sections
 def show_numbers(
-    v: View,                     # of `look_at`
+    v: View,                     # of `view_of`
     metrics: pd.DataFrame,       # of one target, protocol and network, all units
     units,                       # units, a table each
     names=None,                  # metrics, a column each; None: the usual ones
@@ -117,7 +117,7 @@ def class_table(
 
 
 def show_classes(
-    v: View,     # of `look_at`, of several labels
+    v: View,     # of `view_of`, of several labels
 ) -> None:
     "The numbers label by label: of all arms where classes exclude each other, else of one."
     labels = label_names(v.predictions)
@@ -130,7 +130,7 @@ def show_classes(
 
 # %% ../../nbs/studies/25_sections.ipynb #15-25-sections
 def show_roc(
-    v: View,        # of `look_at`, of one label
+    v: View,        # of `view_of`, of one label
     arms=None,      # names; None: the two arms and the first comparator
 ) -> None:
     "ROC curves with bands."
@@ -146,7 +146,7 @@ def show_roc(
 
 
 def show_confusion(
-    v: View,        # of `look_at`, of classes that exclude each other
+    v: View,        # of `view_of`, of classes that exclude each other
 ) -> None:
     "Confusion matrix of the declared arm."
     df, arm = v.predictions, v.arms[-1]
@@ -157,7 +157,7 @@ def show_confusion(
 
 
 def show_per_class(
-    v: View,        # of `look_at`, of labels that do not exclude each other
+    v: View,        # of `view_of`, of labels that do not exclude each other
 ) -> None:
     "AUROC of each label, of the two arms."
     m = v.metrics[v.metrics.arm.isin(v.arms) & v.metrics.label.isin(label_names(v.predictions))]
@@ -170,7 +170,7 @@ def show_per_class(
 
 # %% ../../nbs/studies/25_sections.ipynb #16-25-sections
 def show_curves(
-    v: View,        # of `look_at`
+    v: View,        # of `view_of`
     arms=None,      # for one label: names; None: the two arms and the first comparator
 ) -> None:
     "The picture of the numbers: ROC curves, a confusion matrix, or each class with its interval."
@@ -196,7 +196,7 @@ def rank_variants(
 
 
 def show_ranks(
-    v: View,             # of `look_at`
+    v: View,             # of `view_of`
     ranks: dict,         # of `rank_variants`
     metric: str,         # its name
 ) -> None:
@@ -221,7 +221,7 @@ def show_ranks(
 
 # %% ../../nbs/studies/25_sections.ipynb #26-25-sections
 def show_learning_curves(
-    v: View,                    # of `look_at`
+    v: View,                    # of `view_of`
     n_resamples: int = 1000,    # of the groups
 ) -> None:
     "Learning curves over `target_n` and `source_n`, and the label efficiency, of several sizes."

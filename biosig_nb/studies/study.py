@@ -64,7 +64,7 @@ class Data:
         cohort: Cohort,     # read from the user's own folder
     ) -> Cohort:
         "The same cohort, marked as the user's own; whatever its files say, it is not called simulated."
-        return replace(cohort, source=cohort.source | {"own": True, "simulated": False})
+        return replace(cohort, provenance=cohort.provenance | {"own": True, "simulated": False})
 
     def cohort(
         self,
@@ -84,7 +84,7 @@ class Data:
         **how,              # what else decides what `build` returns
     ) -> pd.DataFrame:
         "A table of features of a cohort, from the cache where it is there."
-        of = dict(files=cohort.source["fingerprint"], examples=cohort.table.index.tolist())
+        of = dict(files=cohort.provenance["fingerprint"], examples=cohort.table.index.tolist())
         return kept_table(build, self.cache, of | dict(fs=cohort.fs, code=reading_code()) | how)
 
     def splits(
@@ -223,12 +223,12 @@ def find_data(
     check_refused(study.config, p)
     declared, own = databases_of(study.config, p), own_of(study.config, p)
     cache = cache_folder(work)
-    if p["source"] == "simulated":        # also where no file is needed: an empty root is a root
+    if p["data"] == "simulated":        # also where no file is needed: an empty root is a root
         key = {"study": study.name, "code": reading_code(), **{k: p[k] for k in study.simulated_by}}
         root = simulated_root(cache, key, lambda folder: study.simulate(p, folder))
     else:
         root = data_root(p["data_root"])
-    kind = "own" if own is not None else p["source"]
+    kind = "own" if own is not None else p["data"]
     data = Data(kind, declared, root, own, cache)
     for slug in declared:                  # what is missing is said before anything is computed
         locate(slug, root)

@@ -23,10 +23,10 @@ from .study import Data
 # %% ../../nbs/studies/ptbxl_g12ec/recordings.ipynb #05-recordings
 def target_set(
     p: dict,     # resolved parameters
-) -> str:        # "georgia" or "stand-in"
+) -> str:        # "georgia" or "proxy"
     "What the network is wanted for."
-    usual = {"simulated": "georgia", "real": "stand-in"}
-    return usual[p["source"]] if p["target_set"] == "auto" else p["target_set"]
+    usual = {"simulated": "georgia", "real": "proxy"}
+    return usual[p["data"]] if p["target_set"] == "auto" else p["target_set"]
 
 
 def fold_records(
@@ -50,12 +50,12 @@ def site_records(
     data: Data,     # where the challenge lies
 ) -> Cohort:        # labels: the statements of the label map
     "Recordings of one hospital of the challenge, in mV; raises `LeakageError` for PTB-XL's own."
-    place = origin(data.folder("challenge-2021"), p["hospital"])
+    place = origin(data.folder("challenge-2021"), p["target_site"])
     check_databases_apart({"database": "ptb-xl"}, place)
     every = data.cohort(
         challenge_records,
         "challenge-2021",
-        source=p["hospital"],
+        source=p["target_site"],
         fs=float(p["fs"]),
         merge=p["merge"],
     )
@@ -83,7 +83,7 @@ def target_splits(
     data: Data,         # keeps the splits
 ) -> list[Split]:       # one a repeat (stand-in), or folds x repeats
     "The splits of the target, from the cache where they are there."
-    by_fold = target_set(p) == "stand-in"
+    by_fold = target_set(p) == "proxy"
     counts = (p["n_folds"], p["n_repeats"], .15, p["seed"])
 
     def build() -> list[Split]:

@@ -59,7 +59,7 @@ MISTAKES = {
     "pair": (["run", "mitbih_ptb", "-p", "seed"], "-p seed: expected NAME=VALUE"),
     "preset": (["run", "mitbih_ptb", "--preset", "quik"], "parameter preset: 'quik' is no choice; did you mean 'quick'?"),
     "two presets": (["run", "mitbih_ptb", "--preset", "quick", "-p", "preset=full"], "--preset quick and -p preset=full disagree: give one of them"),
-    "own folder": (["run", "mitbih_ptb", "--source", "./mine"], "source './mine': a folder of your own as target is not possible yet; choose from: simulated, real"),
+    "own folder": (["run", "mitbih_ptb", "--data", "./mine"], "'./mine' is no choice; choose from: simulated, real"),
     "run folder": (["run", "mitbih_ptb", "-p", "run_dir=x"], "the runner chooses the run folder; --out says below which folder"),
     "command": (["rnu", "mitbih_ptb"], "unknown command 'rnu'; did you mean 'run'?"),
     "option": (["run", "mitbih_ptb", "--prest", "quick"], "No such option: --prest"),
@@ -79,9 +79,9 @@ def test_a_mistake_costs_one_line(args, expected, tmp_path):
 
 def test_missing_recordings_name_address_and_path(tmp_path):
     for where in (["--data-root", tmp_path], ["-p", f"data_root={tmp_path}"]):
-        code, _, err = call("run", "mitbih_ptb", "--source", "real", *where, cwd=tmp_path)
+        code, _, err = call("run", "mitbih_ptb", "--data", "real", *where, cwd=tmp_path)
         assert code == 2 and err.count("\n") == 1 and "https://physionet.org/content/mitdb/1.0.0/" in err and str(tmp_path / "mitdb" / "1.0.0") in err
-    assert str(tmp_path / "elsewhere") in call("run", "mitbih_ptb", "-p", "source=real", cwd=tmp_path, env={"BIOSIG_DATA": str(tmp_path / "elsewhere")})[2]
+    assert str(tmp_path / "elsewhere") in call("run", "mitbih_ptb", "-p", "data=real", cwd=tmp_path, env={"BIOSIG_DATA": str(tmp_path / "elsewhere")})[2]
     assert not list(tmp_path.iterdir())
 
 
@@ -105,9 +105,9 @@ def test_data_list(tmp_path):
 def test_a_real_run_names_what_each_study_lacks(tmp_path):
     "Every declared database must be there before anything is computed, whichever study it is."
     for study in find_studies():
-        p = resolve(study, {"source": "real", "data_root": str(tmp_path / "empty")})
+        p = resolve(study, {"data": "real", "data_root": str(tmp_path / "empty")})
         for slug in databases_of(load_config(study), p)[:1]:
-            code, out, err = call("run", study, "--source", "real", "--data-root", "empty", "--out", "runs", cwd=tmp_path)
+            code, out, err = call("run", study, "--data", "real", "--data-root", "empty", "--out", "runs", cwd=tmp_path)
             d = get_database(slug)
             assert code == 2 and not out and err.count("\n") == 1 and d.address in err and str(tmp_path / "empty" / d.folder) in err, study
     assert not list(tmp_path.iterdir()), "no run folder"

@@ -56,13 +56,13 @@ def test_mitdb_counts():
     assert sum(expected.values()) == bc.annotated_beats(MITDB).to_numpy().sum()
     assert np.isfinite(bc.beat_table(cohort).to_numpy()).all()
     assert len(cohort)/sum(expected.values()) > .998
-    if not cohort.source["missing"]:
+    if not cohort.provenance["missing"]:
         assert sum(expected.values()) == 109_494 and dict(expected) == dict(N=90631, S=2781, V=7236, F=803, Q=8043)
         assert set(bc.mitdb_beats(MITDB).table.record) == set(bc.DS1) | set(bc.DS2)
         flow = bc.mitdb_beats(MITDB, paced=True).flow
         assert flow.why.str.contains("no lead MLII (102, 104)", regex=False).any()
     else:
-        assert set(cohort.source["missing"]) | set(cohort.table.record) == set(bc.MITDB_RECORDS)
+        assert set(cohort.provenance["missing"]) | set(cohort.table.record) == set(bc.MITDB_RECORDS)
 
 
 @pytest.mark.realdata
@@ -108,7 +108,7 @@ def test_what_is_not_there_is_named(mitdb):
     a, b = (mitdb/"RECORDS").read_text().split()[:2]
     (mitdb/f"{a}.dat").unlink(); (mitdb/f"{b}.atr").unlink()
     cohort = bc.mitdb_beats(mitdb)
-    assert {a, b} <= set(cohort.source["missing"]) and not {a, b} & set(cohort.table.record)
+    assert {a, b} <= set(cohort.provenance["missing"]) and not {a, b} & set(cohort.table.record)
 
 
 def test_truncated_signal_file(mitdb):

@@ -227,7 +227,7 @@ def test_recordings_come_back_exactly(tmp_path):
     if folder is None or not folder.is_dir():
         pytest.skip("BIOSIG_DATA holds no ptb-xl")
     read = ptbxl_records(folder, "all")
-    key = {"fingerprint": read.source["fingerprint"], "task": "all"}
+    key = {"fingerprint": read.provenance["fingerprint"], "task": "all"}
     cached(lambda: read, tmp_path, key)
     began = time.perf_counter()
     kept = cached(None, tmp_path, key)
@@ -235,7 +235,7 @@ def test_recordings_come_back_exactly(tmp_path):
     assert (
         isinstance(kept.signals, Kept)
         and (np.asarray(kept.signals) == read.signals).all()
-        and kept.source["kept"] == {"largest_error": 0.0, "exact_share": 1.0}
+        and kept.provenance["kept"] == {"largest_error": 0.0, "exact_share": 1.0}
     )
     assert (
         (kept.labels == read.labels).all()

@@ -82,7 +82,7 @@ def test_sequences_and_cohort(scans):
     assert len({(a, b) for a, b in zip(scans.table.scan.to_numpy()[at[:, 0]], scans.table.scan.to_numpy()[at[:, -1]]) if a != b}) == 0
     assert (frame_means(scans.labels[at], at, len(scans)) == scans.labels).all()
     cohort = to_cohort(scans, at)
-    assert cohort.signals.shape == (len(at), 1, 8) and cohort.labels.shape[1] == 8 and not cohort.source["simulated"]
+    assert cohort.signals.shape == (len(at), 1, 8) and cohort.labels.shape[1] == 8 and not cohort.provenance["simulated"]
     assert (np.asarray(cohort.signals)[:, 0] == at).all()
     few = cohort.take(np.arange(20))
     assert len(set(few.signals.hashes())) == 20
@@ -97,4 +97,4 @@ def test_a_part_of_the_database_gives_the_same_sweeps(folder, scans, tmp_path):
     few = hc18_sweeps(tmp_path)
     columns = ["scan", "frame", "label", "left", "top", "side"]
     assert few.table[columns].equals(scans.table[columns].loc[few.table.index])
-    assert few.source["fingerprint"] != scans.source["fingerprint"]
+    assert few.provenance["fingerprint"] != scans.provenance["fingerprint"]

@@ -210,7 +210,7 @@ def test_what_cannot_be_read_is_named(root):
 
 def test_scans_by_content(root):
     folder = root / "phantom"
-    mark = lambda: read_scans(folder).source["fingerprint"]
+    mark = lambda: read_scans(folder).provenance["fingerprint"]
     picture = sorted(folder.glob("*/*.png"))[3]
     whole, table, facts = (
         picture.read_bytes(),
@@ -246,7 +246,7 @@ def test_stills_by_content(tmp_path, monkeypatch):
         note = Image.new("L", (80, 60))
         ImageDraw.Draw(note).ellipse((20, 10, 60, 50), fill=255)
         note.save(folder / f"{k:03d}_HC_Annotation.png")
-    mark = lambda: hc18_sweeps(tmp_path / "hc18").source["fingerprint"]
+    mark = lambda: hc18_sweeps(tmp_path / "hc18").provenance["fingerprint"]
     found = [mark(), mark()]
     other = Image.open(folder / "001_HC.png").point(lambda v: v ^ 1)
     other.save(folder / "001_HC.png")  # a pixel's last bit

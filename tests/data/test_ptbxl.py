@@ -52,7 +52,7 @@ def test_labels_of_every_task(raw, scp, task, n):
 
 
 def test_every_record_is_wfdbs(raw, cohort):
-    assert cohort.table.record.tolist() == [Path(p).name for p in raw.filename_lr] and cohort.signals.dtype == np.float32 and cohort.source["missing"] == []
+    assert cohort.table.record.tolist() == [Path(p).name for p in raw.filename_lr] and cohort.signals.dtype == np.float32 and cohort.provenance["missing"] == []
     for x, path in zip(cohort.signals, raw.filename_lr):
         r = wfdb.rdrecord(str(FOLDER / path)); assert tuple(c.upper() for c in r.sig_name) == tuple(c.upper() for c in cohort.channels) and r.fs == 100
         assert (x == r.p_signal.T.astype(np.float32)).all()
@@ -98,4 +98,4 @@ def test_a_damaged_record_is_named(tmp_path):
         with pytest.raises(DataError, match=message) as e: ptbxl.ptbxl_records(copy)
         assert head.stem in str(e.value) and "\n" not in str(e.value)
     head.with_suffix(".dat").unlink()
-    assert ptbxl.ptbxl_records(copy, "all").source["missing"] == [head.stem]
+    assert ptbxl.ptbxl_records(copy, "all").provenance["missing"] == [head.stem]

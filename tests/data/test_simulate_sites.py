@@ -81,7 +81,7 @@ def test_georgia_is_read_by_the_reader_of_the_real_records(tmp_path):
     from biosig_nb.data.databases.challenge_2021 import challenge_records
     folder = simulate_georgia(tmp_path, n_records=60)
     apart, merged = (challenge_records(folder, merge=k) for k in (False, True))
-    assert apart.source["simulated"] and apart.signals.shape == (60, 12, 1000) and einthoven_error(apart.signals).max() < 1e-3
+    assert apart.provenance["simulated"] and apart.signals.shape == (60, 12, 1000) and einthoven_error(apart.signals).max() < 1e-3
     named = lambda cohort, code: cohort.labels[:, cohort.label_names.index(code)]
     said = [set(next(c for c in read_record(folder, f"training/georgia/g1/E{i:05d}").comments if c.startswith("Dx"))[4:].split(",")) for i in range(1, 61)]
     for code in ("LVH", "NDT", "LNGQT", "1AVB"): assert named(apart, code).tolist() == [int(STATEMENTS[code].snomed in s) for s in said], code

@@ -11,9 +11,9 @@ from biosig_nb.data.simulate.world import simulate_world
 from biosig_nb.evaluate.transfer.controls import control_table, permutation_row, readable_controls
 from biosig_nb.evaluate.predictions import validate_predictions
 from biosig_nb.evaluate.show.tables import table_html
-from biosig_nb.learn.controls import metadata_rival, missingness_rival, permute_labels, permuted_predictions, position_rival
+from biosig_nb.learn.controls import metadata_control, missingness_control, permute_labels, permuted_predictions, position_control
 from biosig_nb.learn.recipe import Recipe
-from biosig_nb.learn.comparators import Rival, features_rival, minirocket_rival
+from biosig_nb.learn.comparators import Comparator, features_comparator, minirocket_comparator
 from biosig_nb.learn.splits import Split, grouped_kfold, holdout
 from biosig_nb.learn.arms import arms_named
 from biosig_nb.learn.jobs import JobStore
@@ -48,11 +48,11 @@ def trial():
     target = leaking(target)
     recipe = Recipe(max_updates=150, batch_size=32, lrs=(1e-2,), check_every=15, patience=4, warmup=5)
     x = target.signals[:, 0]
-    rivals = (features_rival("features + boosted", np.column_stack([x.std(1), x.max(1), x.min(1)]), "boosted", 1), minirocket_rival(target, 1680),
-              metadata_rival(target, ("site",)), metadata_rival(target, ("sex",)), missingness_rival(target), position_rival(target, "at"))
+    comparators = (features_comparator("features + boosted", np.column_stack([x.std(1), x.max(1), x.min(1)]), "boosted", 1), minirocket_comparator(target, 1680),
+              metadata_control(target, ("site",)), metadata_control(target, ("sex",)), missingness_control(target), position_control(target, "at"))
     learned = Task("source", source, (holdout(source.groups, source.labels),), replace(recipe, max_updates=300))
     wanted = Task("target", target, tuple(grouped_kfold(target.groups, target.labels, 3)), recipe)
-    return Trial("recommended", Net, wanted, arms_named(["scratch", "full", *CONTROLS], learned), comparators=rivals, double_cap=False, study="demo")
+    return Trial("recommended", Net, wanted, arms_named(["scratch", "full", *CONTROLS], learned), comparators=comparators, double_cap=False, study="demo")
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def test_the_planted_leaks_are_red(trial, result):
     assert set(t.index[t.role == "control"]) == {"site", "sex", "missingness", "position (at)", "random frozen", "shuffled source", "permuted labels"}
     assert (t.estimate[["site", "missingness"]] > .99).all() and set(t.outcome[["site", "missingness"]]) == {"not passed"} and t.alarm[["site", "missingness"]].all()
     assert (t.outcome[["sex", "position (at)", "random frozen"]] == "passed").all() and not t.alarm[["sex", "position (at)", "random frozen"]].any()
-    assert (t.outcome[t.role == "opponent"].isin(["beaten", "not beaten", "ahead of the arm"])).all() and not t.alarm[t.role == "opponent"].any()
+    assert (t.outcome[t.role == "comparator"].isin(["beaten", "not beaten", "ahead of the arm"])).all() and not t.alarm[t.role == "comparator"].any()
     shown = t.reset_index()
     html = table_html(readable_controls(shown), "caption", alarm=list(shown.alarm[shown.role == "control"]))
     assert html.count('<tr style="color:#b00020') == t.alarm.sum() >= 2
@@ -77,7 +77,7 @@ def test_permuted_labels_are_chance_and_a_leak_is_not(trial):
     c = trial.target.cohort
     who = np.eye(60)[np.unique(c.groups, return_inverse=True)[1]]
     by_example = replace(trial.target, splits=(holdout(np.arange(len(c)), c.labels, test=.3, unit="example"),))
-    leak = permutation_row(permuted_predictions(by_example, features_rival("identity", who, n_trials=1), 20))
+    leak = permutation_row(permuted_predictions(by_example, features_comparator("identity", who, n_candidates=1), 20))
     assert leak["mean"] > .9 and not leak["passed"]
 
 
@@ -89,8 +89,8 @@ def test_permutations_of_sequences_and_labels(trial):
     assert sorted(p[:, 0]) == list(range(8)) and (np.diff(p, axis=1) == 10).all() and not np.array_equal(p.ravel(), y)
     c = trial.target.cohort
     two = replace(c, labels=np.column_stack([c.labels, np.arange(len(c)) % 4 == 0]).astype(int), label_names=("present", "first"))
-    rival = replace(trial.comparators[0], features=np.column_stack([np.arange(len(c)) % 4, c.signals[:, 0].std(1)]).astype(float))
-    df = permuted_predictions(replace(trial.target, cohort=two, splits=trial.target.splits[:1]), rival, 20)
+    comparator = replace(trial.comparators[0], features=np.column_stack([np.arange(len(c)) % 4, c.signals[:, 0].std(1)]).astype(float))
+    df = permuted_predictions(replace(trial.target, cohort=two, splits=trial.target.splits[:1]), comparator, 20)
     row = permutation_row(df, label="first", unit="beat")                              # the place within the sequence is kept by the permutation: this is known, and shows
     assert row["mean"] > .95 and not row["passed"]
     assert abs(permutation_row(df, label="present")["mean"] - .5) < .1
@@ -136,11 +136,11 @@ def test_shuffled_source_gives_no_gain(tmp_path):
     assert (auc["full"] - auc["shuffled source"]).mean() > .05 and (auc["shuffled source"] - auc["scratch"]).mean() < .04, auc
 
 
-def test_rival_without_anything_new_is_what_it_was(trial):
-    "The default rival is scikit-learn's model on the training side, to the last bit."
+def test_comparator_without_anything_new_is_what_it_was(trial):
+    "The default comparator is scikit-learn's model on the training side, to the last bit."
     from sklearn.linear_model import LogisticRegression
     c, s = trial.target.cohort, trial.target.splits[0]
     x = np.column_stack([c.signals[:, 0].std(1), c.signals[:, 0].max(1)]).astype(float)
-    p = Rival("r", "opponent", x, (LogisticRegression(),)).fit_predict(c.labels, s, s.test)
+    p = Comparator("r", "comparator", x, (LogisticRegression(),)).fit_predict(c.labels, s, s.test)
     q = LogisticRegression().fit(x[s.train], c.labels[s.train]).predict_proba(x[s.test])
     assert np.array_equal(p, q / q.sum(1, keepdims=True))

@@ -11,7 +11,7 @@ import pytest
 from checkout import ROOT, command
 
 from biosig_nb.data.catalog import DATABASES
-from biosig_nb.data.simulate.ctu_uhb_ctgdb import simulate_hospital
+from biosig_nb.data.simulate.ctu_uhb_ctgdb import simulate_site
 from biosig_nb.data.simulate.phantom import simulate_phantom
 from biosig_nb.runs.execute import plan_run
 from biosig_nb.runs.provenance import code_fingerprint
@@ -38,7 +38,7 @@ def other_label(table):
 
 @pytest.fixture
 def deliveries(tmp_path):
-    return simulate_hospital(tmp_path / "mine", n_records=20, minutes=11)
+    return simulate_site(tmp_path / "mine", n_records=20, minutes=11)
 
 
 def test_a_users_own_folder_is_part_of_the_key(deliveries, tmp_path):
@@ -126,7 +126,7 @@ def test_declared_catalogued_and_opened_are_the_same(name, tmp_path):
 @pytest.mark.parametrize("name", find_studies(ours=True))
 def test_real_recordings_too(name, tmp_path):
     config = load_config(name)
-    declared = databases_of(config, resolve(name, {"source": "real"}))
+    declared = databases_of(config, resolve(name, {"data": "real"}))
     if lost := [d for d in declared if not (Path(REAL) / d).is_dir()]:
         pytest.skip(f"BIOSIG_DATA does not hold {', '.join(lost)}")
     found = opened(name, "real", tmp_path)
@@ -134,7 +134,7 @@ def test_real_recordings_too(name, tmp_path):
 
 
 def test_what_is_missing_is_said_before_anything_is_made(tmp_path):
-    done = command_fails("run", "fetal_head", "--source", "real", "--data-root", tmp_path / "nothing", "--out", tmp_path / "runs")
+    done = command_fails("run", "fetal_head", "--data", "real", "--data-root", tmp_path / "nothing", "--out", tmp_path / "runs")
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and "hc18" in done.stderr
     assert not (tmp_path / "runs").exists()
 
@@ -172,7 +172,7 @@ def test_two_runs_simulate_and_read_once(tmp_path, monkeypatch):
     study = Counted("counted", config)
     made = []
     for run, seed in (("a", 1), ("b", 1), ("c", 2)):
-        p = {"source": "simulated", "seed": seed, "data_root": ""}
+        p = {"data": "simulated", "seed": seed, "data_root": ""}
         made.append(study.cohorts(p, find_data(study, p, tmp_path / run / "work")))
         assert not (tmp_path / run / "work" / "cache").exists()
     assert done == 2 * ["simulate", "read", "features"]

@@ -97,7 +97,7 @@ def test_kernel_that_does_not_start_gets_a_second_chance(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("given, message", [({"epochz": 3}, "no parameter 'epochz'"), ({"seed": "fast"}, "parameter seed: expected a whole number"), ({"preset": "quik"}, "did you mean 'quick'"),
-                                            ({"source": "real", "data_root": "."}, "is not on this machine")])
+                                            ({"data": "real", "data_root": "."}, "is not on this machine")])
 def test_refused_before_anything_is_written(given, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     notebook = report(tmp_path / "good.ipynb")

@@ -11,7 +11,7 @@ ROOT = os.environ.get("BIOSIG_DATA", "")
 @pytest.mark.realdata
 @pytest.mark.skipif(not ROOT or not (Path(ROOT) / "mitdb").is_dir() or not (Path(ROOT) / "ptbdb").is_dir(), reason="BIOSIG_DATA does not hold mitdb and ptbdb")
 def test_smoke_run_on_real_recordings(tmp_path):
-    command = [PROGRAM, "run", "mitbih_ptb", "--source", "real", "--out", tmp_path / "runs", "-p", "arms=scratch,full", "-p", "max_updates=40", "-p", "pretrain_updates=60"]
+    command = [PROGRAM, "run", "mitbih_ptb", "--data", "real", "--out", tmp_path / "runs", "-p", "arms=scratch,full", "-p", "max_updates=40", "-p", "pretrain_updates=60"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     folder, = (tmp_path / "runs" / "mitbih_ptb").iterdir()

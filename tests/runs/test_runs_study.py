@@ -80,7 +80,7 @@ def test_bad_recordings_fail_the_run_in_one_line(spoil, tmp_path):
     simulate_mitdb(tmp_path, minutes=.5)
     simulate_ptbdb(tmp_path, n_patients=8)
     expected = spoil(tmp_path)
-    done = subprocess.run([PROGRAM, "run", "mitbih_ptb", "--source", "real", "--data-root", tmp_path, "--out", tmp_path / "runs", "-p", "protocol=recommended", "-p", "arms=scratch"],
+    done = subprocess.run([PROGRAM, "run", "mitbih_ptb", "--data", "real", "--data-root", tmp_path, "--out", tmp_path / "runs", "-p", "protocol=recommended", "-p", "arms=scratch"],
                           capture_output=True, text=True, timeout=300)
     assert done.returncode == 1 and not done.stdout
     assert done.stderr.startswith("biosig-nb: mitbih_ptb failed: DataError: ") and done.stderr.count("\n") == 1 and expected in done.stderr

@@ -15,7 +15,7 @@ from biosig_nb.data.cohort import Cohort
 from biosig_nb.errors import ConfigError
 from biosig_nb.evaluate.predictions import load_predictions
 from biosig_nb.learn.arms import FROZEN, Arm, lora, trained_on
-from biosig_nb.learn.comparators import features_rival
+from biosig_nb.learn.comparators import features_comparator
 from biosig_nb.learn.recipe import Recipe
 from biosig_nb.learn.splits import grouped_kfold, holdout
 from biosig_nb.learn.task import Task
@@ -38,7 +38,7 @@ CONFIG = {
         "contrast": {"arm": "full", "baseline": "scratch"}, "others": ["frozen"], "smallest_gain": .02, "threshold": .3, "exclusions": [],
     },
 }
-P = {"preset": "quick", "source": "simulated", "protocol": "recommended", "seed": 0, "threads": 1, "n_resamples": 200}
+P = {"preset": "quick", "data": "simulated", "protocol": "recommended", "seed": 0, "threads": 1, "n_resamples": 200}
 
 
 class Net(nn.Module):
@@ -96,7 +96,7 @@ def finished(tmp_path_factory):
     target = Task("right", right, tuple(grouped_kfold(right.groups, right.labels, 3, 1)), recipe)
     begun, x = trained_on(source), right.signals[:, 0]
     arms = (Arm(), Arm(begun), Arm(begun, FROZEN), Arm(begun, lora(1), name="lora (rank 1)", title="LoRA, rank 1"))
-    known = (features_rival("named features", x[:, :2], "linear", 1), replace(features_rival("age", right.table[["age"]].to_numpy(float), "linear", 1), role="control"))
+    known = (features_comparator("named features", x[:, :2], "linear", 1), replace(features_comparator("age", right.table[["age"]].to_numpy(float), "linear", 1), role="control"))
     trial = Trial("any name", Net, target, arms, known, study="toes", model="Net")
     study = Toes("toes", CONFIG)
     p = Parameters({**P, "run_dir": str(folder)})
@@ -157,7 +157,7 @@ def test_parameters_of_each_arm_are_those_that_were_trained(shown):
 
 def test_own_recordings_beside_a_simulated_source(finished):
     trial = finished.trials["any name"]
-    mine = replace(trial.target.cohort, source=trial.target.cohort.source | {"own": True, "simulated": False})
+    mine = replace(trial.target.cohort, source=trial.target.cohort.provenance | {"own": True, "simulated": False})
     own = {"any name": replace(trial, target=replace(trial.target, cohort=mine))}
     with capture_output() as said:
         R = Report(finished.p, replace(finished, trials=own, data=replace(finished.data, kind="own")))

@@ -3,7 +3,7 @@ from torch import nn
 
 from biosig_nb.data.simulate.world import simulate_world
 from biosig_nb.learn.arms import arms_named
-from biosig_nb.learn.comparators import features_rival
+from biosig_nb.learn.comparators import features_comparator
 from biosig_nb.learn.recipe import Recipe
 from biosig_nb.learn.splits import grouped_kfold, holdout
 from biosig_nb.learn.task import Task
@@ -43,7 +43,7 @@ class Toy(Study):
                 ToyNet,
                 Task("few patients", c.target, self.splits(c.target, p, by_patient), how, Standardise()),
                 arms_named(p["arms"], source),
-                comparators=(features_rival("energy + logistic", energy, "linear", 1),),
+                comparators=(features_comparator("energy + logistic", energy, "linear", 1),),
                 protocol=protocol,
                 seeds=(p["seed"],),
                 double_cap=False,

@@ -308,5 +308,5 @@ def one_rhythm(
     labels = rhythm.iloc[keep].map(RHYTHM_CLASSES.index).to_numpy(int)
     n = np.bincount(labels, minlength=3); out = replace(cohort, labels=np.zeros(len(cohort), int)).take(keep)
     why = "one rhythm each: " + ", ".join(f"{k} {c:,}" for k, c in zip(RHYTHM_CLASSES, n))
-    out = replace(out, labels=labels, label_names=RHYTHM_CLASSES, source=cohort.source | {"task": "one rhythm", "sinus": list(sinus)}, flow=flow)
+    out = replace(out, labels=labels, label_names=RHYTHM_CLASSES, provenance=cohort.provenance | {"task": "one rhythm", "sinus": list(sinus)}, flow=flow)
     return replace(out, flow=_row(out, len(out), 0, why)).check()

@@ -42,7 +42,7 @@ def ptbxl_beats(
     parts = [p for p in parts if len(p.table)]
     if len(parts) < len(keep): steps.append((len(parts), len(keep) - len(parts), "no beat could be cut"))
     if not parts: raise DataError(f"no beat could be cut from any record in {folder}")
-    return assemble(parts, ("infarction",), fs, "II", steps, records.source)
+    return assemble(parts, ("infarction",), fs, "II", steps, records.provenance)
 
 # %% ../../../nbs/data/databases/42_ptb_xl_beats.ipynb #10-52-ptbxl-beats
 def _record(records: Cohort, i: int, label: int, fs: float, length: int, before: float):

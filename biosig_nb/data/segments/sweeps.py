@@ -57,7 +57,7 @@ def _pixels(row) -> np.ndarray:
 class Scans:
     "Frames in order, scan after scan, without their pictures."
     table: pd.DataFrame        # one row a frame: scan, frame (number), label, patient, configuration, path; left, top, side of a window
-    source: dict               # database, version, simulated, fingerprint, missing, fps (frames a second; 1 where unknown)
+    provenance: dict               # database, version, simulated, fingerprint, missing, fps (frames a second; 1 where unknown)
 
     def __len__(self): return len(self.table)
 
@@ -66,7 +66,7 @@ class Scans:
 
     @property
     def groups(self) -> np.ndarray:                                              # "database/patient" of each frame [frame]
-        return np.array([f"{self.source['database']}/{p}" for p in self.table.patient])
+        return np.array([f"{self.provenance['database']}/{p}" for p in self.table.patient])
 
     def image(self,
         i: int,                # position in the table
@@ -257,17 +257,17 @@ def to_cohort(
         ("frames", len(scans), 0, f"{scans.table.scan.nunique()} scans"),
         ("sequences", n, 0, f"{length} frames each"),
     ]
-    text = f"{scans.source['fingerprint']}{at.shape}{at[:, 0].tolist()}"
+    text = f"{scans.provenance['fingerprint']}{at.shape}{at[:, 0].tolist()}"
     mark = hashlib.sha256(text.encode()).hexdigest()[:16]
     return Cohort(
         signals=Sequences(scans, at),
         labels=scans.labels[at],
         groups=scans.groups[at[:, 0]],
         table=first[["scan", "frame", "patient", "configuration"]].assign(position=at[:, 0]),
-        fs=float(scans.source.get("fps", 1.)),
+        fs=float(scans.provenance.get("fps", 1.)),
         channels=("picture",),
         label_names=tuple(f"frame {k + 1}" for k in range(length)),
-        source=scans.source | {"fingerprint": mark},
+        provenance=scans.provenance | {"fingerprint": mark},
         flow=pd.DataFrame(steps, columns=["step", "kept", "dropped", "why"]),
     ).check()
 

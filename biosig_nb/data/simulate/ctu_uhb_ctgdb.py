@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['FS', 'KINDS', 'REC_TYPE', 'PARTS', 'LAYOUT', 'draw_ph', 'trace_chance', 'band_noise', 'bells', 'Labour',
            'draw_labour', 'uterine_trace', 'heart_rate', 'lose_signal', 'streams', 'clinical_fields', 'write_ctg',
-           'simulate_ctu_uhb', 'simulate_hospital']
+           'simulate_ctu_uhb', 'simulate_site']
 
 # %% ../../../nbs/data/simulate/35_ctu_uhb_ctgdb.ipynb #03-43-simulate-ctg
 from dataclasses import dataclass
@@ -218,7 +218,7 @@ def write_ctg(
     (folder / f"{name}.hea").write_text("\n".join([f"{name} 2 {FS:g} {d.shape[1]}", *rows, "", *(about if fields else []), "#simulated"]) + "\n", newline="\n")
 
 # %% ../../../nbs/data/simulate/35_ctu_uhb_ctgdb.ipynb #31-43-simulate-ctg
-def write_birth(
+def write_recording(
     folder: Path,            # where to
     name: str,               # record
     parts: dict,          # a random generator for each of PARTS
@@ -254,7 +254,7 @@ def check_settings(
 def simulate_ctu_uhb(
     root: str | Path,             # data root; the database goes to <root>/ctu-uhb-ctgdb/1.0.0
     seed: int = 0,                # everything random hangs on it
-    n_records: int = 100,         # births, one record each
+    n_records: int = 100,         # recordings, one record each
     minutes: float = 40.,         # length of a record (min)
     shared: float = 1.,           # share of the target's trace that the source (ultrasound, both) shows, 0 to 1
     effect: float = 1.,           # size of the trace; 0: the pH leaves none
@@ -273,12 +273,12 @@ def simulate_ctu_uhb(
         parts = streams(seed, k); fields = clinical_fields(parts["clinical"], float(ph[k])); way = fields["Deliv. type"]; count[way] += 1
         names.append(f"{1000 * way + count[way]}")
         size = effect * (parts["dose"].random() < trace_chance(ph[k])) * parts["dose"].lognormal(.35, .25)
-        write_birth(folder, names[-1], parts, fields, str(kind[k]), minutes, 1. if kind[k] == "scalp" else shared, size)
+        write_recording(folder, names[-1], parts, fields, str(kind[k]), minutes, 1. if kind[k] == "scalp" else shared, size)
     (folder / "RECORDS").write_text("\n".join(sorted(names)) + "\n")
     return folder
 
 # %% ../../../nbs/data/simulate/35_ctu_uhb_ctgdb.ipynb #40-43-simulate-ctg
-def simulate_hospital(
+def simulate_site(
     folder: str | Path,           # where to; made if it is not there
     seed: int = 0,                # everything random hangs on it
     n_records: int = 40,          # births
@@ -296,13 +296,13 @@ def simulate_hospital(
     for k, ne in enumerate(labels):
         parts = streams(seed + 10_000_019, k)
         size = effect * (parts["dose"].random() < (.66 if ne else .1)) * parts["dose"].lognormal(.35, .25)
-        write_hospital_record(folder, f"H{k + 1:03d}", parts, kind, minutes, size)
+        write_site_record(folder, f"H{k + 1:03d}", parts, kind, minutes, size)
         rows.append(f"H{k + 1:03d},mother{k + 1:03d},{int(ne)}")
     (folder / "records.csv").write_text("\n".join(rows) + "\n", newline="\n")
     return folder
 
 # %% ../../../nbs/data/simulate/35_ctu_uhb_ctgdb.ipynb #41-43-simulate-ctg
-def write_hospital_record(
+def write_site_record(
     folder: Path,            # where to
     name: str,               # record
     parts: dict,             # a random generator for each of PARTS

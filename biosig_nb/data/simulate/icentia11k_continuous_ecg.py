@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FS', 'GAIN', 'SEGMENT', 'PARTS', 'af_times', 'f_waves', 'Episode', 'draw_episodes', 'draw_beats', 'draw_shape',
-           'annotate', 'draw_segment', 'simulate_holter']
+           'annotate', 'draw_recording', 'simulate_holter']
 
 # %% ../../../nbs/data/simulate/40_icentia11k_continuous_ecg.ipynb #03-44-simulate-holter
 from pathlib import Path
@@ -16,7 +16,7 @@ from ...errors import ConfigError
 
 FS = 250.                               # sampling rate of Icentia11k (Hz)
 GAIN = 74.36482269503546                # ADC units per mV in its headers
-SEGMENT = 2**20 + 1                     # samples of its segments, 70 minutes
+SEGMENT = 2**20 + 1                     # samples of its recordings, 70 minutes
 PARTS = ("person", "episodes", "beats", "signal")
 
 # %% ../../../nbs/data/simulate/40_icentia11k_continuous_ecg.ipynb #05-44-simulate-holter
@@ -56,11 +56,11 @@ class Episode(NamedTuple):
 
 def draw_episodes(
     rng: np.random.Generator,     # source of randomness
-    seconds: float,               # length of the segment (s)
+    seconds: float,               # length of the recording (s)
     af: float,                    # share of the time that the patient fibrillates, 0 to .9
     noise: float = .03,           # share of disturbed time
 ) -> list:                        # `Episode`s without gaps
-    "Rhythm of a segment: sinus rhythm, interrupted by fibrillation and by noise."
+    "Rhythm of a recording: sinus rhythm, interrupted by fibrillation and by noise."
     out, t, scale = [], 0., min(1., seconds / 600)
     while t < seconds:
         kind = rng.choice(["N", "AFIB", "noise"], p=np.array([1 - af, af, 8 * noise]) / (1 + 8 * noise))
@@ -102,7 +102,7 @@ def draw_shape(
 def annotate(
     episodes: list,               # stretches
     beats: list,                  # (times, symbols) of each stretch
-    n: int,                       # samples of the segment
+    n: int,                       # samples of the recording
 ) -> tuple:                       # (sample [annotation], symbol, aux)
     "Beat and rhythm annotations in order of time, a beat before the rhythm that begins or ends on it."
     rows = []
@@ -114,14 +114,14 @@ def annotate(
     return np.array([r[0] for r in rows], np.int64), [r[2] for r in rows], [r[3] for r in rows]
 
 # %% ../../../nbs/data/simulate/40_icentia11k_continuous_ecg.ipynb #19-44-simulate-holter
-def draw_segment(
-    rng: np.random.Generator,     # randomness of the segment
+def draw_recording(
+    rng: np.random.Generator,     # randomness of the recording
     patient: Patient,             # whose
     mix: np.ndarray,              # his chance of S, a and V
     af: float,                    # share of the time that he fibrillates
     n: int,                       # samples
 ) -> tuple:                       # (signal [1, time] (mV), sample, symbol, aux)
-    "Signal and annotations of one segment."
+    "Signal and annotations of one recording."
     episodes = draw_episodes(rng, n / FS, af)
     beats = [draw_beats(rng, patient, e, mix) for e in episodes]
     kinds = {(k, a): draw_shape(patient, k, a) for k in "NSaVQ" for a in (False, True)}
@@ -140,21 +140,21 @@ def simulate_holter(
     root: str | Path,             # data root; the database goes to <root>/icentia11k-continuous-ecg/1.0
     seed: int = 0,                # everything random hangs on it
     n_patients: int = 6,          # patients p00000, p00001, ...
-    n_segments: int = 2,          # segments of each
+    n_recordings: int = 2,          # recordings of each
     n_samples: int = 75_000,      # samples of each, five minutes; the real ones have `SEGMENT`
     af: float = .35,              # share of patients with fibrillation
 ) -> Path:                        # folder of the database
     "Write simulated Holter patients in the layout of Icentia11k; raises `ConfigError` for sizes that make no database."
-    if n_patients < 1 or n_segments < 1: raise ConfigError(f"{n_patients} patients of {n_segments} segments: at least one of each")
-    if n_samples < 2500: raise ConfigError(f"n_samples={n_samples}: a segment has at least 2500 samples (10 s)")
+    if n_patients < 1 or n_recordings < 1: raise ConfigError(f"{n_patients} patients of {n_recordings} recordings: at least one of each")
+    if n_samples < 2500: raise ConfigError(f"n_samples={n_samples}: a recording has at least 2500 samples (10 s)")
     folder = Path(root) / "icentia11k-continuous-ecg/1.0"
     for i in range(n_patients):
         person = np.random.default_rng([seed, 44, i])
         patient, mix = draw_patient(person), person.dirichlet([1., .3, 1.]) * person.uniform(.0, .12)
         share = person.uniform(.2, .8) if person.random() < af or i == 1 else 0.           # the second patient always fibrillates
         at = folder / f"p{i // 1000:02d}" / f"p{i:05d}"; at.mkdir(parents=True, exist_ok=True)
-        for k in range(n_segments):
-            x, sample, symbol, aux = draw_segment(np.random.default_rng([seed, 44, i, k]), patient, mix, share, n_samples)
+        for k in range(n_recordings):
+            x, sample, symbol, aux = draw_recording(np.random.default_rng([seed, 44, i, k]), patient, mix, share, n_samples)
             name = f"p{i:05d}_s{k:02d}"
             write_signals(at, name, x, ("ecg",), FS, "16", GAIN, 0, ["simulated"])
             wfdb.wrann(name, "atr", sample, symbol=symbol, aux_note=aux, fs=FS, write_dir=str(at))

@@ -68,7 +68,7 @@ def simulate_world(
         table = pd.DataFrame({"patient": names}, index=pd.Index([f"{g}/{k:02d}" for g, k in zip(names, np.tile(np.arange(each), patients))], name="example"))
         finger = hashlib.sha256(repr((name, shared, patients, each, effect, seed)).encode()).hexdigest()[:16]
         return Cohort(draw(rng, sick[who] if len(sick) == patients else sick, wave, height, who), (sick[who] if len(sick) == patients else sick).astype(int), names, table,
-                      fs=100., channels=("x",), label_names=("present",), source=dict(database=name, version="1", simulated=True, fingerprint=finger, missing=[]))
+                      fs=100., channels=("x",), label_names=("present",), provenance=dict(database=name, version="1", simulated=True, fingerprint=finger, missing=[]))
     source = cohort("world-source", a, n_source, 4, rng.integers(0, 2, n_source * 4), 4.)
     return source, cohort("world-target", t, n_target, n_examples, rng.permutation(np.arange(n_target) % 2), effect)
 

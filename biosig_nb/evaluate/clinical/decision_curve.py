@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ...errors import ConfigError, DataError, nearest
-from ..inference.bootstrap import Setting, arm_pieces, averaged, interval, setting_counts, settings
+from ..inference.bootstrap import Setting, fold_predictions, averaged, interval, setting_counts, settings
 from ..metrics import Metric
 from ..predictions import GROUP_NOUN, label_names
 from ..style import arm_colours, arm_title, new_axes, number
@@ -74,7 +74,7 @@ def _curve_rows(df: pd.DataFrame, s: Setting, j: int, t: np.ndarray, counts: np.
     "threshold, net benefit ... standardized of one arm; the first row of the counts gives the estimates."
     metric = Metric("net_benefit", "net benefit", False, lambda Y, P, D, w: net_benefit_rows(Y[:, j], P[:, j], w, t))
     share = Metric("share", "share", False, lambda Y, P, D, w: (lambda x: x[:, :1] / x[:, 1:])(w.sums(np.stack([Y[:, j], np.ones(len(Y))], axis=1))))
-    pieces, T = arm_pieces(df, s.groups, equal_groups), len(t)
+    pieces, T = fold_predictions(df, s.groups, equal_groups), len(t)
     scores, cases = averaged(pieces, metric, counts), float(averaged(pieces, share, counts[:1])[0, 0])
     own, every = scores[:, :T], scores[:, T:]
     ends = lambda x: interval(x, conf) if ok else (math.nan, math.nan)
@@ -104,7 +104,7 @@ def decision_curve(
     for a in arms or ():
         if a not in set(predictions.arm): raise ConfigError(f"arm {a!r}: {nearest(a, predictions.arm.unique())}")
     for (target, protocol), s in settings(predictions, unit, **rules):
-        why = s.lack(True, label, rules.get("min_groups", 5))
+        why = s.no_interval_reason(True, label, rules.get("min_groups", 5))
         if why: notes.append(f"{target}, {protocol}, by {unit}: no interval for {label}: {why}")
         counts = setting_counts(s, n_resamples, seed)[0]
         for (model, arm, role), df in s.arms():

@@ -122,7 +122,7 @@ def ec57_table(
         if c not in labels: raise ConfigError(f"ec57: class {c!r}: {nearest(c, labels)}")
     for (target, protocol), s in settings(predictions, "beat", **rules):
         W = setting_counts(s, n_resamples, seed)[0]
-        lack = {c: s.lack(True, c, rules.get("min_groups", 5)) for c in classes}
+        lack = {c: s.no_interval_reason(True, c, rules.get("min_groups", 5)) for c in classes}
         notes += [f"{target}, {protocol}: no interval for {c}: {why}" for c, why in lack.items() if why]
         for (model, arm, role), df in s.arms():
             rates, n, records = _gross_and_average(df, s.groups, W, labels, classes, record)

@@ -19,7 +19,7 @@ from sklearn.linear_model import LogisticRegression
 from ...errors import ConfigError, DataError, nearest
 from .calibration import calibration_table
 from ..metrics import is_exclusive
-from ..predictions import PIECE, label_names, probabilities, truth
+from ..predictions import FIT_COLUMNS, label_names, probabilities, truth
 from ..style import estimate_text
 
 # %% ../../../nbs/evaluate/clinical/20_recalibrate.ipynb #07-45-recalibrate
@@ -155,7 +155,7 @@ def recalibrated(
     rows but no validation rows."""
     if method not in METHODS: raise ConfigError(f"recalibration {method!r}: {nearest(method, METHODS)}")
     columns, out, notes = [f"p_{l}" for l in label_names(predictions)], [], []
-    for _, rows in predictions.groupby([c for c in PIECE if c != "part"], sort=False, dropna=False):
+    for _, rows in predictions.groupby([c for c in FIT_COLUMNS if c != "part"], sort=False, dropna=False):
         test, validation = rows[rows.part == "test"], rows[rows.part == "validation"]
         if not len(test): continue
         r = test.iloc[0]

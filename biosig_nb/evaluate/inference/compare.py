@@ -74,7 +74,7 @@ def _families(predictions, m: Metric, label, unit, families, notes: list, rules:
     label = _checked(predictions, m, label, families, n_resamples)
     shown = (label or "macro") if m.per_label else "all"
     for (target, protocol), s in settings(predictions, unit, **rules):
-        why, rows, scores = s.lack(m.per_label, label, rules.get("min_groups", 5)), dict(s.arms()), {}
+        why, rows, scores = s.no_interval_reason(m.per_label, label, rules.get("min_groups", 5)), dict(s.arms()), {}
         if why: notes.append(f"{target}, {protocol}, by {unit}: no interval for {shown}: {why}")
         counts = setting_counts(s, n_resamples, seed, stratified, missing, [label] if label else None)[0]     # first row: the estimate
         for k, (baseline, arms) in enumerate(families):

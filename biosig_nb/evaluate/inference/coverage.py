@@ -15,7 +15,7 @@ import pandas as pd
 from scipy.stats import norm
 
 from ...errors import ConfigError, nearest
-from .bootstrap import Piece, averaged, interval, resample_counts
+from .bootstrap import FoldPredictions, averaged, interval, resample_counts
 from ..clinical.calibration import CALIBRATION
 from ..metrics import get_metric
 
@@ -52,7 +52,7 @@ def _folds(y: np.ndarray, g: np.ndarray, rng: np.random.Generator, k: int = 5) -
 
 def _scores(y, P, codes, fold, counts: np.ndarray) -> dict:
     "The four numbers in each row of the counts [row]."
-    piece = lambda j, rows: Piece((0, 0, 0), y[rows, None], P[rows, j:j + 1], codes[rows], np.ones(len(rows)))
+    piece = lambda j, rows: FoldPredictions((0, 0, 0), y[rows, None], P[rows, j:j + 1], codes[rows], np.ones(len(rows)))
     value = lambda name, pieces: averaged(pieces, get_metric(name), counts)[:, 0]
     every = np.arange(len(y))
     one, other = (value("auroc", [piece(j, every)]) for j in (1, 0))

@@ -32,7 +32,7 @@ FACTS = {
     "output": "what the model gives out", "shift": "differences between training and test side", "ethics": "approval", "funding": "who paid", "conflicts": "conflicts of interest", "protocol": "the primary analysis as declared", "protocol_hash": "its hash",
     "registration": "where it was registered", "data_access": "how to get the data", "code_access": "how to get the code", "involvement": "part that patients had", "characteristics": "age, sex and so on of the patients", "comparison": "how test and training patients compare",
     "weights": "where the weights are", "results": "performance with intervals", "subgroups": "performance in groups of patients", "heterogeneity": "spread between groups", "recalibrated": "performance after recalibration", "verdict": "verdict of the primary analysis",
-    "failed": "controls that were not passed", "opponents": "opponents that were not beaten", "coverage": "coverage to expect of the intervals", "limits": "known limits", "bad_input": "what happens with bad input", "user": "what a user has to do", "next": "next steps",
+    "failed": "controls that were not passed", "comparators": "comparators that were not beaten", "coverage": "coverage to expect of the intervals", "limits": "known limits", "bad_input": "what happens with bad input", "user": "what a user has to do", "next": "next steps",
     "simulated": "a sentence, where the data are simulated", "versions": "versions of software", "seed": "seed",
 }
 
@@ -126,7 +126,7 @@ TRIPOD_AI = (
     Item("Results: performance", "23a", "performance with intervals, also in subgroups", ("{results}.", "Subgroups: {subgroups}.")),
     Item("Results: performance", "23b", "differences between clusters", ("{heterogeneity}",)),
     Item("Results: updating", "24", "results of updating", ("{recalibrated}",)),
-    Item("Discussion", "25", "interpretation, with fairness and earlier studies", ("{verdict}", "Controls not passed: {failed}.", "Opponents not beaten: {opponents}.")),
+    Item("Discussion", "25", "interpretation, with fairness and earlier studies", ("{verdict}", "Controls not passed: {failed}.", "Comparators not beaten: {comparators}.")),
     Item("Discussion", "26", "limitations", ("{limits}", "{coverage}")),
     Item("Discussion", "27a", "handling of poor input when used", ("{bad_input}",)),
     Item("Discussion", "27b", "what users must do, and their expertise", ("{user}",)),
@@ -145,7 +145,7 @@ MODEL_CARD = (
     Item("Training data", "", "where from", ("{sources}.", "{simulated}")),
     Item("Evaluation data", "", "who, and how kept apart", ("{groups} {unit}.", "{splits}")),
     Item("Results", "", "performance", ("{results}.", "{verdict}")),
-    Item("Results", "", "what it does not beat", ("Opponents not beaten: {opponents}.", "Controls not passed: {failed}.")),
+    Item("Results", "", "what it does not beat", ("Comparators not beaten: {comparators}.", "Controls not passed: {failed}.")),
     Item("Ethics", "", "approval, risks", ("{ethics}",)),
     Item("Caveats", "", "what to keep in mind", ("{coverage}", "{limits}")),
 )

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ...errors import ConfigError, DataError, nearest
-from ..inference.bootstrap import Piece, arm_pieces, setting_counts, settings
+from ..inference.bootstrap import FoldPredictions, fold_predictions, setting_counts, settings
 from ..metrics import decide, is_exclusive, metric_title
 from ..predictions import GROUP_NOUN, label_names, probabilities, truth
 from ..style import MISSING, PALETTE, arm_colours, arm_title, estimate_text, new_axes, pick, show, use_style
@@ -67,7 +67,7 @@ def _room(ax) -> None:
     ax.set_xlim(min(a, -pad), max(b, pad))
 
 # %% ../../../nbs/evaluate/show/20_figures.ipynb #12-50-figures
-def _roc_rows(piece: Piece, j: int, counts: np.ndarray, grid: np.ndarray) -> np.ndarray:
+def _roc_rows(piece: FoldPredictions, j: int, counts: np.ndarray, grid: np.ndarray) -> np.ndarray:
     "True positive rate at the false positive rates `grid` of each resample [resample, grid]; NaN where a class is missing."
     y, p, g = piece.Y[:, j], piece.P[:, j], counts.shape[1]
     t = np.unique(p)
@@ -102,7 +102,7 @@ def roc_band(
     grid, colours = np.concatenate([np.linspace(0, .1, 51), np.linspace(.1, 1, 91)[1:]]), arm_colours(s.df.arm)
     for (_, arm, _), df in s.arms():
         if arms is not None and arm not in arms: continue
-        curves = np.array([_roc_rows(piece, j, counts, grid) for piece in arm_pieces(df, s.groups)])
+        curves = np.array([_roc_rows(piece, j, counts, grid) for piece in fold_predictions(df, s.groups)])
         there = ~np.isnan(curves)
         with np.errstate(invalid="ignore"): curves = np.where(there, curves, 0).sum(0) / there.sum(0)
         ax.plot([0, *grid], [0, *curves[0]], color=colours[arm], label=arm_title(arm), zorder=3)

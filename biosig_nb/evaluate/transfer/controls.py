@@ -11,7 +11,7 @@ import math
 import numpy as np
 import pandas as pd
 from ...errors import ConfigError, DataError, nearest
-from ..inference.bootstrap import arm_pieces, averaged, metric_table, settings
+from ..inference.bootstrap import fold_predictions, averaged, metric_table, settings
 from ..inference.compare import MIN_RESAMPLES, compare_arms
 from ..metrics import get_metric, metric_title
 from ..predictions import label_names
@@ -32,7 +32,7 @@ def permutation_scores(
     if permuted.arm.nunique() != 1: raise DataError(f"permuted labels: predictions of {permuted.arm.nunique()} models; give one")
     if label is not None and label not in known: raise ConfigError(f"label {label!r}: {nearest(label, known)}")
     for (target, _), s in settings(permuted, unit):
-        x = averaged(arm_pieces(s.df, s.groups, False), m, np.ones((1, len(s.groups)), np.int16))[0]
+        x = averaged(fold_predictions(s.df, s.groups, False), m, np.ones((1, len(s.groups)), np.int16))[0]
         x = x[[known.index(label)]] if label is not None and m.per_label else x
         out[target] = np.nanmean(x) if not np.isnan(x).all() else math.nan
     return pd.Series(out, name=m.name)
@@ -70,14 +70,14 @@ GIVEN = {"random frozen": "the signal, through a random network", "shuffled sour
 
 # %% ../../../nbs/evaluate/transfer/30_controls.ipynb #16-49-controls
 def _outcome(role: str, lo: float, hi: float) -> str:
-    "What the interval of arm minus control (or opponent) allows to be said."
+    "What the interval of arm minus control (or comparator) allows to be said."
     if pd.isna(lo): return "no interval"
     if role == "control": return "passed" if lo > 0 else "not passed"
     return "beaten" if lo > 0 else "ahead of the arm" if hi < 0 else "not beaten"
 
 
 def _chosen(predictions: pd.DataFrame, arm: str, model, target, protocol) -> pd.DataFrame:
-    "The rows of one target, protocol and model, rivals included."
+    "The rows of one target, protocol and model, comparators included."
     df = predictions
     for column, value in (("target", target), ("protocol", protocol)): df = df[df[column] == pick(value, list(df[column].unique()), column)]
     names = list(df.arm[df.role == "arm"].unique())
@@ -87,28 +87,28 @@ def _chosen(predictions: pd.DataFrame, arm: str, model, target, protocol) -> pd.
 
 # %% ../../../nbs/evaluate/transfer/30_controls.ipynb #17-49-controls
 def _against(df: pd.DataFrame, arm: str, m, unit: str, label: str | None, shown: str, given: dict, boot: dict) -> tuple[list, list]:
-    "(rows, notes): each control, then each opponent, by itself and against the arm."
-    others = df[df.role != "arm"].drop_duplicates("arm").sort_values("role", kind="stable")                    # controls come before opponents
+    "(rows, notes): each control, then each comparator, by itself and against the arm."
+    others = df[df.role != "arm"].drop_duplicates("arm").sort_values("role", kind="stable")                    # controls come before comparators
     if not len(others): return [], []
     own = metric_table(df[df.role != "arm"], (m,), None if shown in ("macro", "all") else [shown], unit, **boot)
     own = own[own.label == shown].set_index("arm")
     pairs = compare_arms(df, m, label, unit, arm, list(others.arm), **boot); notes, pairs, rows = pairs.attrs["notes"], pairs.set_index("arm"), []
     for name, role in zip(others.arm, others.role):
         e, d = own.loc[name], pairs.loc[name]; outcome = _outcome(role, -d.hi, -d.lo)                             # the arm is the baseline there
-        what = given.get(name, "no pre-training" if role == "opponent" else name + " only")
+        what = given.get(name, "no pre-training" if role == "comparator" else name + " only")
         rows.append((name, role, what, arm, m.name, shown, unit, e.estimate, e.lo, e.hi, -d.difference, -d.hi, -d.lo, d.conf, d.n_groups,
                      outcome, role == "control" and outcome != "passed"))
     return rows, notes
 
 # %% ../../../nbs/evaluate/transfer/30_controls.ipynb #18-49-controls
 def control_table(
-    predictions: pd.DataFrame,           # of one study: arms, controls, opponents
+    predictions: pd.DataFrame,           # of one study: arms, controls, comparators
     arm: str = "full",                   # the arm that the study rests on
     metric="auroc",                      # name in METRICS, or a `Metric`
     unit: str = "patient",               # as in `metric_table`
     label: str | None = None,            # None: macro average over the qualified labels (of a binary task: its label)
     permuted: pd.DataFrame | None = None,     # predictions on permuted labels, one target a permutation
-    given: dict | None = None,           # name -> what this control or opponent was given; added to GIVEN
+    given: dict | None = None,           # name -> what this control or comparator was given; added to GIVEN
     model: str | None = None,            # where several networks have this arm
     target: str | None = None,           # where there are several
     protocol: str | None = None,         # where there are several
@@ -117,8 +117,8 @@ def control_table(
     seed: int = 0,                       # of the resamples
     conf: float = .95,                   # confidence of the intervals
     **rules,                             # of `support_table`: min_positives, min_groups, max_share
-) -> pd.DataFrame:                       # columns CONTROL_COLUMNS: controls, permuted labels, opponents
-    """Every control and opponent of a study against one arm. A control is passed if the interval of arm minus control lies above 0; the row
+) -> pd.DataFrame:                       # columns CONTROL_COLUMNS: controls, permuted labels, comparators
+    """Every control and comparator of a study against one arm. A control is passed if the interval of arm minus control lies above 0; the row
     of permuted labels if their mean is chance within two standard errors (`permutation_row`; its interval is mean -+ 2 standard errors).
 
     `alarm` marks controls that are not passed or have no interval. `attrs["notes"]` says what lacks support; `attrs["permuted"]` holds the
@@ -139,10 +139,10 @@ def control_table(
 # %% ../../../nbs/evaluate/transfer/30_controls.ipynb #19-49-controls
 def readable_controls(
     table: pd.DataFrame,         # of `control_table`
-    role: str = "control",       # "control" or "opponent"
+    role: str = "control",       # "control" or "comparator"
 ) -> pd.DataFrame:               # for `show_table`, with alarm=[...] of the same rows
-    "The controls, or the opponents, as a reader wants them."
-    t = table[table.role == pick(role, ["control", "opponent"], "role")]
+    "The controls, or the comparators, as a reader wants them."
+    t = table[table.role == pick(role, ["control", "comparator"], "role")]
     metric, arm = (metric_title(t.metric.iloc[0]), arm_title(t.arm.iloc[0])) if len(t) else ("metric", "arm")
     permuted = {"passed": "mean at chance, within 2 SE", "not passed": "mean off chance, by over 2 SE"}
     difference = lambda r: permuted[r.outcome] if r.control == "permuted labels" else estimate_text(r.difference, r.d_lo, r.d_hi)
@@ -154,10 +154,10 @@ def control_forest(
     table: pd.DataFrame,      # of `control_table`
     ax=None,                  # axes; default new ones
 ):                            # the axes
-    "Arm minus each control and opponent with intervals; red: a control that is not passed. Permuted labels: their mean minus chance, which should hold 0."
+    "Arm minus each control and comparator with intervals; red: a control that is not passed. Permuted labels: their mean minus chance, which should hold 0."
     ax, p = new_axes(ax, (7, 1.1 + .36 * (len(table) + 1))), table.attrs.get("permuted")
     y, ticks = 0., []
-    for role, marker in (("control", "o"), ("opponent", "s")):
+    for role, marker in (("control", "o"), ("comparator", "s")):
         for r in table[table.role == role].itertuples(index=False):
             e, lo, hi = (r.difference, r.d_lo, r.d_hi) if r.control != "permuted labels" or p is None else (v - p["chance"] for v in (r.estimate, r.lo, r.hi))
             colour = "#b00020" if r.alarm else PALETTE[0] if role == "control" else "0.3"

@@ -38,7 +38,7 @@ def _members(predictions: pd.DataFrame, arms) -> list[tuple[str, str]]:
 
 # %% ../../../nbs/evaluate/transfer/40_ensembles.ipynb #10-56-ensembles
 def _called(member: tuple) -> str:
-    "A member in a message; opponents have no model."
+    "A member in a message; comparators have no model."
     return f"{member[1]} ({member[0]})" if member[0] else member[1]
 
 
@@ -99,7 +99,7 @@ def _combined(predictions: pd.DataFrame, arms, name: str, role: str | None, comb
     if (predictions.arm == name).any(): raise ConfigError(f"ensemble: there is an arm {name!r} already; choose another name")
     columns = [f"p_{l}" for l in label_names(predictions)]
     roles = set(predictions.role[pd.MultiIndex.from_frame(predictions[["model", "arm"]]).isin(names)])
-    role = role or ("arm" if roles == {"arm"} else "opponent")
+    role = role or ("arm" if roles == {"arm"} else "comparator")
     for fold in _folds(predictions, names, notes):
         P, found = combine(fold)
         notes += [f"{fold.where}: {n}" for n in found]
@@ -118,7 +118,7 @@ def soft_vote(
     predictions: pd.DataFrame,    # with the rows of all members
     arms,                         # names, or pairs (model, arm), of two or more members
     name: str = "vote",           # of the new arm
-    role: str | None = None,      # default "arm" if all members are arms, else "opponent"
+    role: str | None = None,      # default "arm" if all members are arms, else "comparator"
 ) -> pd.DataFrame:                # predictions of the new arm, validation and test rows; `attrs["notes"]`
     """Mean probability of the members, fold by fold; the model is theirs if they share one, else "ensemble".
 
@@ -183,7 +183,7 @@ def stack(
     predictions: pd.DataFrame,    # with validation and test rows of all members
     arms,                         # names, or pairs (model, arm), of two or more members
     name: str = "stack",          # of the new arm
-    role: str | None = None,      # default "arm" if all members are arms, else "opponent"
+    role: str | None = None,      # default "arm" if all members are arms, else "comparator"
     C: float = 1.,                # inverse strength of the ridge penalty, as in scikit-learn
 ) -> pd.DataFrame:                # predictions of the new arm, validation and test rows; `attrs["notes"]`
     """Logistic regression on the members' outputs, fitted on the validation rows of each seed, repeat and fold and applied to its test rows.
@@ -209,7 +209,7 @@ def best_single(
     predictions: pd.DataFrame,    # with validation and test rows of all candidates
     arms,                         # names, or pairs (model, arm), of two or more candidates
     name: str = "best",           # of the new arm
-    role: str | None = None,      # default "arm" if all candidates are arms, else "opponent"
+    role: str | None = None,      # default "arm" if all candidates are arms, else "comparator"
     metric="auroc",               # name in METRICS, or a `Metric`; of several labels their mean
 ) -> pd.DataFrame:                # predictions of the new arm; `attrs["notes"]` says who was chosen where
     "In each fold the arm that is best on its validation rows. Raises as `stack`."

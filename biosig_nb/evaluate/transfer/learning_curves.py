@@ -85,7 +85,7 @@ def all_sizes(predictions, m: Metric, size: str, unit: str, label, arms, n_resam
     for (target, protocol), s in settings(predictions[predictions.arm.isin(arms)] if arms else predictions, unit, **rules):
         nominal = nominal_sizes(s.df, size)
         _check_sizes(s.df, nominal, size)
-        why = s.lack(m.per_label, label, rules.get("min_groups", 5))
+        why = s.no_interval_reason(m.per_label, label, rules.get("min_groups", 5))
         if why: notes.append(f"{target}, {protocol}, by {unit}: no interval for {shown}: {why}")
         counts, found = setting_counts(s, n_resamples, seed, stratified, missing, [label] if label else None)[0], {}
         for (*arm, n), df in s.df.assign(_size=nominal).groupby(["model", "arm", "role", "_size"]):

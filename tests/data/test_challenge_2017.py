@@ -24,23 +24,23 @@ def folder() -> Path:
 
 
 @pytest.fixture(scope="module")
-def strips(folder): return cinc_records(folder)
+def recordings(folder): return cinc_records(folder)
 
 
 @pytest.mark.realdata
-def test_labels_and_missing(folder, strips):
+def test_labels_and_missing(folder, recordings):
     lines = dict(line.split(",") for line in (folder / "REFERENCE-v3.csv").read_text().split())
-    assert dict(zip(strips.table.record, strips.table.label)) == lines and set(lines.values()) == set(CLASSES)
-    assert strips.counts().examples.to_dict() == pd.Series(list(lines.values())).value_counts()[list(CLASSES)].to_dict()
-    assert len(strips) + len(strips.source["missing"]) == 8528 and not strips.source["simulated"]
+    assert dict(zip(recordings.table.record, recordings.table.label)) == lines and set(lines.values()) == set(CLASSES)
+    assert recordings.counts().examples.to_dict() == pd.Series(list(lines.values())).value_counts()[list(CLASSES)].to_dict()
+    assert len(recordings) + len(recordings.provenance["missing"]) == 8528 and not recordings.provenance["simulated"]
     old = read_labels(folder, "original")
     differ = sum(old[r] != k for r, k in lines.items())
-    assert any(f"of these {differ:,} have another label" in why for why in strips.flow.why)
+    assert any(f"of these {differ:,} have another label" in why for why in recordings.flow.why)
 
 
 @pytest.mark.realdata
-def test_samples_are_those_of_the_file(folder, strips):
-    raw_rate = cinc_records(folder, fs=300., length=18300, records=strips.table.record.tolist()[:40])
+def test_samples_are_those_of_the_file(folder, recordings):
+    raw_rate = cinc_records(folder, fs=300., length=18300, records=recordings.table.record.tolist()[:40])
     for i, record in enumerate(raw_rate.table.record):
         path = folder / "training" / record[:3] / record
         stored = loadmat(path.with_suffix(".mat"))["val"][0]
@@ -51,10 +51,10 @@ def test_samples_are_those_of_the_file(folder, strips):
 
 
 @pytest.mark.realdata
-def test_resampling_against_fourier(folder, strips):
-    for i, record in list(enumerate(strips.table.record))[:30]:
+def test_resampling_against_fourier(folder, recordings):
+    for i, record in list(enumerate(recordings.table.record))[:30]:
         stored = loadmat(folder / "training" / record[:3] / f"{record}.mat")["val"][0] / 1000
-        low, n = strips.signals[i, 0][strips.mask[i]], len(stored) // 6
+        low, n = recordings.signals[i, 0][recordings.mask[i]], len(stored) // 6
         assert len(low) == -(-len(stored) * 5 // 6)
         calm = lambda v: signal.sosfiltfilt(signal.butter(4, 40, fs=250, output="sos"), v)[500:-500]
         theirs = calm(signal.resample(stored[:6 * n], 5 * n))
@@ -62,27 +62,27 @@ def test_resampling_against_fourier(folder, strips):
 
 
 @pytest.mark.realdata
-def test_normalised_by_the_training_side(strips):
-    train = np.arange(0, len(strips), 2)
-    scaled = StandardiseRecorded().fit(strips.take(train))(strips)
+def test_normalised_by_the_training_side(recordings):
+    train = np.arange(0, len(recordings), 2)
+    scaled = StandardiseRecorded().fit(recordings.take(train))(recordings)
     x = np.concatenate([scaled.signals[i, 0][scaled.mask[i]] for i in train]).astype(float)
     assert abs(x.mean()) < 1e-3 and abs(x.std() - 1) < 1e-3 and not scaled.signals[:, 0][~scaled.mask].any()
-    assert (scaled.signals[:, 1] == strips.signals[:, 1]).all()                             # the mask
-    assert .15 < moments(strips.take(train))[1] < .35                                       # .2373 in the whole database
+    assert (scaled.signals[:, 1] == recordings.signals[:, 1]).all()                             # the mask
+    assert .15 < moments(recordings.take(train))[1] < .35                                       # .2373 in the whole database
 
 
 @pytest.mark.realdata
-def test_near_duplicates_by_brute_force(strips):
-    x, at = opening(strips)
+def test_near_duplicates_by_brute_force(recordings):
+    x, at = opening(recordings)
     brute = {(int(at[i]), int(at[j])) for i in range(len(x)) for j in range(i + 1, len(x)) if abs(np.corrcoef(x[i], x[j])[0, 1]) >= .9}
-    found = near_duplicates(strips, block=31)
+    found = near_duplicates(recordings, block=31)
     assert set(zip(found["first"], found["second"])) <= brute and len(brute) - len(found) <= 2
 
 
 @pytest.mark.realdata
-def test_fibrillation_is_irregular(strips):
-    rows = pd.DataFrame([af_features(strips.signals[i, 0][strips.mask[i]], strips.fs) for i in range(len(strips))])
+def test_fibrillation_is_irregular(recordings):
+    rows = pd.DataFrame([af_features(recordings.signals[i, 0][recordings.mask[i]], recordings.fs) for i in range(len(recordings))])
     assert list(rows.columns) == list(FEATURES)
-    by = rows.groupby(strips.table.label.to_numpy()).median()
+    by = rows.groupby(recordings.table.label.to_numpy()).median()
     assert by.rmssd["A"] > 2 * by.rmssd["N"] and by.p_energy["A"] < by.p_energy["N"] and by.noise_share["~"] > by.noise_share["N"]
-    assert rows.loc[strips.table.label.to_numpy() != "~", "heart_rate"].between(30, 200).mean() > .98
+    assert rows.loc[recordings.table.label.to_numpy() != "~", "heart_rate"].between(30, 200).mean() > .98

@@ -15,7 +15,7 @@ ROOT = os.environ.get("BIOSIG_DATA", "")
 @pytest.mark.realdata
 @pytest.mark.skipif(not ROOT or not (Path(ROOT) / "hc18").is_dir(), reason="BIOSIG_DATA does not hold hc18")
 def test_panned_stills(tmp_path):
-    command = [PROGRAM, "run", "fetal_head", "--source", "real", "--out", tmp_path / "runs", "-p", "protocol=recommended", "-p", "size=64"]
+    command = [PROGRAM, "run", "fetal_head", "--data", "real", "--out", tmp_path / "runs", "-p", "protocol=recommended", "-p", "size=64"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     folder, = (f.parent for f in (tmp_path / "runs" / "fetal_head").glob("*/run.json"))

@@ -1,4 +1,4 @@
-"""The report on strips: three schoolings on real recordings, judged on real strips of the 2017 challenge."""
+"""The report on recordings: three source_tasks on real recordings, judged on real recordings of the 2017 challenge."""
 import json, os, subprocess, sys
 from pathlib import Path
 
@@ -13,7 +13,7 @@ NEEDED = ("challenge-2017", "mitdb", "ptb-xl", "icentia11k-continuous-ecg")
 @pytest.mark.realdata
 @pytest.mark.skipif(not ROOT or not all((Path(ROOT) / k).is_dir() for k in NEEDED), reason=f"BIOSIG_DATA does not hold {', '.join(NEEDED)}")
 def test_three_schoolings_and_real_strips(tmp_path):
-    command = [PROGRAM, "run", "icentia_af", "--source", "real", "--out", tmp_path / "runs", "-p", "protocol=recommended", "-p", "n_random_features=100"]
+    command = [PROGRAM, "run", "icentia_af", "--data", "real", "--out", tmp_path / "runs", "-p", "protocol=recommended", "-p", "n_random_features=100"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     folder, = (tmp_path / "runs" / "icentia_af").iterdir()

@@ -1,4 +1,4 @@
-"""The report on twelve leads: PTB-XL as a stand-in, the real Georgia recordings there are, and a target that is the source under another name."""
+"""The report on twelve leads: PTB-XL as a proxy, the real Georgia recordings there are, and a target that is the source under another name."""
 import ast, json, os, shutil, subprocess, sys
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def realdata(test):
 
 
 def run(tmp_path, *more):
-    command = [PROGRAM, "run", "ptbxl_g12ec", "--source", "real", "--out", tmp_path / "runs", "-p", "protocol=recommended", *more]
+    command = [PROGRAM, "run", "ptbxl_g12ec", "--data", "real", "--out", tmp_path / "runs", "-p", "protocol=recommended", *more]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     folder, = (tmp_path / "runs" / "ptbxl_g12ec").iterdir()
@@ -52,7 +52,7 @@ def test_georgia_as_it_is_there(tmp_path):
 
 def refused(tmp_path, *more):
     "The one line that a run ends with before anything is trained."
-    command = [PROGRAM, "run", "ptbxl_g12ec", "--out", tmp_path / "runs", "-p", "hospital=ptb-xl", *more]
+    command = [PROGRAM, "run", "ptbxl_g12ec", "--out", tmp_path / "runs", "-p", "target_site=ptb-xl", *more]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode in (1, 2) and not list((tmp_path / "runs").rglob("jobs")), done.stderr
     said = [line for line in done.stderr.splitlines() if line.startswith("biosig-nb: ")]
@@ -71,5 +71,5 @@ def test_a_real_target_that_is_the_source_is_refused(tmp_path):
         shutil.copytree(Path(ROOT) / slug, root / slug)
     folder = root / "challenge-2021/1.0.3/training"
     shutil.copytree(folder / "georgia", folder / "ptb-xl")
-    said = refused(tmp_path, "--source", "real", "-p", "target_set=georgia", "--data-root", root)
+    said = refused(tmp_path, "--data", "real", "-p", "target_set=georgia", "--data-root", root)
     assert "challenge-2021 (ptb-xl) holds recordings of ptb-xl" in said

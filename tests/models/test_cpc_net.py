@@ -17,7 +17,7 @@ from biosig_nb.learn.task import Task
 from biosig_nb.learn.trial import Trial
 from biosig_nb.learn.weights import load_body, put_body, save_body
 from biosig_nb.models.counting import count_parameters
-from biosig_nb.models.cpc_net import FutureHead, FutureNet
+from biosig_nb.models.cpc_net import CPCHead, CPCNet
 from biosig_nb.models.resnet_v2 import ResNet18, ResNet34, ResNet50
 
 
@@ -33,12 +33,12 @@ class Tiny(nn.Module):
 
 
 class Either(nn.Module):
-    "Frames of the future task where there are several, else a plain network: one `body` for both."
-    def __new__(cls, outputs): return FutureNet(Tiny(outputs), outputs, context=3, cells=16) if outputs == 3 else Tiny(outputs)
+    "Segments of the future task where there are several, else a plain network: one `body` for both."
+    def __new__(cls, outputs): return CPCNet(Tiny(outputs), outputs, context=3, cells=16) if outputs == 3 else Tiny(outputs)
 
 
 def tones(n=360, seed=0, groups=12):
-    "Examples whose frames are tones; the candidate that follows has the context's pitch."
+    "Examples whose segments are tones; the candidate that follows has the context's pitch."
     rng = np.random.default_rng(seed); t = np.arange(64)
     pitch, y = rng.uniform(.1, 1., (n, 6)), rng.integers(0, 3, n)
     pitch[:, 1:3] = pitch[:, :1]; pitch[np.arange(n), 3 + y] = pitch[:, 0]
@@ -47,7 +47,7 @@ def tones(n=360, seed=0, groups=12):
 
 @pytest.mark.parametrize("make", [ResNet18, partial(ResNet18, masked=True), partial(ResNet34, masked=True, preactivation=True), partial(ResNet50, masked=True), partial(ResNet18, ndim=2)])
 def test_any_network_of_the_house(make, tmp_path):
-    whole = lambda outputs: FutureNet(make(outputs), outputs, 2, cells=8)
+    whole = lambda outputs: CPCNet(make(outputs), outputs, 2, cells=8)
     net, x = build(whole, 3, 1), torch.randn(2, 5, 512)
     out = net(x); out.logsumexp(1).sum().backward()
     assert out.shape == (2, 3) and all(p.grad is not None and torch.isfinite(p.grad).all() for p in net.parameters())
@@ -55,14 +55,14 @@ def test_any_network_of_the_house(make, tmp_path):
     save_body(net, tmp_path/"future.safetensors", {"task": "what comes next"})
     state, card = load_body(tmp_path/"future.safetensors")
     other = put_body(make(7), state)                                                                            # the plain network takes it
-    frames = torch.cat([x[:, 0, None], torch.ones(2, 1, 512)], 1) if net.masked else x[:, 0, None]
-    torch.testing.assert_close(other.eval().body(frames), net.eval().features(x)[:, 0], rtol=1e-4, atol=1e-5)
+    segments = torch.cat([x[:, 0, None], torch.ones(2, 1, 512)], 1) if net.masked else x[:, 0, None]
+    torch.testing.assert_close(other.eval().body(segments), net.eval().features(x)[:, 0], rtol=1e-4, atol=1e-5)
     assert card["network"].endswith("what comes next") and card["parameters"] == count_parameters(make(4).body)[0]
 
 
 @pytest.mark.parametrize("arm", ("frozen", "norm", "lora", "full", "gradual"))
 def test_arms(arm):
-    make = lambda outputs: FutureNet(ResNet18(outputs, masked=True), outputs, 2, cells=8)
+    make = lambda outputs: CPCNet(ResNet18(outputs, masked=True), outputs, 2, cells=8)
     net = adapt(adaptation(arm), make, 2, build(make, 2, 1).body.state_dict())
     assert net(torch.randn(2, 4, 256)).shape == (2, 2) and all(p.requires_grad for p in net.head.parameters())
     assert any(p.requires_grad for p in net.body.parameters()) == (arm != "frozen")
@@ -70,12 +70,12 @@ def test_arms(arm):
 
 def test_count():
     "A GRU has 3 x cells x (features + cells + 1) parameters as counted here, the linear layer (cells + 1) x features, the normalisation 2 x features."
-    net = FutureNet(ResNet18(4, masked=True), 4)
+    net = CPCNet(ResNet18(4, masked=True), 4)
     assert count_parameters(net)[0] == count_parameters(ResNet18(4).body)[0] + 3*256*(512 + 256 + 1) + 257*512 + 2*512
 
 
 def test_scores_of_candidates_do_not_hang_on_each_other():
-    torch.manual_seed(0); net, x = FutureNet(Tiny(4), 4, cells=8).eval(), torch.randn(9, 8, 64)
+    torch.manual_seed(0); net, x = CPCNet(Tiny(4), 4, cells=8).eval(), torch.randn(9, 8, 64)
     with torch.no_grad(): logits = net(x)
     for turn in ([3, 2, 1, 0], [1, 2, 3, 0]):
         torch.testing.assert_close(predict(net, torch.cat([x[:, :4], x[:, 4:][:, turn]], 1)), logits[:, turn], rtol=1e-5, atol=1e-6)
@@ -85,7 +85,7 @@ def test_scores_of_candidates_do_not_hang_on_each_other():
 
 
 def test_head_against_cells_step_by_step():
-    torch.manual_seed(0); head, z = FutureHead(6, 3, cells=5), torch.randn(4, 5, 6)
+    torch.manual_seed(0); head, z = CPCHead(6, 3, cells=5), torch.randn(4, 5, 6)
     cell = nn.GRUCell(6, 5); cell.load_state_dict({k.removesuffix("_l0"): v for k, v in head.gru.state_dict().items()})
     n, h = torch.nn.functional.layer_norm(z, (6,)), torch.zeros(4, 5)
     for k in range(3): h = cell(n[:, k], h)
@@ -124,9 +124,9 @@ def test_a_trial_starts_from_it(tmp_path):
 
 
 def test_errors_say_what_is_wrong():
-    net = FutureNet(Tiny(4), 4, cells=8)
+    net = CPCNet(Tiny(4), 4, cells=8)
     for x in (torch.randn(2, 7, 64), torch.randn(8, 64), torch.randn(2, 1, 8, 64)):
-        with pytest.raises(DataError, match="4 frames of context [+] 4 candidates"): net(x)
-    with pytest.raises(ConfigError, match="takes 2 channels"): FutureNet(ResNet18(2, n_channels=2), 4)
-    with pytest.raises(ConfigError, match="1 candidates"): FutureNet(Tiny(1), 1)
-    with pytest.raises(ConfigError, match="has no `body`"): FutureNet(nn.Linear(2, 2), 3)
+        with pytest.raises(DataError, match="4 segments of context [+] 4 candidates"): net(x)
+    with pytest.raises(ConfigError, match="takes 2 channels"): CPCNet(ResNet18(2, n_channels=2), 4)
+    with pytest.raises(ConfigError, match="1 candidates"): CPCNet(Tiny(1), 1)
+    with pytest.raises(ConfigError, match="has no `body`"): CPCNet(nn.Linear(2, 2), 3)

@@ -1,4 +1,4 @@
-"""Frames: annotations and samples of real recordings against wfdb, labels against loops, and memory over many segments."""
+"""Segments: annotations and samples of real recordings against wfdb, labels against loops, and memory over many recordings."""
 import os
 from collections import Counter
 from pathlib import Path
@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings, strategies as st
 import wfdb
 from biosig_nb.data.databases.segment_sources import IcentiaSource, MitdbSource
-from biosig_nb.data.segments.ecg_segments import FrameSampler, batches, label_counts, measure_scale, to_cohort
+from biosig_nb.data.segments.ecg_segments import SegmentSampler, batches, label_counts, measure_scale, to_cohort
 from biosig_nb.data.databases.icentia11k_continuous_ecg import count_annotations, list_patients, parse_annotations
 from biosig_nb.data.simulate.icentia11k_continuous_ecg import simulate_holter
 from biosig_nb.data.wfdb_files import read_annotations
 from biosig_nb.errors import BiosigError, DataError
-from biosig_nb.signals.segment_labels import BEATS, RATES, RHYTHMS, SYMBOLS, beat_codes, frame_labels
+from biosig_nb.signals.segment_labels import BEATS, RATES, RHYTHMS, SYMBOLS, beat_codes, segment_labels
 
 DATA = Path(os.environ.get("BIOSIG_DATA") or "/nonexistent")
 ICENTIA, MITDB = DATA/"icentia11k-continuous-ecg"/"1.0", DATA/"mitdb"/"1.0.0"
@@ -21,7 +21,7 @@ needs = lambda folder: pytest.mark.skipif(not folder.is_dir(), reason=f"BIOSIG_D
 
 
 @pytest.fixture(scope="module")
-def holter(tmp_path_factory): return simulate_holter(tmp_path_factory.mktemp("holter"), n_patients=5, n_segments=2, n_samples=30_000)
+def holter(tmp_path_factory): return simulate_holter(tmp_path_factory.mktemp("holter"), n_patients=5, n_recordings=2, n_samples=30_000)
 
 
 @pytest.mark.realdata
@@ -38,15 +38,15 @@ def test_annotations_as_wfdb_reads_them(folder):
 @needs(ICENTIA)
 def test_the_first_patient_carries_rate_and_no_beats():
     counts = count_annotations(ICENTIA).loc["p00000"]
-    assert counts.N > 4000 * counts.segments and counts.get("V", 0) == 0 and counts.get("(AFIB", 0) == 0 and counts.get("S", 0) <= 1
+    assert counts.N > 4000 * counts.recordings and counts.get("V", 0) == 0 and counts.get("(AFIB", 0) == 0 and counts.get("S", 0) <= 1
     source = IcentiaSource(ICENTIA)
     assert source.about()["simulated"] is False
-    rates = label_counts(FrameSampler(source, rule="heart_rate"), 500)
+    rates = label_counts(SegmentSampler(source, rule="heart_rate"), 500)
     assert (rates > 10).sum() >= 2
-    beats = FrameSampler(source, rule="beat", seed=1)
+    beats = SegmentSampler(source, rule="beat", seed=1)
     for rule in ("beat", "rhythm"):
-        with pytest.raises(DataError, match=f"the {rule} task has one class only"): label_counts(FrameSampler(source, rule=rule), 1000)
-    cohort = to_cohort(FrameSampler(source, rule="heart_rate"), 400)
+        with pytest.raises(DataError, match=f"the {rule} task has one class only"): label_counts(SegmentSampler(source, rule=rule), 1000)
+    cohort = to_cohort(SegmentSampler(source, rule="heart_rate"), 400)
     assert np.abs(cohort.signals).max() < 20 and set(cohort.groups) == {"icentia11k-continuous-ecg/p00000"}
     mean, sd = measure_scale(beats, 200)
     assert abs(mean) < .05 and .02 < sd < 1                      # millivolts: not the unit of the published constants
@@ -54,8 +54,8 @@ def test_the_first_patient_carries_rate_and_no_beats():
 
 @pytest.mark.realdata
 @needs(ICENTIA)
-def test_frames_are_the_samples_of_the_file():
-    b = next(batches(FrameSampler(IcentiaSource(ICENTIA), size=512), 40))
+def test_segments_are_the_samples_of_the_file():
+    b = next(batches(SegmentSampler(IcentiaSource(ICENTIA), size=512), 40))
     for x, record, start in zip(b.x[:, 0], b.record, b.start):
         ref = wfdb.rdrecord(str(ICENTIA/record[:3]/record[:6]/record), sampfrom=int(start), sampto=int(start)+512).p_signal[:, 0]
         np.testing.assert_allclose(x, ref, atol=1e-6)
@@ -65,13 +65,13 @@ def test_frames_are_the_samples_of_the_file():
 @needs(MITDB)
 def test_mitdb_carries_the_beat_task():
     source = MitdbSource(MITDB)
-    counts = label_counts(FrameSampler(source, rule="beat"), 1000)
+    counts = label_counts(SegmentSampler(source, rule="beat"), 1000)
     assert (counts[["normal", "pac", "pvc"]] > 20).all()
     for patient in source.patients:
-        for segment in source.segments(patient):
-            a, raw = source.annotations(segment), wfdb.rdann(str(MITDB/segment.name), "atr")
+        for recording in source.recordings(patient):
+            a, raw = source.annotations(recording), wfdb.rdann(str(MITDB/recording.name), "atr")
             assert np.abs(a.sample/250 - raw.sample/360).max() <= .0041
-            assert len(source.frames(segment, [0], segment.n)[0]) == segment.n == len(source.frames(segment, [segment.n-9], 9)[0]) + segment.n - 9
+            assert len(source.segments(recording, [0], recording.n)[0]) == recording.n == len(source.segments(recording, [recording.n-9], 9)[0]) + recording.n - 9
     assert "202" not in source.patients and not {"102", "104", "107", "217"} & set(source.patients)
 
 
@@ -100,7 +100,7 @@ def test_labels_against_samples_one_by_one(notes, starts, size, complete):
     for t, x in zip(at, aux):
         if x: by_time[t] = {"(N": "normal", "(AFIB": "afib", "(AFL": "aflut"}.get(x, "undefined")
     for t in range(600): now = by_time.get(t, now); rhythm.append(now)
-    labels = {r: frame_labels(r, at, symbol, aux, starts, size, complete=complete) for r in ("beat", "rhythm", "heart_rate")}
+    labels = {r: segment_labels(r, at, symbol, aux, starts, size, complete=complete) for r in ("beat", "rhythm", "heart_rate")}
     for i, s in enumerate(starts):
         inside = [b for b in beats if s <= b[0] < s+size][complete:]; c = Counter(k for _, k in inside)
         rare = [k for k in ("pac", "aberrated", "pvc") if c[k]]
@@ -121,15 +121,15 @@ def test_a_broken_annotation_file_is_named(holter, tmp_path):
     path = folder/"p00"/"p00002"/"p00002_s01.atr"
     for content in (b"", b"\1", path.read_bytes()[:-40]):
         path.write_bytes(content)
-        try: list(batches(FrameSampler(IcentiaSource(folder), per_patient=20), 30))
+        try: list(batches(SegmentSampler(IcentiaSource(folder), per_patient=20), 30))
         except BiosigError as e: assert "p00002_s01" in str(e) and "\n" not in str(e)
     path.unlink()
-    assert [s.name for s in IcentiaSource(folder).segments("p00002")] == ["p00002_s00"]
+    assert [s.name for s in IcentiaSource(folder).recordings("p00002")] == ["p00002_s00"]
 
 
-def test_short_segments_are_padded_on_the_left(tmp_path):
+def test_short_recordings_are_padded_on_the_left(tmp_path):
     source = IcentiaSource(simulate_holter(tmp_path, n_patients=3, n_samples=2500))
-    sampler = FrameSampler(source, size=4096, per_patient=5, normalise=(.5, 2.), rule="heart_rate")
+    sampler = SegmentSampler(source, size=4096, per_patient=5, normalise=(.5, 2.), rule="heart_rate")
     b = next(batches(sampler, 15))
     assert (b.x[..., :4096-2500] == 0).all() and (b.start == 0).all()
     ref = wfdb.rdrecord(str(source.folder/"p00"/b.patient[0]/b.record[0])).p_signal[:, 0]
@@ -137,10 +137,10 @@ def test_short_segments_are_padded_on_the_left(tmp_path):
     mean, sd = measure_scale(sampler, 30); assert abs(sd) > 0 and np.isfinite(mean)
 
 
-def test_memory_over_2000_segments(tmp_path, monkeypatch):
-    "Resident memory of a fresh process grows by less than 200 MB over a pass through 2,000 segments of full length (sparse files)."
+def test_memory_over_2000_recordings(tmp_path, monkeypatch):
+    "Resident memory of a fresh process grows by less than 200 MB over a pass through 2,000 recordings of full length (sparse files)."
     if not Path("/proc/self/statm").is_file(): pytest.skip("needs /proc")
     monkeypatch.syspath_prepend(str(Path(__file__).resolve().parents[2]/"benchmarks"))
-    import frame_sampler
-    n, seconds, grown = frame_sampler.fresh_growth(frame_sampler.sparse_tree(tmp_path), frames=150)
+    import segment_sampler
+    n, seconds, grown = segment_sampler.fresh_growth(segment_sampler.sparse_tree(tmp_path), segments=150)
     assert n == 6000 and grown < 200

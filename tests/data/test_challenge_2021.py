@@ -78,9 +78,9 @@ def test_labels_age_sex_groups(folder, georgia):
     assert georgia.groups.tolist() == [georgia.table.index[digest.index(d)] for d in digest]          # files that are the same share a group
     same = [r for r, g in zip(georgia.table.record, georgia.groups) if not g.endswith(r)]
     assert same == ["E07510"] and any("of these 1 hold the samples of an earlier record" in w for w in georgia.flow.why)
-    assert len(georgia.label_names) == 18 and len(georgia) + len(georgia.source["missing"]) == 10344 and not georgia.source["simulated"]
+    assert len(georgia.label_names) == 18 and len(georgia) + len(georgia.provenance["missing"]) == 10344 and not georgia.provenance["simulated"]
     merged, normal = challenge_records(folder, merge=True), challenge_records(folder, normal="NORM")
-    assert georgia.source["overlaps"] == []
+    assert georgia.provenance["overlaps"] == []
     column = lambda c, k: c.labels[:, c.label_names.index(k)].sum()
     has = lambda code: sum(code in _lines(folder, r)["Dx"].split(",") for r in georgia.table.record)
     assert column(merged, "CRBBB") == column(georgia, "CRBBB") + has("59118001") and has("59118001") == 5
@@ -109,7 +109,7 @@ def test_misread_keeps_numbers_and_breaks_leads(folder, georgia):
 
 @pytest.mark.realdata
 def test_cache_of_resampled_recordings(folder, georgia, tmp_path):
-    kept = cached(lambda: georgia, tmp_path, {"fingerprint": georgia.source["fingerprint"], "fs": 100.})
+    kept = cached(lambda: georgia, tmp_path, {"fingerprint": georgia.provenance["fingerprint"], "fs": 100.})
     error, top = np.abs(np.asarray(kept.signals, float) - georgia.signals), np.abs(georgia.signals).max(axis=2)
     assert (error.max(axis=2) <= 1.01 * top / 65534 + 1e-9).all() and error.max() < 1 / 4880 / 2      # below half a step of the finest recorder
     assert (kept.mask == georgia.mask).all() and kept.label_names == georgia.label_names

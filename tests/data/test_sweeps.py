@@ -15,7 +15,7 @@ def folder(tmp_path_factory): return simulate_phantom(tmp_path_factory.mktemp("r
 
 def test_from_files_to_frames_scored_once(folder):
     scans = read_scans(folder)
-    assert [scans.image(i).shape for i in (0, len(scans) - 1)] == [(160, 200)] * 2 and scans.source["simulated"]
+    assert [scans.image(i).shape for i in (0, len(scans) - 1)] == [(160, 200)] * 2 and scans.provenance["simulated"]
     squares = [frame_square(scans.image(i), size=32) for i in range(len(scans))]
     assert len({image_hash(s) for s in squares}) == len(scans)
     cohort = to_cohort(scans, windows(scans.table, 8, 3))
