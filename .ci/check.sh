@@ -25,7 +25,7 @@ untouched() {   # under CI the tree is a fresh checkout, and stays one
 untouched "start from a committed tree"
 say "nbdev_clean";  unchanged nbdev_clean "commit notebooks cleaned"
 say "nbdev_export"; unchanged nbdev_export "edit the notebook, not the module, and commit what nbdev_export wrote"
-say "ruff";         ruff check .
+say "ruff";         ruff check .; ruff format --check .
 say "README.md";    python .ci/readme.py --check
 say "parameters";   python .ci/parameters.py --check
 say "pytest";       python -m pytest -n "${JOBS:-2}" --durations=20 "$@"

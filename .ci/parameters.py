@@ -1,4 +1,5 @@
 """Write the parameters cell of each study's report.ipynb from study.yaml; `--check` only compares, `--page NAME` writes a first report of its own for a study."""
+
 import argparse
 import json
 import sys
@@ -10,9 +11,9 @@ from biosig_nb.studies.parameters import parameters_of
 
 
 def written(
-    study: str,      # name of a study
-    path: Path,      # its report.ipynb
-) -> str:            # content of the file with the cell as study.yaml says
+    study: str,  # name of a study
+    path: Path,  # its report.ipynb
+) -> str:  # content of the file with the cell as study.yaml says
     "A report notebook with its parameters cell written anew, in nbdev_clean's layout."
     notebook = json.loads(path.read_text(encoding="utf-8"))
     write_parameters(notebook, parameters_cell(parameters_of(study)), str(path))
@@ -24,16 +25,22 @@ def written(
 
 PAGE = (
     ("parameters", ""),
-    ("", "#| hide\nfrom biosig_nb.studies.parameters import resolve\nfrom biosig_nb.studies.report import Report\n\nR = Report(resolve(\"{name}\", globals()))"),
-    ("", "#| hide\nR.rest(\"data\")"),
-    ("", "#| hide\n# a picture of the study's own stands here: R.picture(figure, \"name\", \"what it shows, in a sentence\")"),
+    (
+        "",
+        '#| hide\nfrom biosig_nb.studies.parameters import resolve\nfrom biosig_nb.studies.report import Report\n\nR = Report(resolve("{name}", globals()))',
+    ),
+    ("", '#| hide\nR.rest("data")'),
+    (
+        "",
+        '#| hide\n# a picture of the study\'s own stands here: R.picture(figure, "name", "what it shows, in a sentence")',
+    ),
     ("", "#| hide\nR.rest()"),
 )
 
 
 def new_page(
-    name: str,      # of a study
-) -> Path:          # its report.ipynb
+    name: str,  # of a study
+) -> Path:  # its report.ipynb
     "A first page of its own for a study: all general sections, with room between them."
     folder = find_studies(ours=True).get(name)
     if folder is None or (folder / "report.ipynb").exists():
@@ -63,7 +70,7 @@ def main() -> int:
     check, stale = args.check, []
     for study, folder in find_studies(ours=True).items():
         path = folder / "report.ipynb"
-        if not path.is_file():             # the base report is filled in when it is run
+        if not path.is_file():  # the base report is filled in when it is run
             continue
         text = written(study, path)
         if path.read_text(encoding="utf-8") == text:

@@ -1,25 +1,47 @@
 """Seconds of 1,000 resamples of a 71-label table, ours against the loop over scikit-learn, and of 100,000 examples: `python benchmarks/bootstrap.py [GOLDEN.npz]`
 (default: golden/ptbxl_all71_xresnet1d101.npz beside BIOSIG_DATA; without it a simulated table of the same shape)."""
-import os, sys, time, tracemalloc
+
+import os
+import sys
+import time
+import tracemalloc
 from pathlib import Path
+
 import numpy as np
 from sklearn.metrics import roc_auc_score
-from biosig_nb.evaluate.inference.bootstrap import FoldPredictions, averaged, bootstrap_interval, resample_counts
+
+from biosig_nb.evaluate.inference.bootstrap import (
+    FoldPredictions,
+    averaged,
+    bootstrap_interval,
+    resample_counts,
+)
 from biosig_nb.evaluate.metrics import get_metric
 
-N_LOOP = 30      # resamples on which the loop is timed and compared
+N_LOOP = 30  # resamples on which the loop is timed and compared
 
 
 def table():
     "Truth, probabilities, and where they come from."
     root = os.environ.get("BIOSIG_DATA")
-    path = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(root).resolve().parent / "golden" / "ptbxl_all71_xresnet1d101.npz" if root else None
+    path = (
+        Path(sys.argv[1])
+        if len(sys.argv) > 1
+        else Path(root).resolve().parent / "golden" / "ptbxl_all71_xresnet1d101.npz"
+        if root
+        else None
+    )
     if path is not None and path.is_file():
-        with np.load(path) as z: return z["y_test"].astype(float), z["p_test"].astype(float), path.name
+        with np.load(path) as z:
+            return z["y_test"].astype(float), z["p_test"].astype(float), path.name
     rng = np.random.default_rng(0)
-    Y = (rng.random((2203, 71)) < np.geomspace(.002, .6, 71)).astype(float)
+    Y = (rng.random((2203, 71)) < np.geomspace(0.002, 0.6, 71)).astype(float)
     Y[0], Y[1] = 1, 0
-    return Y, 1 / (1 + np.exp(3 - rng.normal(size=Y.shape) - 2 * Y)), "golden table absent: a SIMULATED one of the same shape"
+    return (
+        Y,
+        1 / (1 + np.exp(3 - rng.normal(size=Y.shape) - 2 * Y)),
+        "golden table absent: a SIMULATED one of the same shape",
+    )
 
 
 def loop(Y, P, counts):
@@ -28,7 +50,8 @@ def loop(Y, P, counts):
     for b, c in enumerate(counts):
         rows = np.repeat(np.arange(len(Y)), c)
         y, p = Y[rows], P[rows]
-        for j in np.flatnonzero((y.min(0) == 0) & (y.max(0) == 1)): out[b, j] = roc_auc_score(y[:, j], p[:, j])
+        for j in np.flatnonzero((y.min(0) == 0) & (y.max(0) == 1)):
+            out[b, j] = roc_auc_score(y[:, j], p[:, j])
     return out
 
 
@@ -45,20 +68,31 @@ if __name__ == "__main__":
     Y, P, source = table()
     n, auroc = len(Y), get_metric("auroc")
     piece = FoldPredictions((0, 0, 0), Y, P, np.arange(n), np.ones(n))
-    ours, (counts, found) = timed(lambda: (c := resample_counts(np.arange(n), 1000), averaged([piece], auroc, c)), 3)
+    ours, (counts, found) = timed(
+        lambda: (c := resample_counts(np.arange(n), 1000), averaged([piece], auroc, c)), 3
+    )
     theirs, expected = timed(lambda: loop(Y, P, counts[:N_LOOP]))
     theirs *= 1000 / N_LOOP
-    same = np.array_equal(np.isnan(found[:N_LOOP]), np.isnan(expected)) and np.nanmax(np.abs(found[:N_LOOP] - expected)) < 1e-12
+    same = (
+        np.array_equal(np.isnan(found[:N_LOOP]), np.isnan(expected))
+        and np.nanmax(np.abs(found[:N_LOOP] - expected)) < 1e-12
+    )
     print(f"{source}: {Y.shape[0]} records, {Y.shape[1]} labels, 1,000 resamples")
-    print(f"  ours {ours:.2f} s; loop over scikit-learn {theirs:.0f} s (from {N_LOOP} resamples); ratio {theirs / ours:.0f}; equal to 1e-12: {same}")
+    print(
+        f"  ours {ours:.2f} s; loop over scikit-learn {theirs:.0f} s (from {N_LOOP} resamples); ratio {theirs / ours:.0f}; equal to 1e-12: {same}"
+    )
     for missing in ("drop", "reject"):
         seconds, i = timed(lambda missing=missing: bootstrap_interval(Y, P, missing=missing))
-        print(f"  macro AUROC {i.estimate:.10f}, 90 % {i.lo:.4f} to {i.hi:.4f} ({missing}; {i.rejected:.0%} of the draws rejected; {seconds:.2f} s)")
+        print(
+            f"  macro AUROC {i.estimate:.10f}, 90 % {i.lo:.4f} to {i.hi:.4f} ({missing}; {i.rejected:.0%} of the draws rejected; {seconds:.2f} s)"
+        )
     rng, n = np.random.default_rng(0), 100_000
-    Y = (rng.random((n, 5)) < [.5, .1, .05, .01, .002]).astype(float)
+    Y = (rng.random((n, 5)) < [0.5, 0.1, 0.05, 0.01, 0.002]).astype(float)
     P, groups = 1 / (1 + np.exp(1 - rng.normal(size=Y.shape) - Y)), np.arange(n) % 1000
     seconds, _ = timed(lambda: bootstrap_interval(Y, P, groups))
     tracemalloc.start()
     bootstrap_interval(Y, P, groups)
     peak = tracemalloc.get_traced_memory()[1]
-    print(f"100,000 examples of 1,000 groups, 5 labels, 1,000 resamples: {seconds:.1f} s, peak memory {peak / 1e6:.0f} MB beyond the data")
+    print(
+        f"100,000 examples of 1,000 groups, 5 labels, 1,000 resamples: {seconds:.1f} s, peak memory {peak / 1e6:.0f} MB beyond the data"
+    )

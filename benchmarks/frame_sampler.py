@@ -2,10 +2,18 @@
 
 `python benchmarks/segment_sampler.py [DATA_ROOT]` (default BIOSIG_DATA; simulated recordings where Icentia11k is not there).
 """
-import os, resource, subprocess, sys, tempfile, time
+
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
 from pathlib import Path
+
 import numpy as np
 import wfdb
+
 from biosig_nb.data.catalog import data_root
 from biosig_nb.data.databases.segment_sources import IcentiaSource
 from biosig_nb.data.segments.ecg_segments import SegmentSampler, batches, join_plans
@@ -15,16 +23,24 @@ SIZE, BATCH = 2048, 512
 
 
 def sparse_tree(root, recordings=2000, each=50):
-    "A tree of recordings of full length that take no space on disk: the files of one simulated recording, its signal a hole."
-    model = simulate_holter(root / "model", n_patients=1, n_recordings=1, n_samples=SEGMENT) / "p00/p00000/p00000_s00"
+    """A tree of recordings of full length that take no space on disk: the files of one simulated
+    recording, its signal a hole.
+    """
+    model = (
+        simulate_holter(root / "model", n_patients=1, n_recordings=1, n_samples=SEGMENT)
+        / "p00/p00000/p00000_s00"
+    )
     atr, head = model.with_suffix(".atr").read_bytes(), model.with_suffix(".hea").read_text()
     folder = root / "icentia11k-continuous-ecg/1.0"
     for i in range(recordings // each):
-        at = folder / f"p{i // 1000:02d}/p{i:05d}"; at.mkdir(parents=True)
+        at = folder / f"p{i // 1000:02d}/p{i:05d}"
+        at.mkdir(parents=True)
         for k in range(each):
             name = f"p{i:05d}_s{k:02d}"
-            (at / f"{name}.hea").write_text(head.replace("p00000_s00", name)); (at / f"{name}.atr").write_bytes(atr)
-            with open(at / f"{name}.dat", "wb") as f: f.truncate(2 * SEGMENT)
+            (at / f"{name}.hea").write_text(head.replace("p00000_s00", name))
+            (at / f"{name}.atr").write_bytes(atr)
+            with open(at / f"{name}.dat", "wb") as f:
+                f.truncate(2 * SEGMENT)
     return folder
 
 
@@ -34,17 +50,24 @@ def rss():
 
 
 def growth(folder, segments=1000):
-    "Segments read, seconds, and how much resident memory grew, over one pass through all recordings of a tree (MB)."
-    before = top = rss(); n, start = 0, time.perf_counter()
+    """Segments read, seconds, and how much resident memory grew, over one pass through all
+    recordings of a tree (MB).
+    """
+    before = top = rss()
+    n, start = 0, time.perf_counter()
     sampler = SegmentSampler(IcentiaSource(folder), SIZE, per_patient=segments)
-    for b in batches(sampler, BATCH): n += len(b.y); top = max(top, rss())
+    for b in batches(sampler, BATCH):
+        n += len(b.y)
+        top = max(top, rss())
     return n, time.perf_counter() - start, top - before
 
 
 def fresh_growth(folder, segments=1000):
     "The same in a process of its own, whose memory nothing has been freed into."
     code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import segment_sampler; print(*segment_sampler.growth({str(folder)!r}, {segments}))"
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
     return int(out[0]), float(out[1]), float(out[2])
 
 
@@ -52,39 +75,71 @@ def rate(read, n, repeats=3):
     "Best segments a second of several runs."
     best = float("inf")
     for _ in range(repeats):
-        start = time.perf_counter(); read()
+        start = time.perf_counter()
+        read()
         best = min(best, time.perf_counter() - start)
     return n / best
 
 
 def rates(folder, n=4000):
-    "Segments a second, by way of reading: the same places every time, the files in the system's cache."
-    source = IcentiaSource(folder); each = -(-n // len(source.patients)); n = each * len(source.patients)
+    """Segments a second, by way of reading: the same places every time, the files in the system's
+    cache.
+    """
+    source = IcentiaSource(folder)
+    each = -(-n // len(source.patients))
+    n = each * len(source.patients)
     sampler = SegmentSampler(source, SIZE, per_patient=each)
-    plan = join_plans([sampler.plan(p) for p in sampler.patients()]); plan = plan.take(np.random.default_rng(0).permutation(n))
-    paths = [str(s.folder / s.name) for s in plan.recordings]; todo = list(zip(plan.recording.tolist(), plan.start.tolist()))
-    files = [os.open(p + ".dat", os.O_RDONLY) for p in paths]; row = np.empty(SIZE, "<i2")
+    plan = join_plans([sampler.plan(p) for p in sampler.patients()])
+    plan = plan.take(np.random.default_rng(0).permutation(n))
+    paths = [str(s.folder / s.name) for s in plan.recordings]
+    todo = list(zip(plan.recording.tolist(), plan.start.tolist()))
+    files = [os.open(p + ".dat", os.O_RDONLY) for p in paths]
+    row = np.empty(SIZE, "<i2")
 
     def raw():
-        for k, at in todo: os.preadv(files[k], [row], 2 * at)
+        for k, at in todo:
+            os.preadv(files[k], [row], 2 * at)
+
     def memory_map():
-        for k, at in todo: np.memmap(paths[k] + ".dat", "<i2", "r")[at:at + SIZE].astype(np.float32)
+        for k, at in todo:
+            np.memmap(paths[k] + ".dat", "<i2", "r")[at : at + SIZE].astype(np.float32)
+
     def by_wfdb():
-        for k, at in todo[:200]: wfdb.rdrecord(paths[k], sampfrom=at, sampto=at + SIZE)
-    out = {"raw read, files open, no conversion": rate(raw, n),
-           "sampler, signal and beat labels": rate(lambda: [0 for _ in batches(sampler, BATCH)], n),
-           "sampler, signal only": rate(lambda: [0 for _ in batches(SegmentSampler(source, SIZE, each, rule=None), BATCH)], n),
-           "a memory map for each segment": rate(memory_map, n), "wfdb.rdrecord for each segment": rate(by_wfdb, 200, 1)}
-    for f in files: os.close(f)
+        for k, at in todo[:200]:
+            wfdb.rdrecord(paths[k], sampfrom=at, sampto=at + SIZE)
+
+    out = {
+        "raw read, files open, no conversion": rate(raw, n),
+        "sampler, signal and beat labels": rate(lambda: [0 for _ in batches(sampler, BATCH)], n),
+        "sampler, signal only": rate(
+            lambda: [0 for _ in batches(SegmentSampler(source, SIZE, each, rule=None), BATCH)], n
+        ),
+        "a memory map for each segment": rate(memory_map, n),
+        "wfdb.rdrecord for each segment": rate(by_wfdb, 200, 1),
+    }
+    for f in files:
+        os.close(f)
     return out
 
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as tmp:
         real = data_root(sys.argv[1] if len(sys.argv) > 1 else "") / "icentia11k-continuous-ecg/1.0"
-        folder = real if real.is_dir() else simulate_holter(Path(tmp) / "small", n_patients=4, n_recordings=3, n_samples=SEGMENT)
-        print(f"segments of {SIZE} samples, {'Icentia11k' if folder == real else 'simulated recordings'}")
+        folder = (
+            real
+            if real.is_dir()
+            else simulate_holter(
+                Path(tmp) / "small", n_patients=4, n_recordings=3, n_samples=SEGMENT
+            )
+        )
+        print(
+            f"segments of {SIZE} samples, {'Icentia11k' if folder == real else 'simulated recordings'}"
+        )
         n, seconds, grown = fresh_growth(sparse_tree(Path(tmp) / "sparse"))
-        print(f"one pass over 2,000 recordings: {n:,} segments in {seconds:.1f} s ({n / seconds:,.0f} segments/s), resident memory grew by {grown:.0f} MB")
-        found = rates(folder); limit = next(iter(found.values()))
-        for name, fps in found.items(): print(f"{name:38} {fps:10,.0f} segments/s {100 * fps / limit:7.1f} % of the raw limit")
+        print(
+            f"one pass over 2,000 recordings: {n:,} segments in {seconds:.1f} s ({n / seconds:,.0f} segments/s), resident memory grew by {grown:.0f} MB"
+        )
+        found = rates(folder)
+        limit = next(iter(found.values()))
+        for name, fps in found.items():
+            print(f"{name:38} {fps:10,.0f} segments/s {100 * fps / limit:7.1f} % of the raw limit")

@@ -2,9 +2,12 @@
 
 `python benchmarks/masked_lstm.py`; one thread, forward and backward pass of batches of 128.
 """
+
 import time
+
 import torch
 from torch import nn
+
 from biosig_nb.learn.recipe import resolve_precision
 from biosig_nb.models.published_beat_nets import MaskedLast
 
@@ -13,31 +16,53 @@ BATCH, CELLS, SECONDS, ROUNDS = 128, 128, 2, 3
 
 class Packed(nn.Module):
     "The same layer with torch's packed sequences."
+
     def __init__(self):
         super().__init__()
         self.layer = nn.LSTM(1, CELLS, batch_first=True, bidirectional=True)
 
     def forward(self, x):
         ends = (x[:, 0] != 0).sum(1).cpu()
-        packed = nn.utils.rnn.pack_padded_sequence(x.transpose(1, 2), ends, batch_first=True, enforce_sorted=False)
+        packed = nn.utils.rnn.pack_padded_sequence(
+            x.transpose(1, 2), ends, batch_first=True, enforce_sorted=False
+        )
         return self.layer(packed)[1][0].transpose(0, 1).flatten(1)
 
 
 def rate(layer, x):
     "Beats a second, forward and backward."
+
     def step():
-        with torch.autocast("cpu", torch.bfloat16, enabled=resolve_precision("auto") == "bf16-mixed"): loss = layer(x).float().square().mean()
+        with torch.autocast(
+            "cpu", torch.bfloat16, enabled=resolve_precision("auto") == "bf16-mixed"
+        ):
+            loss = layer(x).float().square().mean()
         loss.backward()
-    step(); n, start = 0, time.perf_counter()
-    while time.perf_counter() - start < SECONDS: step(); n += 1
+
+    step()
+    n, start = 0, time.perf_counter()
+    while time.perf_counter() - start < SECONDS:
+        step()
+        n += 1
     return n * len(x) / (time.perf_counter() - start)
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1); torch.manual_seed(0)
-    ends = (torch.randn(BATCH) * 25 + 100).round().clamp(40, 187).long()          # 75 beats a minute at 125 Hz, give or take
-    beats = torch.rand(BATCH, 1, 187).clamp_min(.01) * (torch.arange(187) < ends[:, None])[:, None]
-    even = torch.rand(BATCH, 1, int(ends.float().mean())).clamp_min(.01)
-    layers = ((MaskedLast(CELLS, nn.LSTM, True), beats), (Packed(), beats), (MaskedLast(CELLS, nn.LSTM, True, masked=False), even))
-    ours, packed, limit = map(max, zip(*[[rate(layer, x) for layer, x in layers] for _ in range(ROUNDS)]))      # in turn, the best of each
-    print(f"MaskedLast {ours:,.0f} beats/s; packed sequences {packed:,.0f} beats/s: {ours / packed:.1f} times as fast; without padding {limit:,.0f} beats/s: {ours / limit:.0%} of the limit ({resolve_precision('auto')})")
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    # 75 beats a minute at 125 Hz, give or take
+    ends = (torch.randn(BATCH) * 25 + 100).round().clamp(40, 187).long()
+    beats = torch.rand(BATCH, 1, 187).clamp_min(0.01) * (torch.arange(187) < ends[:, None])[:, None]
+    even = torch.rand(BATCH, 1, int(ends.float().mean())).clamp_min(0.01)
+    layers = (
+        (MaskedLast(CELLS, nn.LSTM, True), beats),
+        (Packed(), beats),
+        (MaskedLast(CELLS, nn.LSTM, True, masked=False), even),
+    )
+    # in turn, the best of each
+    ours, packed, limit = map(
+        max, zip(*[[rate(layer, x) for layer, x in layers] for _ in range(ROUNDS)])
+    )
+    print(
+        f"MaskedLast {ours:,.0f} beats/s; packed sequences {packed:,.0f} beats/s: {ours / packed:.1f} times as fast; without padding {limit:,.0f} beats/s: {ours / limit:.0%} of the limit ({resolve_precision('auto')})"
+    )

@@ -12,14 +12,23 @@ Both are timed in turns, a round of each after the other, so that whatever else 
 ratios, with the lowest and the highest beside it. One round before is not counted. Without a GPU one thread works and processor time is taken, so
 that other programs disturb less; waiting for a disk is then not seen. A share above 100 % is noise: look at the spread, and take more --rounds.
 """
+
 import os
-for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"): os.environ.setdefault(name, "1")
-import argparse, itertools, statistics, tempfile, time
+
+for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(name, "1")
+import argparse
+import itertools
+import statistics
+import tempfile
+import time
+
 import torch
+
 from biosig_nb.learn import fit as module
 from biosig_nb.learn.fit import fit_once, set_train_mode
-from biosig_nb.learn.recipe import Examples, Recipe, resolve_precision
 from biosig_nb.learn.losses import example_losses
+from biosig_nb.learn.recipe import Examples, Recipe, resolve_precision
 from biosig_nb.models.resnet_v2 import ResNet18
 
 RECORDING, CROP, FRAME, CLASSES, LR = 7680, 2560, 2048, 6, 1e-3
@@ -28,7 +37,8 @@ DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 def now():
     "Seconds: on a GPU of the clock, with its work done; else of the processor."
-    if DEVICE.type == "cpu": return time.process_time()
+    if DEVICE.type == "cpu":
+        return time.process_time()
     torch.cuda.synchronize()
     return time.perf_counter()
 
@@ -36,39 +46,55 @@ def now():
 def recordings(n):
     "Strips of noise with a mask that is 1 all along [n, 2, 7680]."
     x = torch.stack([torch.randn(n, RECORDING), torch.ones(n, RECORDING)], 1)
-    return Examples(x, torch.arange(n) % CLASSES, torch.ones(n), torch.tensor([[0, RECORDING]]).repeat(n, 1))
+    return Examples(
+        x, torch.arange(n) % CLASSES, torch.ones(n), torch.tensor([[0, RECORDING]]).repeat(n, 1)
+    )
 
 
 def bare(masked, precision, fixed, batches):
     "Seconds an update of a bare loop over `batches`, after one update on the batch `fixed`."
-    net = ResNet18(CLASSES, masked=masked).to(DEVICE); set_train_mode(net)
+    net = ResNet18(CLASSES, masked=masked).to(DEVICE)
+    set_train_mode(net)
     opt = torch.optim.AdamW(net.parameters(), lr=LR, weight_decay=Recipe.weight_decay)
 
     def update(x, y, w):
         opt.zero_grad()
-        with torch.autocast(DEVICE.type, torch.bfloat16, enabled=resolve_precision(precision) == "bf16-mixed"): out = net(x).float()
+        with torch.autocast(
+            DEVICE.type, torch.bfloat16, enabled=resolve_precision(precision) == "bf16-mixed"
+        ):
+            out = net(x).float()
         ((example_losses(out, y) * w).sum() / w.sum()).backward()
         opt.step()
+
     update(*fixed)
     n, start = 0, now()
-    for batch in batches: update(*(t.to(DEVICE) for t in batch)); n += 1
+    for batch in batches:
+        update(*(t.to(DEVICE) for t in batch))
+        n += 1
     return (now() - start) / n
 
 
 class Timed(module.IntervalBatches):
-    "The batches of a stretch, and the seconds an update between the first and the last, which Lightning does not come back from."
+    """The batches of a stretch, and the seconds an update between the first and the last, which
+    Lightning does not come back from.
+    """
+
     def __iter__(self):
         for i, batch in enumerate(super().__iter__()):
             yield batch
-            if i == 0: start = now()
-            if i == len(self) - 2: Timed.seconds = (now() - start) / i
+            if i == 0:
+                start = now()
+            if i == len(self) - 2:
+                Timed.seconds = (now() - start) / i
 
 
 def fitted(data, recipe):
     "Seconds an update of `fit_once`, without its first and its last."
     whole, module.IntervalBatches = module.IntervalBatches, Timed
-    try: fit_once(ResNet18(CLASSES, masked=True), data, recordings(2), recipe, LR, devices=1)
-    finally: module.IntervalBatches = whole
+    try:
+        fit_once(ResNet18(CLASSES, masked=True), data, recordings(2), recipe, LR, devices=1)
+    finally:
+        module.IntervalBatches = whole
     return Timed.seconds
 
 
@@ -80,38 +106,100 @@ def shares(limit, way, rounds):
 def fit_shares(precision, a):
     "`fit_once` against the bare loop on one of its batches."
     data = recordings(8 * a.batch)
-    recipe = Recipe(max_updates=a.updates + 2, check_every=a.updates + 2, batch_size=a.batch, precision=precision, crop=CROP)
+    recipe = Recipe(
+        max_updates=a.updates + 2,
+        check_every=a.updates + 2,
+        batch_size=a.batch,
+        precision=precision,
+        crop=CROP,
+    )
     fixed = [t.to(DEVICE) for t in module.crop_batch(data, torch.arange(a.batch), CROP, 0, 0)]
-    return shares(lambda: bare(True, precision, fixed, itertools.repeat(fixed, a.updates)), lambda: fitted(data, recipe), a.rounds)
+    return shares(
+        lambda: bare(True, precision, fixed, itertools.repeat(fixed, a.updates)),
+        lambda: fitted(data, recipe),
+        a.rounds,
+    )
 
 
 def sampler_shares(precision, a):
-    "The bare loop on frames as they are read against the bare loop on one batch of them; None where wfdb, which simulates them, is missing."
+    """The bare loop on frames as they are read against the bare loop on one batch of them.
+
+    None where wfdb, which simulates them, is missing.
+    """
     try:
         from biosig_nb.data.databases.segment_sources import IcentiaSource
         from biosig_nb.data.segments.ecg_segments import FrameSampler, batches
         from biosig_nb.data.simulate.icentia11k_continuous_ecg import simulate_holter
-    except ImportError: return None
+    except ImportError:
+        return None
     patients, epoch = 4, itertools.count()
     with tempfile.TemporaryDirectory() as tmp:
-        sampler = FrameSampler(IcentiaSource(simulate_holter(tmp, n_patients=patients, n_segments=1)), FRAME, per_patient=a.batch * a.updates // patients)
+        sampler = FrameSampler(
+            IcentiaSource(simulate_holter(tmp, n_patients=patients, n_segments=1)),
+            FRAME,
+            per_patient=a.batch * a.updates // patients,
+        )
         assert len(sampler.classes) <= CLASSES
-        stream = lambda: ((torch.from_numpy(f.x), torch.from_numpy(f.y), torch.ones(len(f.y))) for f in batches(sampler, a.batch, next(epoch)))
+        stream = lambda: (
+            (torch.from_numpy(f.x), torch.from_numpy(f.y), torch.ones(len(f.y)))
+            for f in batches(sampler, a.batch, next(epoch))
+        )
         fixed = [t.to(DEVICE) for t in next(stream())]
-        return shares(lambda: bare(False, precision, fixed, itertools.repeat(fixed, a.updates)), lambda: bare(False, precision, fixed, stream()), a.rounds)
+        return shares(
+            lambda: bare(False, precision, fixed, itertools.repeat(fixed, a.updates)),
+            lambda: bare(False, precision, fixed, stream()),
+            a.rounds,
+        )
 
 
 if __name__ == "__main__":
     gpu = DEVICE.type == "cuda"
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--rounds", type=int, default=5 if gpu else 3, help="rounds that count (default %(default)s)")
-    p.add_argument("--updates", type=int, default=40 if gpu else 2, help="updates a round (default %(default)s)")
-    p.add_argument("--batch", type=int, default=512 if gpu else 32, help="examples an update, a multiple of 4 (default %(default)s)")
+    p = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    p.add_argument(
+        "--rounds",
+        type=int,
+        default=5 if gpu else 3,
+        help="rounds that count (default %(default)s)",
+    )
+    p.add_argument(
+        "--updates",
+        type=int,
+        default=40 if gpu else 2,
+        help="updates a round (default %(default)s)",
+    )
+    p.add_argument(
+        "--batch",
+        type=int,
+        default=512 if gpu else 32,
+        help="examples an update, a multiple of 4 (default %(default)s)",
+    )
     a = p.parse_args()
-    if a.rounds < 1 or a.updates < 1 or a.batch < 4 or a.batch % 4: p.error("at least one round of one update, and a batch that 4 divides")
+    if a.rounds < 1 or a.updates < 1 or a.batch < 4 or a.batch % 4:
+        p.error("at least one round of one update, and a batch that 4 divides")
     torch.set_num_threads(1)
-    print(f"ResNet-18, 1-D, batch {a.batch}, {torch.cuda.get_device_name() if gpu else 'CPU, one thread'}; {a.rounds} rounds of {a.updates} updates; share of the compute-only limit")
+    print(
+        f"ResNet-18, 1-D, batch {a.batch}, {torch.cuda.get_device_name() if gpu else 'CPU, one thread'}; {a.rounds} rounds of {a.updates} updates; share of the compute-only limit"
+    )
     print(f"{'batches':32} {'precision':24} {'share':>7} {'lowest':>7} {'highest':>8}")
-    for name, way, precision in ((f"fit_once, {CROP} of {RECORDING}", fit_shares, "auto"), (f"fit_once, {CROP} of {RECORDING}", fit_shares, "32-true"), (f"sampler, frames of {FRAME}", sampler_shares, "auto")):
-        found, said = way(precision, a), precision if resolve_precision(precision) == precision else f"{precision} ({resolve_precision(precision)})"
-        print(f"{name:32} {said:24} " + (f"{statistics.median(found):7.1%} {min(found):7.1%} {max(found):8.1%}" if found else "left out: wfdb is missing"), flush=True)
+    for name, way, precision in (
+        (f"fit_once, {CROP} of {RECORDING}", fit_shares, "auto"),
+        (f"fit_once, {CROP} of {RECORDING}", fit_shares, "32-true"),
+        (f"sampler, frames of {FRAME}", sampler_shares, "auto"),
+    ):
+        found, said = (
+            way(precision, a),
+            precision
+            if resolve_precision(precision) == precision
+            else f"{precision} ({resolve_precision(precision)})",
+        )
+        print(
+            f"{name:32} {said:24} "
+            + (
+                f"{statistics.median(found):7.1%} {min(found):7.1%} {max(found):8.1%}"
+                if found
+                else "left out: wfdb is missing"
+            ),
+            flush=True,
+        )

@@ -13,16 +13,31 @@ import sys
 import warnings
 from pathlib import Path
 from typing import Annotated
+
 import typer
+
 from .errors import BiosigError, ConfigError, nearest
 from .studies.folders import PRESETS, find_studies, load_config
-from .studies.parameters import absolute_path, parameters_of, parse_value, present_names, preset_value
+from biosig_nb.studies.parameters import (
+    absolute_path,
+    parameters_of,
+    parse_value,
+    present_names,
+    preset_value,
+)
 
 # %% ../nbs/90_cli.ipynb #05-90-cli
-app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False,
-                  help="Transfer-learning studies on biosignals: does pre-training help, by how much, and is it sure?",
-                  epilog="Start with [bold]biosig-nb run mitbih_ptb[/bold]: simulated recordings, less than a minute.")
-data_app = typer.Typer(no_args_is_help=True, help="Databases: which are known, which are on this machine.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="Transfer-learning studies on biosignals: does pre-training help, by how much, and is it sure?",
+    epilog="Start with [bold]biosig-nb run mitbih_ptb[/bold]: simulated recordings, less than a minute.",
+)
+data_app = typer.Typer(
+    no_args_is_help=True, help="Databases: which are known, which are on this machine."
+)
 app.add_typer(data_app, name="data")
 runs_app = typer.Typer(no_args_is_help=True, help="Runs: list, show, compare, export.")
 app.add_typer(runs_app, name="runs")
@@ -32,68 +47,107 @@ SIZES = "|".join(PRESETS)
 
 # %% ../nbs/90_cli.ipynb #07-90-cli
 def read_parameters(
-    study: str,            # name of the study
-    pairs: list[str],      # "NAME=VALUE", as given with -p
-    **options,             # values of the options of the same names; None: not given
-) -> dict:                 # name -> value in its own type
-    "Parameters of a run; raises `ConfigError` for an unknown name, a bad value, or two values for one name."
+    study: str,  # name of the study
+    pairs: list[str],  # "NAME=VALUE", as given with -p
+    **options,  # values of the options of the same names; None: not given
+) -> dict:  # name -> value in its own type
+    """Parameters of a run.
+
+    Raises `ConfigError` for an unknown name, a bad value, or two values for one name.
+    """
     specs, found = parameters_of(study), {}
     for pair in pairs:
         name, eq, text = pair.partition("=")
-        name, = present_names(specs, {name.strip(): text})
-        if not eq: raise ConfigError(f"-p {pair}: expected NAME=VALUE")
-        if name not in specs: raise ConfigError(f"{study} has no parameter '{name}'; {nearest(name, [n for n in specs if n != 'run_dir'])}")
-        if name == "run_dir": raise ConfigError("-p run_dir: the runner chooses the run folder; --out says below which folder")
+        (name,) = present_names(specs, {name.strip(): text})
+        if not eq:
+            raise ConfigError(f"-p {pair}: expected NAME=VALUE")
+        if name not in specs:
+            raise ConfigError(
+                f"{study} has no parameter '{name}'; {nearest(name, [n for n in specs if n != 'run_dir'])}"
+            )
+        if name == "run_dir":
+            raise ConfigError(
+                "-p run_dir: the runner chooses the run folder; --out says below which folder"
+            )
         value = parse_value(name, specs[name], text)
-        if found.setdefault(name, value) != value: raise ConfigError(f"-p {name} is given twice, as {found[name]} and as {value}")
+        if found.setdefault(name, value) != value:
+            raise ConfigError(f"-p {name} is given twice, as {found[name]} and as {value}")
     for name, text in options.items():
-        if text is None: continue
-        name, = present_names(specs, {name: text})
+        if text is None:
+            continue
+        (name,) = present_names(specs, {name: text})
         value = parse_value(name, specs[name], text)
-        if found.setdefault(name, value) != value: raise ConfigError(f"--{name.replace('_', '-')} {value} and -p {name}={found[name]} disagree: give one of them")
+        if found.setdefault(name, value) != value:
+            raise ConfigError(
+                f"--{name.replace('_', '-')} {value} and -p {name}={found[name]} disagree: give one of them"
+            )
     return found
 
 # %% ../nbs/90_cli.ipynb #12-90-cli
 def print_table(
-    columns,               # headings
-    rows,                  # of cells; what is no text is turned into it
-    title: str = "",       # above the table
+    columns,  # headings
+    rows,  # of cells; what is no text is turned into it
+    title: str = "",  # above the table
 ) -> None:
-    "A table on standard output; plain lines with tabs where that is not a terminal, for other programs to read."
+    """A table on standard output.
+
+    Plain lines with tabs where that is not a terminal, for other programs to read.
+    """
     if not sys.stdout.isatty():
-        for row in (columns, *rows): print(*row, sep="\t")
+        for row in (columns, *rows):
+            print(*row, sep="\t")
         return
     from rich.console import Console
     from rich.table import Table
-    table = Table(*columns, title=title or None, title_justify="left", header_style="bold", box=None, pad_edge=False)
-    for row in rows: table.add_row(*map(str, row))
+
+    table = Table(
+        *columns,
+        title=title or None,
+        title_justify="left",
+        header_style="bold",
+        box=None,
+        pad_edge=False,
+    )
+    for row in rows:
+        table.add_row(*map(str, row))
     Console().print(table)
 
 # %% ../nbs/90_cli.ipynb #13-90-cli
 def show_value(
-    value,                 # a parameter's value
-) -> str:                  # as it would be typed
+    value,  # a parameter's value
+) -> str:  # as it would be typed
     "A value as one types it after -p NAME=."
-    if isinstance(value, list): return ",".join(value)
+    if isinstance(value, list):
+        return ",".join(value)
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 # %% ../nbs/90_cli.ipynb #14-90-cli
 def list_parameters(
-    study: str,            # name of the study
+    study: str,  # name of the study
 ) -> None:
     "Print what can be set in a study, with the value under each preset."
     specs = parameters_of(study)
     presets = specs["preset"]["choices"]
     rows = []
     for name, s in specs.items():
-        if name == "run_dir": continue
-        limits = ", ".join(map(str, s["choices"])) if "choices" in s else f"{s['min']} to {s['max']}" if "min" in s else s["type"]
+        if name == "run_dir":
+            continue
+        limits = (
+            ", ".join(map(str, s["choices"]))
+            if "choices" in s
+            else f"{s['min']} to {s['max']}"
+            if "min" in s
+            else s["type"]
+        )
         values = [p if name == "preset" else show_value(preset_value(s, p)) for p in presets]
         rows.append((name, *values, limits, s["help"]))
-    print_table(("parameter", *presets, "allowed", "meaning"), rows, f"Parameters of {study}: -p NAME=VALUE")
+    print_table(
+        ("parameter", *presets, "allowed", "meaning"), rows, f"Parameters of {study}: -p NAME=VALUE"
+    )
 
 # %% ../nbs/90_cli.ipynb #17-90-cli
-@app.command(epilog="""[bold]Examples[/bold]
+@app.command(
+    epilog="""[bold]Examples[/bold]
 
 biosig-nb run mitbih_ptb · simulated recordings, seconds
 
@@ -101,35 +155,84 @@ biosig-nb run mitbih_ptb --list-parameters · what can be set, and its value und
 
 biosig-nb run mitbih_ptb --preset quick -p seed=3 -p arms=scratch,full
 
-biosig-nb run mitbih_ptb --data real --preset quick --data-root ~/recordings""")
+biosig-nb run mitbih_ptb --data real --preset quick --data-root ~/recordings"""
+)
 def run(
-    study: Annotated[str, typer.Argument(metavar="STUDY", help=f"One of: {', '.join(find_studies())}.")],
-    p: Annotated[list[str] | None, typer.Option("-p", metavar="NAME=VALUE", help="Set a parameter; may be repeated. A list is written with commas.")] = None,
-    preset: Annotated[str | None, typer.Option(metavar=SIZES, help="How much to compute: seconds, less than a minute, up to an hour or so on two cores, the published scale. (default: smoke)")] = None,
-    data: Annotated[str | None, typer.Option(metavar="simulated|real", help="Simulated recordings, or those below the data root. (default: simulated)")] = None,
-    source: Annotated[str | None, typer.Option(hidden=True)] = None,       # former name of --data
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of runs; this one becomes DIR/STUDY/PRESET-KEY.")] = Path("reports/runs"),
-    data_root: Annotated[str | None, typer.Option(metavar="DIR", help="Where the databases are, each as SLUG/VERSION/... (default: BIOSIG_DATA, else the user data folder)")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Compute again what is already there.")] = False,
-    show_parameters: Annotated[bool, typer.Option("--list-parameters", help="List the study's parameters and stop.")] = False,
+    study: Annotated[
+        str, typer.Argument(metavar="STUDY", help=f"One of: {', '.join(find_studies())}.")
+    ],
+    p: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-p",
+            metavar="NAME=VALUE",
+            help="Set a parameter; may be repeated. A list is written with commas.",
+        ),
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            metavar=SIZES,
+            help="How much to compute: seconds, less than a minute, up to an hour or so on two cores, the published scale. (default: smoke)",
+        ),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="simulated|real",
+            help="Simulated recordings, or those below the data root. (default: simulated)",
+        ),
+    ] = None,
+    source: Annotated[str | None, typer.Option(hidden=True)] = None,  # former name of --data
+    out: Annotated[
+        Path,
+        typer.Option(metavar="DIR", help="Folder of runs; this one becomes DIR/STUDY/PRESET-KEY."),
+    ] = Path("reports/runs"),
+    data_root: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR",
+            help="Where the databases are, each as SLUG/VERSION/... (default: BIOSIG_DATA, else the user data folder)",
+        ),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Compute again what is already there.")
+    ] = False,
+    show_parameters: Annotated[
+        bool, typer.Option("--list-parameters", help="List the study's parameters and stop.")
+    ] = False,
 ):
     """Run one study and write its report; then rebuild the index page over all runs.
 
-    The run folder is named after parameters, data and code: the same run is not computed twice, and one that was interrupted goes on where it stopped.
+    The run folder is named after parameters, data and code: the same run is not computed twice, and
+    one that was interrupted goes on where it stopped.
     """
-    if show_parameters: return list_parameters(study)
-    parameters = read_parameters(study, p or [], preset=preset, data=data, source=source, data_root=data_root)
+    if show_parameters:
+        return list_parameters(study)
+    parameters = read_parameters(
+        study, p or [], preset=preset, data=data, source=source, data_root=data_root
+    )
     from biosig_nb.runs.execute import RunFailed, execute_run
     from biosig_nb.runs.site import build_site
-    try: folder = execute_run(study, parameters, out=out, force=force, progress=sys.stderr.isatty(), say=lambda text: print(text, file=sys.stderr))
+
+    try:
+        folder = execute_run(
+            study,
+            parameters,
+            out=out,
+            force=force,
+            progress=sys.stderr.isatty(),
+            say=lambda text: print(text, file=sys.stderr),
+        )
     except RunFailed:
-        build_site(out)                # the list of runs shows it, and why
+        build_site(out)  # the list of runs shows it, and why
         raise
     print(nearby(folder / "index.html"))
     print(nearby(build_site(out)))
 
 # %% ../nbs/90_cli.ipynb #18-90-cli
-@app.command(epilog="""[bold]Examples[/bold]
+@app.command(
+    epilog="""[bold]Examples[/bold]
 
 biosig-nb sweep every_study · each study once, on simulated recordings
 
@@ -137,41 +240,115 @@ biosig-nb sweep mitbih_ptb/source --preset quick --workers 2 · a grid that come
 
 biosig-nb sweep mine.yaml --data real --scheduler tcp://head:8786 · on the workers of a running Dask scheduler
 
-[bold]A grid file[/bold]: study: mitbih_ptb · base: {preset: quick} · grid: {seed: [0, 1, 2], n_repeats: [1, 2]}""")
+[bold]A grid file[/bold]: study: mitbih_ptb · base: {preset: quick} · grid: {seed: [0, 1, 2], n_repeats: [1, 2]}"""
+)
 def sweep(
-    grid: Annotated[str, typer.Argument(metavar="GRID", help="Grid file (.yaml), the name of one that comes with a study (STUDY/NAME), or every_study.")],
-    p: Annotated[list[str] | None, typer.Option("-p", metavar="NAME=VALUE", help="Set a parameter in all runs; may be repeated.")] = None,
-    preset: Annotated[str | None, typer.Option(metavar=SIZES, help="Preset of all runs. (default: what the grid says)")] = None,
-    data: Annotated[str | None, typer.Option(metavar="simulated|real", help="Simulated recordings, or those below the data root. (default: what the grid says)")] = None,
-    source: Annotated[str | None, typer.Option(hidden=True)] = None,       # former name of --data
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of runs.")] = Path("reports/runs"),
-    data_root: Annotated[str, typer.Option(metavar="DIR", help="Where the databases are. (default: BIOSIG_DATA, else the user data folder)")] = "",
-    engine: Annotated[str, typer.Option(metavar="local|dask", help="One run after the other in this process, or Dask. (default: dask for more than one worker or with a scheduler)")] = "",
+    grid: Annotated[
+        str,
+        typer.Argument(
+            metavar="GRID",
+            help="Grid file (.yaml), the name of one that comes with a study (STUDY/NAME), or every_study.",
+        ),
+    ],
+    p: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-p", metavar="NAME=VALUE", help="Set a parameter in all runs; may be repeated."
+        ),
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(metavar=SIZES, help="Preset of all runs. (default: what the grid says)"),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="simulated|real",
+            help="Simulated recordings, or those below the data root. (default: what the grid says)",
+        ),
+    ] = None,
+    source: Annotated[str | None, typer.Option(hidden=True)] = None,  # former name of --data
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of runs.")] = Path(
+        "reports/runs"
+    ),
+    data_root: Annotated[
+        str,
+        typer.Option(
+            metavar="DIR",
+            help="Where the databases are. (default: BIOSIG_DATA, else the user data folder)",
+        ),
+    ] = "",
+    engine: Annotated[
+        str,
+        typer.Option(
+            metavar="local|dask",
+            help="One run after the other in this process, or Dask. (default: dask for more than one worker or with a scheduler)",
+        ),
+    ] = "",
     workers: Annotated[int, typer.Option(metavar="N", help="Runs at a time on this machine.")] = 1,
-    scheduler: Annotated[str, typer.Option(metavar="ADDRESS", help="A running Dask scheduler, whose workers see the same folders.")] = "",
-    retries: Annotated[int, typer.Option(metavar="N", min=0, help="How often a run that failed is tried again.")] = 1,
-    timeout: Annotated[float, typer.Option(metavar="SECONDS", min=0, help="Seconds that a run may take; 0: any.")] = 0,
+    scheduler: Annotated[
+        str,
+        typer.Option(
+            metavar="ADDRESS", help="A running Dask scheduler, whose workers see the same folders."
+        ),
+    ] = "",
+    retries: Annotated[
+        int, typer.Option(metavar="N", min=0, help="How often a run that failed is tried again.")
+    ] = 1,
+    timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0, help="Seconds that a run may take; 0: any.")
+    ] = 0,
     dry: Annotated[bool, typer.Option("--list", help="List the runs and stop.")] = False,
 ):
     """Compute the runs of a grid, several at a time; then rebuild the index page.
 
-    Runs that are complete are not computed again, those that failed are tried again, those that were interrupted go on where they stopped: the same command, until nothing is left.
+    Runs that are complete are not computed again, those that failed are tried again, those that
+    were interrupted go on where they stopped: the same command, until nothing is left.
     """
     from biosig_nb.runs.grid import plan_sweep
+
     given = {}
     for study in dict.fromkeys(r.study for r in plan_sweep(grid)):
         given |= read_parameters(study, p or [], preset=preset, data=data, source=source)
     planned, data_root = plan_sweep(grid, given), absolute_path(data_root)
-    if dry: return print_table(("study", "parameters"), [(r.study, " ".join(f"{k}={show_value(v)}" for k, v in r.parameters.items())) for r in planned], f"{len(planned)} runs")
+    if dry:
+        return print_table(
+            ("study", "parameters"),
+            [
+                (r.study, " ".join(f"{k}={show_value(v)}" for k, v in r.parameters.items()))
+                for r in planned
+            ],
+            f"{len(planned)} runs",
+        )
     from biosig_nb.runs.execute import RunFailed
     from biosig_nb.runs.site import build_site
     from biosig_nb.runs.sweep import sweep as compute_all
-    try: ended = compute_all(planned, out, engine, workers, scheduler, data_root, retries=retries, timeout=timeout, progress=sys.stderr.isatty(), say=lambda text: print(text, file=sys.stderr))
+
+    try:
+        ended = compute_all(
+            planned,
+            out,
+            engine,
+            workers,
+            scheduler,
+            data_root,
+            retries=retries,
+            timeout=timeout,
+            progress=sys.stderr.isatty(),
+            say=lambda text: print(text, file=sys.stderr),
+        )
     finally:
-        if out.is_dir(): page = build_site(out)
+        if out.is_dir():
+            page = build_site(out)
     print(nearby(page))
     failed = [o for o in ended if o.status == "failed"]
-    if failed: raise RunFailed(f"{len(failed)} of {len(planned)} runs failed: " + "; ".join(f"{o.title}: {o.error}" for o in failed[:3]) + (" ..." if len(failed) > 3 else "") + "; the same command tries them again")
+    if failed:
+        raise RunFailed(
+            f"{len(failed)} of {len(planned)} runs failed: "
+            + "; ".join(f"{o.title}: {o.error}" for o in failed[:3])
+            + (" ..." if len(failed) > 3 else "")
+            + "; the same command tries them again"
+        )
 
 # %% ../nbs/90_cli.ipynb #20-90-cli
 OUT = Annotated[Path, typer.Option(metavar="DIR", help="Folder of runs.")]
@@ -185,85 +362,177 @@ def runs_list(
     "All runs of a folder, newest first."
     from biosig_nb.runs.compare_runs import runs_in
     from biosig_nb.runs.site import headline_text
-    rows = [(r.study, r.folder.name, r.status, r.data_title, r.parameters.get("seed", ""), headline_text(r), (r.record.get("started") or "")[:16].replace("T", " ")) for r in runs_in(out) if study in ("", r.study)]
-    print_table(("study", "run", "status", "data", "seed", "primary result", "started (UTC)"), rows, f"Runs in {out}")
+
+    rows = [
+        (
+            r.study,
+            r.folder.name,
+            r.status,
+            r.data_title,
+            r.parameters.get("seed", ""),
+            headline_text(r),
+            (r.record.get("started") or "")[:16].replace("T", " "),
+        )
+        for r in runs_in(out)
+        if study in ("", r.study)
+    ]
+    print_table(
+        ("study", "run", "status", "data", "seed", "primary result", "started (UTC)"),
+        rows,
+        f"Runs in {out}",
+    )
 
 
 @runs_app.command("show")
 def runs_show(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="Run folder, or the beginning of its name.")],
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="Run folder, or the beginning of its name.")
+    ],
     out: OUT = Path("reports/runs"),
 ):
     "One run: its parameters, its provenance and its primary result."
     from biosig_nb.runs.compare_runs import find_run
+
     r = find_run(run, out)
-    rows = [(k, v) for k, v in r.record.items() if not isinstance(v, (dict, list))] + [(f"{part}.{k}", show_value(v)) for part in ("primary", "parameters", "data", "hardware", "versions") for k, v in (r.record.get(part) or {}).items()]
-    print_table(("what", "value"), [*rows, ("folder", nearby(r.folder))], f"{r.study}/{r.folder.name}")
+    rows = [(k, v) for k, v in r.record.items() if not isinstance(v, (dict, list))] + [
+        (f"{part}.{k}", show_value(v))
+        for part in ("primary", "parameters", "data", "hardware", "versions")
+        for k, v in (r.record.get(part) or {}).items()
+    ]
+    print_table(
+        ("what", "value"), [*rows, ("folder", nearby(r.folder))], f"{r.study}/{r.folder.name}"
+    )
 
 
-@runs_app.command("compare", epilog="""[bold]Example[/bold]
+@runs_app.command(
+    "compare",
+    epilog="""[bold]Example[/bold]
 
-biosig-nb runs compare quick-3fa quick-81c --metric auroc""")
+biosig-nb runs compare quick-3fa quick-81c --metric auroc""",
+)
 def runs_compare(
     a: Annotated[str, typer.Argument(metavar="A", help="Run that the other is compared with.")],
     b: Annotated[str, typer.Argument(metavar="B", help="The other run.")],
-    metric: Annotated[str, typer.Option(metavar="METRIC", help="Metric. (default: that of the study's primary analysis)")] = "",
-    unit: Annotated[str, typer.Option(metavar="UNIT", help="patient, record, beat, ... (default: that of the primary analysis)")] = "",
+    metric: Annotated[
+        str,
+        typer.Option(
+            metavar="METRIC", help="Metric. (default: that of the study's primary analysis)"
+        ),
+    ] = "",
+    unit: Annotated[
+        str,
+        typer.Option(
+            metavar="UNIT",
+            help="patient, record, beat, ... (default: that of the primary analysis)",
+        ),
+    ] = "",
     out: OUT = Path("reports/runs"),
 ):
-    "How much better B is than A, arm by arm, paired by patient; refused where they were not tested on the same examples."
+    """How much better B is than A, arm by arm, paired by patient.
+
+    Refused where they were not tested on the same examples.
+    """
     from biosig_nb.evaluate.style import number
     from biosig_nb.runs.compare_runs import compare_runs, find_run
+
     t = compare_runs(find_run(a, out), find_run(b, out), metric, unit)
-    rows = [(r.target, r.protocol, r.model, r.arm, f"{number(r.difference)} [{number(r.lo)}, {number(r.hi)}]" if r.lo == r.lo else f"{number(r.difference)} (no interval)", f"{r.p:.3f}" if r.p == r.p else "", r.n_groups) for r in t.itertuples()]
-    print_table(("target", "protocol", "model", "arm", f"{t.metric[0]} of {t.label[0]} by {t.unit[0]}, B - A", "p", "groups"), rows, f"{b} against {a}")
+    rows = [
+        (
+            r.target,
+            r.protocol,
+            r.model,
+            r.arm,
+            f"{number(r.difference)} [{number(r.lo)}, {number(r.hi)}]"
+            if r.lo == r.lo
+            else f"{number(r.difference)} (no interval)",
+            f"{r.p:.3f}" if r.p == r.p else "",
+            r.n_groups,
+        )
+        for r in t.itertuples()
+    ]
+    print_table(
+        (
+            "target",
+            "protocol",
+            "model",
+            "arm",
+            f"{t.metric[0]} of {t.label[0]} by {t.unit[0]}, B - A",
+            "p",
+            "groups",
+        ),
+        rows,
+        f"{b} against {a}",
+    )
 
 
 @runs_app.command("export")
 def runs_export(
     path: Annotated[Path, typer.Argument(metavar="FILE", help="Table to write, .csv or .parquet.")],
     out: OUT = Path("reports/runs"),
-    facts: Annotated[bool, typer.Option("--runs", help="A row a run, without its metrics.")] = False,
+    facts: Annotated[
+        bool, typer.Option("--runs", help="A row a run, without its metrics.")
+    ] = False,
 ):
     "All runs as one tidy table: a row a metric, with the parameters of its run."
     from biosig_nb.runs.compare_runs import export_runs
+
     print(nearby(export_runs(out, path, metrics=not facts)))
 
 # %% ../nbs/90_cli.ipynb #21-90-cli
 def nearby(
-    path: Path,            # a file
-) -> str:                  # its path from here where it lies below, else the whole path
+    path: Path,  # a file
+) -> str:  # its path from here where it lies below, else the whole path
     "A path that is short to read and good to open."
-    try: return str(Path(path).absolute().relative_to(Path.cwd()))
-    except ValueError: return str(Path(path).absolute())
+    try:
+        return str(Path(path).absolute().relative_to(Path.cwd()))
+    except ValueError:
+        return str(Path(path).absolute())
 
 # %% ../nbs/90_cli.ipynb #22-90-cli
 @app.command()
 def report(
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of runs.")] = Path("reports/runs"),
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of runs.")] = Path(
+        "reports/runs"
+    ),
 ):
-    "Rebuild the index page over the runs in a folder: reports/index.html for reports/runs, else DIR/index.html."
+    """Rebuild the index page over the runs in a folder: reports/index.html for reports/runs, else
+    DIR/index.html.
+    """
     from biosig_nb.runs.site import build_site
+
     print(nearby(build_site(out)))
 
 # %% ../nbs/90_cli.ipynb #23-90-cli
-@app.command("new-study", epilog="""[bold]Examples[/bold]
+@app.command(
+    "new-study",
+    epilog="""[bold]Examples[/bold]
 
 biosig-nb new-study blink_rate · a chapter of this checkout, nbs/studies/blink_rate
 
-biosig-nb new-study blink_rate --folder ~/code · a package of your own, found as soon as it is installed""")
+biosig-nb new-study blink_rate --folder ~/code · a package of your own, found as soon as it is installed""",
+)
 def new_study(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Small letters, digits and _.")],
-    folder: Annotated[Path | None, typer.Option(metavar="DIR", help="Write a package of its own below this folder. (default: a chapter of this checkout)")] = None,
-    title: Annotated[str, typer.Option(metavar="TEXT", help="Heading of the report. (default: made from the name)")] = "",
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Write a package of its own below this folder. (default: a chapter of this checkout)",
+        ),
+    ] = None,
+    title: Annotated[
+        str,
+        typer.Option(metavar="TEXT", help="Heading of the report. (default: made from the name)"),
+    ] = "",
 ):
     "Write the skeleton of a study, which runs, to be changed step by step into the one you want."
     from biosig_nb.studies.skeleton import new_study as write_study
+
     for path in write_study(name, folder, title):
         print(nearby(path))
 
 # %% ../nbs/90_cli.ipynb #24-90-cli
-def used_by() -> dict[str, list[str]]:      # slug -> studies
+def used_by() -> dict[str, list[str]]:  # slug -> studies
     "Which studies read a database, always or under a condition."
     found = {}
     for study in find_studies():
@@ -275,15 +544,32 @@ def used_by() -> dict[str, list[str]]:      # slug -> studies
 
 @data_app.command("list")
 def data_list(
-    data_root: Annotated[str, typer.Option(metavar="DIR", help="Where the databases are. (default: BIOSIG_DATA, else the user data folder)")] = "",
+    data_root: Annotated[
+        str,
+        typer.Option(
+            metavar="DIR",
+            help="Where the databases are. (default: BIOSIG_DATA, else the user data folder)",
+        ),
+    ] = "",
 ):
     "Which databases the studies use, and how much of each is on this machine."
-    from biosig_nb.data.catalog import data_root as find_data_root, list_databases
+    from biosig_nb.data.catalog import data_root as find_data_root
+    from biosig_nb.data.catalog import list_databases
+
     rows = []
     for r in list_databases(data_root, used_by()).itertuples():
         found = f"{r.found} of {r.records}"
         rows.append((r.slug, r.version, r.on_disk, found, r.size_mb, r.licence, r.used_by, r.title))
-    heads = ("database", "version", "on disk", "records", "size (MB)", "licence", "used by", "title")
+    heads = (
+        "database",
+        "version",
+        "on disk",
+        "records",
+        "size (MB)",
+        "licence",
+        "used by",
+        "title",
+    )
     print_table(heads, rows, f"Databases below {find_data_root(data_root)}")
 
 # %% ../nbs/90_cli.ipynb #25-90-cli
@@ -293,6 +579,7 @@ def cache_show(
 ):
     "What is cached for the runs of a folder: in DIR/cache, or where BIOSIG_CACHE says."
     from biosig_nb.data.cache import cache_entries, cache_folder
+
     folder = cache_folder(out)
     t = cache_entries(folder)
     rows = []
@@ -305,19 +592,28 @@ def cache_show(
 @cache_app.command("clear")
 def cache_clear(
     out: OUT = Path("reports/runs"),
-    days: Annotated[float, typer.Option("--older-than", metavar="DAYS", min=0, help="Only what was not used for so many days. (default: everything)")] = 0,
+    days: Annotated[
+        float,
+        typer.Option(
+            "--older-than",
+            metavar="DAYS",
+            min=0,
+            help="Only what was not used for so many days. (default: everything)",
+        ),
+    ] = 0,
 ):
     "Remove what is cached, but for what a running process uses; runs that want it build it again."
     from biosig_nb.data.cache import cache_folder, clear_cache
+
     folder = cache_folder(out)
     gone = clear_cache(folder, days)
-    size = gone.mb.sum() if len(gone) else 0.
+    size = gone.mb.sum() if len(gone) else 0.0
     print(f"removed {len(gone)} entries, {size:.1f} MB, from {nearby(folder)}")
 
 # %% ../nbs/90_cli.ipynb #27-90-cli
 def usage_line(
-    error: typer.BadParameter,     # or another complaint about the command line
-) -> str:                          # one line
+    error: typer.BadParameter,  # or another complaint about the command line
+) -> str:  # one line
     "typer's complaint; for an unknown command with the nearest one."
     text = " ".join(error.format_message().split())
     if text.startswith("No such command"):
@@ -327,28 +623,40 @@ def usage_line(
 
 # %% ../nbs/90_cli.ipynb #28-90-cli
 def say_warning(
-    message,     # of `warnings.warn`
-    *where,      # category, file and line, which a user of the command line has no use for
+    message,  # of `warnings.warn`
+    *where,  # category, file and line, which a user of the command line has no use for
 ) -> None:
     "A warning on the command line: one line on standard error."
     print(f"biosig-nb: {message}", file=sys.stderr)
 
 
-UsageError = typer.BadParameter.__base__           # the class of all complaints about the command line
+UsageError = typer.BadParameter.__base__  # the class of all complaints about the command line
+
 
 def main(
-    args: list[str] | None = None,     # arguments; None: those of the process
+    args: list[str] | None = None,  # arguments; None: those of the process
 ) -> None:
-    "Entry point of `biosig-nb`: 0 done, 1 a run failed, 2 asked for what does not exist, 130 interrupted."
+    """Entry point of `biosig-nb`: 0 done, 1 a run failed, 2 asked for what does not exist, 130
+    interrupted.
+    """
     warnings.showwarning = say_warning
     try:
         code = app(args, standalone_mode=False) or 0
-        if code == 130: raise KeyboardInterrupt           # what typer makes of one
+        if code == 130:
+            raise KeyboardInterrupt  # what typer makes of one
         sys.exit(code)
-    except UsageError as e: message, code = usage_line(e), 2
-    except BiosigError as e: message, code = str(e), 1 if type(e).__name__ == "RunFailed" else 2
-    except (KeyboardInterrupt, typer.Abort): message, code = "interrupted; the same command goes on where it stopped", 130
-    except BrokenPipeError: sys.exit(0)
-    except OSError as e: message, code = f"{e.filename or 'a file'}: {e.strerror or e}; choose a folder that can be written to with --out", 2
+    except UsageError as e:
+        message, code = usage_line(e), 2
+    except BiosigError as e:
+        message, code = str(e), 1 if type(e).__name__ == "RunFailed" else 2
+    except (KeyboardInterrupt, typer.Abort):
+        message, code = "interrupted; the same command goes on where it stopped", 130
+    except BrokenPipeError:
+        sys.exit(0)
+    except OSError as e:
+        message, code = (
+            f"{e.filename or 'a file'}: {e.strerror or e}; choose a folder that can be written to with --out",
+            2,
+        )
     print("biosig-nb: " + " ".join(message.split()), file=sys.stderr)
     sys.exit(code)

@@ -26,10 +26,10 @@ class ConfigError(BiosigError, ValueError):
 
 # %% ../nbs/00_errors.ipynb #11-00-errors
 def nearest(
-    name: str,     # what was given
-    choices,       # iterable of valid names
-) -> str:          # "did you mean 'x'?", or the list of choices where nothing is close
+    name: str,  # what was given
+    choices,  # iterable of valid names
+) -> str:  # "did you mean 'x'?", or the list of choices where nothing is close
     "A hint for an error message: the closest of `choices` (difflib's ratio), else all of them."
     choices = [str(c) for c in choices]
-    close = difflib.get_close_matches(str(name), choices, n=1, cutoff=.5)
+    close = difflib.get_close_matches(str(name), choices, n=1, cutoff=0.5)
     return f"did you mean '{close[0]}'?" if close else f"choose from: {', '.join(choices)}"

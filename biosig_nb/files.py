@@ -14,12 +14,13 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
 import numpy as np
 
 # %% ../nbs/05_files.ipynb #05-05-files
 def _beside(
-    path: Path,            # a file or folder
-) -> Path:                 # a name beside it that nobody else uses
+    path: Path,  # a file or folder
+) -> Path:  # a name beside it that nobody else uses
     "A hidden neighbour, ending with .tmp; makes the folder of both."
     path.parent.mkdir(parents=True, exist_ok=True)
     return path.with_name(f".{path.name[:40]}.{secrets.token_hex(6)}.tmp")
@@ -27,9 +28,12 @@ def _beside(
 # %% ../nbs/05_files.ipynb #06-05-files
 @contextmanager
 def whole_file(
-    path: str | Path,      # file to write
-) -> Iterator[Path]:       # where to write it: a path beside it
-    "A path to write to; the file takes its place when the block ends, and is removed when it fails."
+    path: str | Path,  # file to write
+) -> Iterator[Path]:  # where to write it: a path beside it
+    """A path to write to.
+
+    The file takes its place when the block ends, and is removed when it fails.
+    """
     path = Path(path)
     part = _beside(path)
     try:
@@ -42,9 +46,9 @@ def whole_file(
 
 # %% ../nbs/05_files.ipynb #11-05-files
 def write_whole(
-    path: str | Path,      # file to write
+    path: str | Path,  # file to write
     content: str | bytes,  # what will be in it; text is written as UTF-8
-) -> Path:                 # the same path
+) -> Path:  # the same path
     "Write a file that is either the old one or the whole new one."
     with whole_file(path) as part:
         part.write_bytes(content.encode() if isinstance(content, str) else content)
@@ -52,8 +56,8 @@ def write_whole(
 
 # %% ../nbs/05_files.ipynb #15-05-files
 def plain(
-    value,                 # anything that json might choke on
-):                         # the same as dict, list, str, int, float, bool or None
+    value,  # anything that json might choke on
+):  # the same as dict, list, str, int, float, bool or None
     "Plain Python for json: numpy unpacked, NaN and infinities None, other keys and objects text."
     if isinstance(value, dict):
         return {str(k): plain(v) for k, v in value.items()}
@@ -73,9 +77,9 @@ def plain(
 
 # %% ../nbs/05_files.ipynb #16-05-files
 def write_json(
-    path: str | Path,      # file to write
-    value,                 # what will be in it
-) -> Path:                 # the same path
+    path: str | Path,  # file to write
+    value,  # what will be in it
+) -> Path:  # the same path
     "Write JSON, whole or not at all."
     text = json.dumps(plain(value), indent=1, ensure_ascii=False, allow_nan=False)
     return write_whole(path, text + "\n")
@@ -83,8 +87,8 @@ def write_json(
 # %% ../nbs/05_files.ipynb #20-05-files
 @contextmanager
 def whole_folder(
-    path: str | Path,      # folder to make, or to replace
-) -> Iterator[Path]:       # an empty folder beside it, to be filled
+    path: str | Path,  # folder to make, or to replace
+) -> Iterator[Path]:  # an empty folder beside it, to be filled
     "A folder to fill; it takes its place when the block ends, and is removed when it fails."
     path = Path(path)
     part, old = _beside(path), _beside(path)

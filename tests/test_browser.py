@@ -1,5 +1,8 @@
 """A rendered run and the index page, opened from disk in headless Chromium, wide and narrow."""
-import os, shutil
+
+import os
+import shutil
+
 import pytest
 from made_runs import LAST, N_RUNS, SWEPT, make
 
@@ -22,8 +25,11 @@ def chromium():
     "A running browser, or a skip; with BIOSIG_BROWSER=require a failure."
     path = shutil.which("chromium") or shutil.which("chromium-browser")
     if not path:
-        (pytest.fail if os.environ.get("BIOSIG_BROWSER") == "require" else pytest.skip)("no chromium on the PATH (Debian: apt-get install chromium)")
+        (pytest.fail if os.environ.get("BIOSIG_BROWSER") == "require" else pytest.skip)(
+            "no chromium on the PATH (Debian: apt-get install chromium)"
+        )
     from playwright.sync_api import sync_playwright
+
     with sync_playwright() as p:
         browser = p.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield browser
@@ -31,14 +37,33 @@ def chromium():
 
 
 def visit(browser, path, width):
-    "Open a file; returns the page and everything that went wrong or over the network while it loaded."
+    """Open a file.
+
+    Returns the page and everything that went wrong or over the network while it loaded.
+    """
     page, trouble = browser.new_page(viewport={"width": width, "height": 900}), []
-    page.on("console", lambda m: trouble.append(f"console {m.type}: {m.text}") if m.type in ("error", "warning") else None)
+    page.on(
+        "console",
+        lambda m: (
+            trouble.append(f"console {m.type}: {m.text}")
+            if m.type in ("error", "warning")
+            else None
+        ),
+    )
     page.on("pageerror", lambda e: trouble.append(f"page error: {e}"))
     page.on("requestfailed", lambda r: trouble.append(f"failed: {r.url[:120]}"))
-    page.on("request", lambda r: trouble.append(f"request: {r.url[:120]}") if not r.url.startswith(("file:", "data:", "blob:")) else None)
+    page.on(
+        "request",
+        lambda r: (
+            trouble.append(f"request: {r.url[:120]}")
+            if not r.url.startswith(("file:", "data:", "blob:"))
+            else None
+        ),
+    )
     page.goto(path.as_uri(), wait_until="load")
-    page.evaluate("Promise.all([document.fonts.ready, ...[...document.images].map(i => i.decode().catch(() => 0))])")
+    page.evaluate(
+        "Promise.all([document.fonts.ready, ...[...document.images].map(i => i.decode().catch(() => 0))])"
+    )
     return page, trouble
 
 
@@ -58,7 +83,10 @@ def test_page_is_whole(which, width, chromium, smoke_site):
     assert not trouble
     assert not page.evaluate(BROKEN), "broken images"
     assert not page.evaluate(UNNAMED), "images without alt text"
-    assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0, f"the page scrolls sideways: {page.evaluate(CUT_OFF)[:5]}"
+    assert (
+        page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        <= 0
+    ), f"the page scrolls sideways: {page.evaluate(CUT_OFF)[:5]}"
     assert not page.evaluate(CUT_OFF)[:5], "cut off at the right edge"
     page.close()
 
@@ -66,11 +94,15 @@ def test_page_is_whole(which, width, chromium, smoke_site):
 def test_run_page_says_simulated_and_verdict(chromium, smoke_site):
     page, _ = visit(chromium, run_page(smoke_site), 1280)
     banner, verdict = page.locator("#simulated-banner"), page.locator("#verdict")
-    assert banner.count() == 1 and banner.is_visible() and "simulated" in banner.inner_text().lower()
+    assert (
+        banner.count() == 1 and banner.is_visible() and "simulated" in banner.inner_text().lower()
+    )
     assert banner.bounding_box()["y"] < 900, "the banner is seen without scrolling"
     assert verdict.count() == 1 and verdict.is_visible() and verdict.inner_text().strip()
     assert page.evaluate("document.images.length") > 0
-    assert page.locator(".jp-CodeCell .jp-InputArea:visible, .highlight:visible").count() == 0, "code is hidden"
+    assert page.locator(".jp-CodeCell .jp-InputArea:visible, .highlight:visible").count() == 0, (
+        "code is hidden"
+    )
     page.close()
 
 
@@ -83,10 +115,18 @@ def test_index_page_leads_to_the_run(chromium, smoke_site):
 
 
 def test_a_bad_page_is_noticed(chromium, tmp_path):
-    (tmp_path / "bad.html").write_text("<img src='missing.png'><div style='width:3000px'>wide</div><script>nosuch()</script><img src='http://127.0.0.1:9/x.png' alt='one of many'>")
+    (tmp_path / "bad.html").write_text(
+        "<img src='missing.png'><div style='width:3000px'>wide</div><script>nosuch()</script><img src='http://127.0.0.1:9/x.png' alt='one of many'>"
+    )
     page, trouble = visit(chromium, tmp_path / "bad.html", 400)
-    assert any("nosuch" in t for t in trouble) and any(t.startswith("request: http") for t in trouble)
-    assert len(page.evaluate(BROKEN)) == 2 and len(page.evaluate(UNNAMED)) == 1 and page.evaluate(CUT_OFF)
+    assert any("nosuch" in t for t in trouble) and any(
+        t.startswith("request: http") for t in trouble
+    )
+    assert (
+        len(page.evaluate(BROKEN)) == 2
+        and len(page.evaluate(UNNAMED)) == 1
+        and page.evaluate(CUT_OFF)
+    )
     page.close()
 
 
@@ -94,18 +134,29 @@ def test_a_bad_page_is_noticed(chromium, tmp_path):
 def many(tmp_path_factory):
     "The index page over a sweep and other runs, made up."
     from biosig_nb.runs.site import build_site
+
     return build_site(make(tmp_path_factory.mktemp("site") / "runs"))
 
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_page_of_many_runs_is_whole(width, chromium, many):
     page, trouble = visit(chromium, many, width)
-    assert not trouble and not page.evaluate(BROKEN) and not page.evaluate(UNNAMED) and not page.evaluate(CUT_OFF)[:5]
-    assert page.locator("figure img").count() == 2 and all(page.locator("figure img").nth(i).bounding_box()["height"] > 100 for i in range(2))
+    assert (
+        not trouble
+        and not page.evaluate(BROKEN)
+        and not page.evaluate(UNNAMED)
+        and not page.evaluate(CUT_OFF)[:5]
+    )
+    assert page.locator("figure img").count() == 2 and all(
+        page.locator("figure img").nth(i).bounding_box()["height"] > 100 for i in range(2)
+    )
     page.close()
 
 
-def studies(page): return page.eval_on_selector_all("#runs tbody tr:not([hidden]) th a", "e => e.map(a => a.textContent)")
+def studies(page):
+    return page.eval_on_selector_all(
+        "#runs tbody tr:not([hidden]) th a", "e => e.map(a => a.textContent)"
+    )
 
 
 def test_table_sorts_with_the_keyboard(chromium, many):
@@ -113,11 +164,20 @@ def test_table_sorts_with_the_keyboard(chromium, many):
     first = studies(page)
     page.locator("#runs thead button").first.focus()
     page.keyboard.press("Enter")
-    assert studies(page) == sorted(first) != first and page.locator("#runs th[aria-sort=ascending]").count() == 1
+    assert (
+        studies(page) == sorted(first) != first
+        and page.locator("#runs th[aria-sort=ascending]").count() == 1
+    )
     page.keyboard.press("Enter")
     assert studies(page) == sorted(first, reverse=True)
-    page.locator("#runs thead button").nth(3).click()              # by the primary result: numbers in their order, what has none at the end
-    found = [float(v) if v else None for v in page.eval_on_selector_all("#runs tbody tr", "e => e.map(r => r.cells[3].dataset.sort)")]
+    # by the primary result: numbers in their order, what has none at the end
+    page.locator("#runs thead button").nth(3).click()
+    found = [
+        float(v) if v else None
+        for v in page.eval_on_selector_all(
+            "#runs tbody tr", "e => e.map(r => r.cells[3].dataset.sort)"
+        )
+    ]
     assert found[-2:] == [None, None] and found[:-2] == sorted(found[:-2]) and not trouble
     page.close()
 
@@ -136,10 +196,17 @@ def test_table_filters(chromium, many):
 
 def test_any_metric_is_drawn(chromium, many):
     page, trouble = visit(chromium, many, 1280)
-    assert page.locator("#drawn svg polyline").count() == 4 and page.locator("#drawn svg polygon").count() == 4
+    assert (
+        page.locator("#drawn svg polyline").count() == 4
+        and page.locator("#drawn svg polygon").count() == 4
+    )
     before = page.locator("#drawn-says").inner_text()
     page.locator("#draw-metric").select_option("auprc")
-    assert page.locator("#drawn-says").inner_text() != before and "0.6" in page.locator("#drawn-says").inner_text() and not trouble
+    assert (
+        page.locator("#drawn-says").inner_text() != before
+        and "0.6" in page.locator("#drawn-says").inner_text()
+        and not trouble
+    )
     page.close()
 
 
@@ -147,5 +214,9 @@ def test_without_scripts_nothing_is_lost(chromium, many):
     context = chromium.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(many.as_uri())
-    assert page.locator("#runs tbody tr").count() == N_RUNS and not page.locator(".controls").first.is_visible() and page.locator("figure img").first.is_visible()
+    assert (
+        page.locator("#runs tbody tr").count() == N_RUNS
+        and not page.locator(".controls").first.is_visible()
+        and page.locator("figure img").first.is_visible()
+    )
     context.close()

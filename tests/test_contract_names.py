@@ -1,4 +1,5 @@
 """The names that other programs rely on, each called as the contract writes it."""
+
 import inspect
 
 import numpy as np
@@ -22,9 +23,9 @@ NETWORKS = {
 
 
 def test_areas_on_arrays():
-    y, p = np.array([0, 0, 1, 1]), np.array([.1, .4, .35, .8])
-    assert auroc(y, p) == .75
-    assert macro_auroc(np.stack([y, 1 - y], 1), np.stack([p, p], 1)) == .5
+    y, p = np.array([0, 0, 1, 1]), np.array([0.1, 0.4, 0.35, 0.8])
+    assert auroc(y, p) == 0.75
+    assert macro_auroc(np.stack([y, 1 - y], 1), np.stack([p, p], 1)) == 0.5
     assert list(inspect.signature(auroc).parameters)[:2] == ["y", "p"]
     assert list(inspect.signature(macro_auroc).parameters)[:2] == ["Y", "P"]
 
@@ -40,10 +41,13 @@ def test_networks_as_written(name):
     assert defaults == {k: how[k] for k in defaults}
 
 
-@pytest.mark.parametrize("name, counts", [
-    ("ResNet18", (4_484_932, 9_600)),
-    ("FrameLSTM", (993_665, 768)),
-])
+@pytest.mark.parametrize(
+    "name, counts",
+    [
+        ("ResNet18", (4_484_932, 9_600)),
+        ("FrameLSTM", (993_665, 768)),
+    ],
+)
 def test_published_sizes(name, counts):
     network, how = NETWORKS[name]
     assert models.count_parameters(network(**how)) == counts

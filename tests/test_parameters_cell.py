@@ -1,10 +1,16 @@
 """The parameters cell of each report notebook: what papermill reads in it is what Python reads, and what study.yaml declares."""
-import ast, json, shutil, sys
+
+import ast
+import json
+import shutil
+import sys
+
 import papermill
 import pytest
+from checkout import ROOT, command
+
 from biosig_nb.studies.folders import common_parameters, find_studies, parameters_cell, report_of
 from biosig_nb.studies.parameters import parameters_of
-from checkout import ROOT, command
 
 STUDIES = list(find_studies())
 
@@ -17,12 +23,20 @@ def parameters_source(notebook):
 
 
 def read(source):
-    "Name -> (annotation, default, source line) of a cell that holds nothing but `name: type = default`."
+    """Name -> (annotation, default, source line) of a cell that holds nothing but `name: type =
+    default`.
+    """
     lines, found = source.splitlines(), {}
     for node in ast.parse(source).body:
-        assert isinstance(node, ast.AnnAssign) and node.value is not None, f"not a typed parameter: {ast.unparse(node)}"
+        assert isinstance(node, ast.AnnAssign) and node.value is not None, (
+            f"not a typed parameter: {ast.unparse(node)}"
+        )
         assert node.lineno == node.end_lineno, f"papermill reads one line only: {ast.unparse(node)}"
-        found[node.target.id] = (ast.unparse(node.annotation), ast.literal_eval(node.value), lines[node.lineno - 1])
+        found[node.target.id] = (
+            ast.unparse(node.annotation),
+            ast.literal_eval(node.value),
+            lines[node.lineno - 1],
+        )
     return found
 
 
@@ -46,26 +60,41 @@ def test_papermill_reads_what_python_reads(study):
     for name, (annotation, default, line) in cell.items():
         assert seen[name]["inferred_type_name"] == annotation, name
         assert ast.literal_eval(seen[name]["default"]) == default, name
-        assert seen[name]["help"] and line.endswith("# " + seen[name]["help"]), f"{name} has no help, or papermill reads another one"
-        assert "|" not in annotation and line.count("=") == 1, f"{line}: papermill's inspector drops such a line"
+        assert seen[name]["help"] and line.endswith("# " + seen[name]["help"]), (
+            f"{name} has no help, or papermill reads another one"
+        )
+        assert "|" not in annotation and line.count("=") == 1, (
+            f"{line}: papermill's inspector drops such a line"
+        )
 
 
 def test_common_parameters_stand_with_their_defaults(study):
     cell, common = read(parameters_source(report_of(study))), common_parameters()
     assert {k: cell[k][1] for k in common} == {k: s["default"] for k, s in common.items()}
-    assert {k: v[1] for k, v in cell.items() if k not in (*common, "study") and v[1] is not None} == {}, "a study's tunables default to None: the preset gives the value"
+    assert {
+        k: v[1] for k, v in cell.items() if k not in (*common, "study") and v[1] is not None
+    } == {}, "a study's tunables default to None: the preset gives the value"
 
 
 def test_cell_is_what_study_yaml_says(study):
-    assert parameters_source(report_of(study)) == parameters_cell(parameters_of(study), "" if own_report(study) else study), "run `make parameters`"
+    assert parameters_source(report_of(study)) == parameters_cell(
+        parameters_of(study), "" if own_report(study) else study
+    ), "run `make parameters`"
 
 
 def test_resolve_comes_next(study):
-    if not own_report(study): pytest.skip("the base report")
-    cells = [(c.source, c.metadata.get("tags", [])) for c in report_of(study).cells if c.cell_type == "code"]
+    if not own_report(study):
+        pytest.skip("the base report")
+    cells = [
+        (c.source, c.metadata.get("tags", []))
+        for c in report_of(study).cells
+        if c.cell_type == "code"
+    ]
     at = next(i for i, (_, tags) in enumerate(cells) if "parameters" in tags)
     assert "resolve(" in cells[at + 1][0], "the cell after the parameters calls resolve"
-    assert not any("default_exp" in source or "#| export" in source for source, _ in cells), "a report exports nothing"
+    assert not any("default_exp" in source or "#| export" in source for source, _ in cells), (
+        "a report exports nothing"
+    )
 
 
 def test_reports_are_in_step():
@@ -74,7 +103,8 @@ def test_reports_are_in_step():
 
 def test_a_report_out_of_step_is_noticed_and_written(tmp_path):
     "In a copy of the checkout, so that this one stays as it is."
-    for part in (".ci", "biosig_nb"): shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
+    for part in (".ci", "biosig_nb"):
+        shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
     name = next(s for s in find_studies(ours=True) if own_report(s))
     for file in ("common.yaml", f"{name}/study.yaml", f"{name}/report.ipynb"):
         (tmp_path / "nbs" / "studies" / file).parent.mkdir(parents=True, exist_ok=True)
@@ -85,6 +115,7 @@ def test_a_report_out_of_step_is_noticed_and_written(tmp_path):
     cell = next(c for c in notebook["cells"] if "parameters" in c["metadata"].get("tags", []))
     cell["source"] = cell["source"][:-1]
     path.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    with pytest.raises(AssertionError, match="out of step with study.yaml: run `make parameters`"): command(sys.executable, ".ci/parameters.py", "--check", cwd=tmp_path, env=env)
+    with pytest.raises(AssertionError, match="out of step with study.yaml: run `make parameters`"):
+        command(sys.executable, ".ci/parameters.py", "--check", cwd=tmp_path, env=env)
     command(sys.executable, ".ci/parameters.py", cwd=tmp_path, env=env)
     assert path.read_text(encoding="utf-8") == before

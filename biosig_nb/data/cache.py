@@ -19,22 +19,25 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
+
 import numpy as np
 import pandas as pd
 from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
+
 from .cohort import Cohort
 from ..errors import ConfigError, DataError
 from ..files import whole_folder
+
 try:
     import fcntl
-except ImportError:      # Windows: a file that is open cannot be removed there
+except ImportError:  # Windows: a file that is open cannot be removed there
     fcntl = None
 
 # %% ../../nbs/data/15_cache.ipynb #05-15-cache
 def cache_folder(
-    out: str | Path | None = None,      # folder of runs; None: no run in particular
-) -> Path:                              # may not exist yet
+    out: str | Path | None = None,  # folder of runs; None: no run in particular
+) -> Path:  # may not exist yet
     "`BIOSIG_CACHE`, else the folder `cache` in `out`, else the platform's folder for caches."
     given = os.environ.get("BIOSIG_CACHE")
     if not given and out is None:
@@ -42,7 +45,7 @@ def cache_folder(
     return Path(given or Path(out) / "cache").expanduser()
 
 # %% ../../nbs/data/15_cache.ipynb #10-15-cache
-def size_limit() -> float:     # bytes
+def size_limit() -> float:  # bytes
     """Size that the cache may have: `BIOSIG_CACHE_GB` (10^9 bytes), 20 where it is not set.
 
     Raises `ConfigError` where it is no number.
@@ -51,28 +54,39 @@ def size_limit() -> float:     # bytes
     try:
         limit = float(said) * 1e9
     except ValueError:
-        limit = -1.
+        limit = -1.0
     if not limit >= 0:
         raise ConfigError(f"BIOSIG_CACHE_GB is '{said}', expected a number of gigabytes such as 20")
     return limit
 
 # %% ../../nbs/data/15_cache.ipynb #15-15-cache
-TOP = 32767                                                # largest number stored
-GAINS = (1000., 200., 2000., 4880., 100., 400., 1.)        # ADC units a unit that recorders of the house's databases use
+TOP = 32767  # largest number stored
+# ADC units a unit that recorders of the house's databases use
+GAINS = (1000.0, 200.0, 2000.0, 4880.0, 100.0, 400.0, 1.0)
 
 
 def to_counts(
-    x: np.ndarray,          # signals [n, channel, ...] float32
-    gains: tuple = GAINS,   # gains to try, in this order
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:      # (whole numbers [n, channel, ...] int16, gain [n, channel], True where nothing was lost [n, channel])
-    "Signals as 16-bit numbers, exactly where one of the gains allows it; raises `DataError` for NaN or infinity."
-    x = np.asarray(x, np.float32); last = tuple(range(2, x.ndim)); top = np.abs(x).max(axis=last)
+    x: np.ndarray,  # signals [n, channel, ...] float32
+    gains: tuple = GAINS,  # gains to try, in this order
+    # (whole numbers [n, channel, ...] int16, gain [n, channel], True where nothing was lost [n,
+    # channel])
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Signals as 16-bit numbers, exactly where one of the gains allows it.
+
+    Raises `DataError` for NaN or infinity.
+    """
+    x = np.asarray(x, np.float32)
+    last = tuple(range(2, x.ndim))
+    top = np.abs(x).max(axis=last)
     if not (whole := np.isfinite(top).all(axis=1)).all():
-        raise DataError(f"example {int(whole.argmin())} of those to be kept holds NaN or infinity; mask or leave out the gaps first")
+        raise DataError(
+            f"example {int(whole.argmin())} of those to be kept holds NaN or infinity; mask or leave out the gaps first"
+        )
     gain, exact = (TOP / np.maximum(top, np.float32(1e-30))).astype(np.float32), top == 0
-    gain[exact] = 1; wide = lambda v: v.reshape(v.shape + (1,) * len(last))
+    gain[exact] = 1
+    wide = lambda v: v.reshape(v.shape + (1,) * len(last))
     for g in map(np.float32, gains):
-        i, c = np.nonzero(~exact & (top * g < TOP + .5))
+        i, c = np.nonzero(~exact & (top * g < TOP + 0.5))
         if len(i):
             same = (np.rint(x[i, c] * g) / g == x[i, c]).all(axis=tuple(range(1, x.ndim - 1)))
             gain[i[same], c[same]], exact[i[same], c[same]] = g, True
@@ -81,35 +95,50 @@ def to_counts(
 # %% ../../nbs/data/15_cache.ipynb #19-15-cache
 class Kept:
     "Signals [n, channel, ...] stored as 16-bit numbers; any index gives float32 values."
-    def __init__(self,
-        counts: np.ndarray,      # whole numbers [n, channel, ...], mostly a memory map
-        gain: np.ndarray,        # numbers a unit [n, channel]
-        mark: BinaryIO | None = None,    # says that the folder is in use while this object lives
+
+    def __init__(
+        self,
+        counts: np.ndarray,  # whole numbers [n, channel, ...], mostly a memory map
+        gain: np.ndarray,  # numbers a unit [n, channel]
+        mark: BinaryIO | None = None,  # says that the folder is in use while this object lives
     ):
-        self.counts, self.gain, self.shape, self.ndim, self.dtype = counts, gain, counts.shape, counts.ndim, np.dtype(np.float32)
+        self.counts, self.gain, self.shape, self.ndim, self.dtype = (
+            counts,
+            gain,
+            counts.shape,
+            counts.ndim,
+            np.dtype(np.float32),
+        )
         self.wide, self.mark = gain.reshape(gain.shape + (1,) * (counts.ndim - 2)), mark
 
-    def __reduce__(self): return Kept, (np.asarray(self.counts), self.gain)      # a copy has no file
+    def __reduce__(self):
+        return Kept, (np.asarray(self.counts), self.gain)  # a copy has no file
 
-    def __len__(self): return self.shape[0]
+    def __len__(self):
+        return self.shape[0]
 
     def __getitem__(self, index):
-        if isinstance(index, tuple): return np.divide(self.counts[index], np.broadcast_to(self.wide, self.shape)[index], dtype=np.float32)
+        if isinstance(index, tuple):
+            return np.divide(
+                self.counts[index], np.broadcast_to(self.wide, self.shape)[index], dtype=np.float32
+            )
         return np.divide(self.counts[index], self.wide[index], dtype=np.float32)
 
-    def __array__(self, dtype=None, copy=None): return self[:] if dtype is None else self[:].astype(dtype, copy=False)
+    def __array__(self, dtype=None, copy=None):
+        return self[:] if dtype is None else self[:].astype(dtype, copy=False)
 
-    def astype(self, dtype): return np.asarray(self, dtype)
+    def astype(self, dtype):
+        return np.asarray(self, dtype)
 
 # %% ../../nbs/data/15_cache.ipynb #23-15-cache
-FORMAT = 2                                                 # of an entry; another number is another entry
+FORMAT = 2  # of an entry; another number is another entry
 
 
 def seal(
-    folder: Path,           # an entry with all its files
-    kind: str,              # cohort, table or simulated
-    key: dict,              # what it was built from
-    **facts,                # what else a reader of the entry needs
+    folder: Path,  # an entry with all its files
+    kind: str,  # cohort, table or simulated
+    key: dict,  # what it was built from
+    **facts,  # what else a reader of the entry needs
 ) -> None:
     "Write meta.json, which closes an entry; raises `ConfigError` for a key that is no JSON."
     meta = as_json({"format": FORMAT, "kind": kind, "key": key, **facts})
@@ -121,14 +150,16 @@ def seal(
 
 # %% ../../nbs/data/15_cache.ipynb #24-15-cache
 def as_json(
-    key: dict,              # numbers, text and lists of them
-) -> dict:                  # the same as it reads after it was written, in order
+    key: dict,  # numbers, text and lists of them
+) -> dict:  # the same as it reads after it was written, in order
     "A key in plain types; raises `ConfigError` for values that are neither numbers nor text."
     try:
         return json.loads(json.dumps(key, sort_keys=True, default=_plain))
     except (TypeError, ValueError) as e:
         why = " ".join(str(e).split())[:160]
-        raise ConfigError(f"key of a cache entry: {why}; use numbers, text and lists of them") from e
+        raise ConfigError(
+            f"key of a cache entry: {why}; use numbers, text and lists of them"
+        ) from e
 
 # %% ../../nbs/data/15_cache.ipynb #25-15-cache
 def _plain(x):
@@ -156,10 +187,10 @@ def checksum(path: Path) -> int:
 
 # %% ../../nbs/data/15_cache.ipynb #27-15-cache
 def unseal(
-    folder: Path,               # an entry
-    key: dict | None = None,    # what it must have been built from; None: anything
-    verify: bool = True,        # compare checksums, which reads every file once; False: sizes only
-) -> tuple[dict, BinaryIO]:     # (meta.json, a mark: the entry is in use until it is closed)
+    folder: Path,  # an entry
+    key: dict | None = None,  # what it must have been built from; None: anything
+    verify: bool = True,  # compare checksums, which reads every file once; False: sizes only
+) -> tuple[dict, BinaryIO]:  # (meta.json, a mark: the entry is in use until it is closed)
     "Open an entry; raises `DataError` where it is absent, damaged or built from something else."
     wrong = lambda why: DataError(f"cache entry {folder.name}: {why}; build it again")
     try:
@@ -181,17 +212,20 @@ def unseal(
             same = False
         if not same:
             raise wrong(f"{name} is missing, cut short or changed")
-    with suppress(OSError):      # a cache that we may not write to can still be read
+    with suppress(OSError):  # a cache that we may not write to can still be read
         os.utime(folder / "meta.json")
     return meta, mark
 
 # %% ../../nbs/data/15_cache.ipynb #28-15-cache
 def _mark(path: Path) -> BinaryIO:
-    "The open file with a shared lock; raises `OSError` where it is gone, or was replaced meanwhile."
+    """The open file with a shared lock.
+
+    Raises `OSError` where it is gone, or was replaced meanwhile.
+    """
     mark = open(path, "rb")
     try:
         if fcntl:
-            with suppress(OSError):        # a file system without locks
+            with suppress(OSError):  # a file system without locks
                 fcntl.flock(mark, fcntl.LOCK_SH)
             if not os.path.samestat(os.fstat(mark.fileno()), os.stat(path)):
                 raise FileNotFoundError(path)
@@ -205,9 +239,9 @@ _META = ("fs", "channels", "label_names", "provenance")
 
 
 def write_cohort(
-    cohort: Cohort,         # what to store
-    folder: str | Path,     # an empty folder
-    key: dict,              # what it was built from
+    cohort: Cohort,  # what to store
+    folder: str | Path,  # an empty folder
+    key: dict,  # what it was built from
 ) -> None:
     """Write a cohort's files.
 
@@ -226,18 +260,20 @@ def write_cohort(
             cohort.flow.to_parquet(folder / "flow.parquet")
     except (TypeError, ValueError, OverflowError) as e:
         why = " ".join(str(e).split())[:160]
-        raise ConfigError(f"this cohort cannot be stored: {why}; use numbers and text in its tables") from e
+        raise ConfigError(
+            f"this cohort cannot be stored: {why}; use numbers and text in its tables"
+        ) from e
     seal(folder, "cohort", key, **facts)
 
 # %% ../../nbs/data/15_cache.ipynb #31-15-cache
 def _write_signals(signals, folder: Path) -> dict:
     "Write signals.npy and gain.npy, 256 examples at a time; what rounding cost."
-    gains, exact, error = [], [], 0.
+    gains, exact, error = [], [], 0.0
     store = np.lib.format.open_memmap(folder / "signals.npy", "w+", np.int16, signals.shape)
     for lo in range(0, len(signals), 256):
-        x = np.asarray(signals[lo:lo + 256], np.float32)
+        x = np.asarray(signals[lo : lo + 256], np.float32)
         counts, gain, same = to_counts(x)
-        store[lo:lo + 256] = counts
+        store[lo : lo + 256] = counts
         gains.append(gain)
         exact.append(same)
         error = max(error, float(np.abs(Kept(counts, gain)[:] - x).max()))
@@ -247,10 +283,10 @@ def _write_signals(signals, folder: Path) -> dict:
 
 # %% ../../nbs/data/15_cache.ipynb #32-15-cache
 def open_cohort(
-    folder: str | Path,     # written by `write_cohort`
-    key: dict | None = None,    # what it must have been built from; None: anything
-    verify: bool = True,    # compare checksums, which reads every file once; False: sizes only
-) -> Cohort:                # signals and mask stay on disk until indexed
+    folder: str | Path,  # written by `write_cohort`
+    key: dict | None = None,  # what it must have been built from; None: anything
+    verify: bool = True,  # compare checksums, which reads every file once; False: sizes only
+) -> Cohort:  # signals and mask stay on disk until indexed
     """A cohort from the cache.
 
     Raises `DataError` where it is absent, damaged, of another format or built from something else.
@@ -273,7 +309,7 @@ def open_cohort(
     return Cohort(signals, labels, groups, table, meta["fs"], *names, source, mask, flow)
 
 # %% ../../nbs/data/15_cache.ipynb #36-15-cache
-HASHES = "hashes.sqlite"                                   # hashes of signals, of `data.catalog`
+HASHES = "hashes.sqlite"  # hashes of signals, of `data.catalog`
 _NAME = re.compile(r"[0-9a-f]{16}(\.rows)?")
 
 
@@ -300,7 +336,7 @@ def _used(path: Path) -> float:
 
 # %% ../../nbs/data/15_cache.ipynb #37-15-cache
 def make_room(
-    folder: str | Path,      # cache folder
+    folder: str | Path,  # cache folder
 ) -> None:
     """Remove the entries used longest ago until the rest fits the limit.
 
@@ -313,7 +349,7 @@ def make_room(
             found.append((_used(path), _bytes(path), path))
     found.sort(key=lambda e: e[0])
     excess = sum(size for _, size, _ in found) - size_limit()
-    for _, size, path in found[:-1]:       # the last one is the newest
+    for _, size, path in found[:-1]:  # the last one is the newest
         if excess <= 0:
             break
         if remove_entry(path):
@@ -321,8 +357,8 @@ def make_room(
 
 # %% ../../nbs/data/15_cache.ipynb #38-15-cache
 def remove_entry(
-    path: Path,              # of `cache_entries`: folder, .rows or the hashes
-) -> bool:                   # False: in use, or gone
+    path: Path,  # of `cache_entries`: folder, .rows or the hashes
+) -> bool:  # False: in use, or gone
     "Remove an entry that no process uses."
     try:
         with FileLock(path.with_suffix(".lock"), timeout=0):
@@ -335,7 +371,7 @@ def remove_entry(
                 with suppress(FileNotFoundError), open(path / "meta.json", "r+b") as mark:
                     fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     path.rename(gone)
-            if path.exists():                              # without meta.json; Windows
+            if path.exists():  # without meta.json; Windows
                 path.rename(gone)
             shutil.rmtree(gone, ignore_errors=True)
             return True
@@ -357,24 +393,24 @@ def _sweep(folder: Path) -> None:
 
 # %% ../../nbs/data/15_cache.ipynb #43-15-cache
 def entry_name(
-    kind: str,              # cohort, table or simulated
-    key: dict,              # what an entry is built from
-) -> str:                   # 16 hex digits
+    kind: str,  # cohort, table or simulated
+    key: dict,  # what an entry is built from
+) -> str:  # 16 hex digits
     "The name of an entry's folder."
     text = json.dumps([FORMAT, kind, as_json(key)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 # %% ../../nbs/data/15_cache.ipynb #44-15-cache
 def cached_entry(
-    kind: str,              # cohort, table or simulated
-    cache: str | Path | None,    # cache folder; None: `cache_folder()`
-    key: dict,              # all that decides what `write` writes
-    write: Callable,        # function of an empty folder; it ends with `seal`
-    read: Callable,         # function of the folder and verify; an error where it is not whole
-    verify: bool = True,    # compare checksums of what is there; False: sizes only
-    patience: float = 3600.,     # how long to wait for another process that builds the same (s)
-    below: str = "",        # folder in the cache
-):                          # what `read` returns
+    kind: str,  # cohort, table or simulated
+    cache: str | Path | None,  # cache folder; None: `cache_folder()`
+    key: dict,  # all that decides what `write` writes
+    write: Callable,  # function of an empty folder; it ends with `seal`
+    read: Callable,  # function of the folder and verify; an error where it is not whole
+    verify: bool = True,  # compare checksums of what is there; False: sizes only
+    patience: float = 3600.0,  # how long to wait for another process that builds the same (s)
+    below: str = "",  # folder in the cache
+):  # what `read` returns
     """Something from the cache, built first where it is not there or damaged.
 
     Raises `DataError` if another process builds for too long. `read` raises `DataError` or
@@ -383,7 +419,7 @@ def cached_entry(
     cache = cache_folder() if cache is None else Path(cache)
     name = entry_name(kind, key)
     place = cache / below / name
-    size_limit()                            # a mistake in it is told before anything is computed
+    size_limit()  # a mistake in it is told before anything is computed
     with suppress(DataError, OSError):
         return read(place, verify)
     _make_folder(place.parent)
@@ -411,12 +447,12 @@ def _make_folder(folder: Path) -> None:
 
 # %% ../../nbs/data/15_cache.ipynb #46-15-cache
 def cached(
-    build: Callable,        # returns a Cohort; called only where nothing whole is there
-    folder: str | Path | None,   # cache folder; None: `cache_folder()`
-    key: dict,              # all that decides what `build` returns: fingerprint, version, parameters
-    verify: bool = True,    # compare checksums at each start; False: sizes only
-    patience: float = 3600.,    # how long to wait for another process that builds the same (s)
-) -> Cohort:                # as it was read back; source["kept"] says what rounding cost
+    build: Callable,  # returns a Cohort; called only where nothing whole is there
+    folder: str | Path | None,  # cache folder; None: `cache_folder()`
+    key: dict,  # all that decides what `build` returns: fingerprint, version, parameters
+    verify: bool = True,  # compare checksums at each start; False: sizes only
+    patience: float = 3600.0,  # how long to wait for another process that builds the same (s)
+) -> Cohort:  # as it was read back; source["kept"] says what rounding cost
     """A cohort from the cache, built first where it is not there, damaged or of another format.
 
     Raises `DataError` if another process builds for too long.
@@ -427,14 +463,15 @@ def cached(
 
 # %% ../../nbs/data/15_cache.ipynb #52-15-cache
 def kept_table(
-    build: Callable,        # returns a DataFrame of numbers; called only where none is there
-    folder: str | Path | None,   # cache folder; None: `cache_folder()`
-    key: dict,              # all that decides what `build` returns
-) -> pd.DataFrame:          # the table as it was built
+    build: Callable,  # returns a DataFrame of numbers; called only where none is there
+    folder: str | Path | None,  # cache folder; None: `cache_folder()`
+    key: dict,  # all that decides what `build` returns
+) -> pd.DataFrame:  # the table as it was built
     """A table from the cache, computed first where it is not there or damaged.
 
     Of two processes that start together one computes.
     """
+
     def write(place):
         build().to_parquet(place / "table.parquet")
         seal(place, "table", key)
@@ -450,8 +487,8 @@ _COLUMNS = ("kind", "name", "built_from", "mb", "last_used")
 
 
 def cache_entries(
-    folder: str | Path | None = None,      # cache folder; None: `cache_folder()`
-) -> pd.DataFrame:                         # kind, name, built_from, mb, last_used (UTC); used last: first
+    folder: str | Path | None = None,  # cache folder; None: `cache_folder()`
+) -> pd.DataFrame:  # kind, name, built_from, mb, last_used (UTC); used last: first
     "What lies in the cache; an entry that another process removes meanwhile is left out."
     folder, rows = cache_folder() if folder is None else Path(folder), []
     for path in _entries(folder):
@@ -477,9 +514,9 @@ def _describe(path: Path) -> tuple[str, str, str]:
 
 # %% ../../nbs/data/15_cache.ipynb #63-15-cache
 def clear_cache(
-    folder: str | Path | None = None,      # cache folder; None: `cache_folder()`
-    older_than_days: float = 0,            # only what was not used for so long
-) -> pd.DataFrame:                         # what was removed, as `cache_entries` lists it
+    folder: str | Path | None = None,  # cache folder; None: `cache_folder()`
+    older_than_days: float = 0,  # only what was not used for so long
+) -> pd.DataFrame:  # what was removed, as `cache_entries` lists it
     "Remove entries that no process uses, and what killed processes left half-done."
     folder = cache_folder() if folder is None else Path(folder)
     _sweep(folder)

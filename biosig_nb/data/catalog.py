@@ -19,8 +19,10 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
+
 import pandas as pd
 from platformdirs import user_data_path
+
 import biosig_nb
 from .cache import HASHES, as_json, cache_folder, cached_entry, seal, unseal
 from ..errors import ConfigError, DataError, nearest
@@ -29,75 +31,171 @@ from ..errors import ConfigError, DataError, nearest
 @dataclass(frozen=True)
 class Database:
     "One published database."
-    slug: str              # folder name, as its publisher calls it
-    version: str           # version; "" where the publisher has none
-    title: str             # full name
-    licence: str           # terms of use
-    citation: str          # whom to cite
-    doi: str               # of the paper that describes it
-    records: int           # how many the publisher has
-    size_mb: int           # about how large (MB)
-    layout: str            # what lies in the folder
-    probe: str             # pattern that finds its records on disk
-    address: str           # where to get it
+
+    slug: str  # folder name, as its publisher calls it
+    version: str  # version; "" where the publisher has none
+    title: str  # full name
+    licence: str  # terms of use
+    citation: str  # whom to cite
+    doi: str  # of the paper that describes it
+    records: int  # how many the publisher has
+    size_mb: int  # about how large (MB)
+    layout: str  # what lies in the folder
+    probe: str  # pattern that finds its records on disk
+    address: str  # where to get it
 
     @property
-    def folder(self) -> str:      # relative to the data root
+    def folder(self) -> str:  # relative to the data root
         "Where the database lies below the data root."
         return f"{self.slug}/{self.version}" if self.version else self.slug
 
 # %% ../../nbs/data/20_catalog.ipynb #06-10-catalog
 _ENTRIES = (
-    Database("mitdb", "1.0.0", "MIT-BIH Arrhythmia Database", "ODC-By 1.0", "Moody & Mark 2001", "10.1109/51.932724", 48, 98,
-             "100.{dat,hea,atr}: two leads, 360 Hz, 30 min, format 212, beat annotations", "*.dat", "https://physionet.org/content/mitdb/1.0.0/"),
-    Database("ptbdb", "1.0.0", "PTB Diagnostic ECG Database", "ODC-By 1.0", "Bousseljot et al. 1995", "10.1515/bmte.1995.40.s1.317", 549, 1700,
-             "patientNNN/sXXXX.{dat,hea}: 12 leads and 3 Frank leads, 1000 Hz, format 16, clinical summary in the header", "patient*/*.dat", "https://physionet.org/content/ptbdb/1.0.0/"),
-    Database("ctu-uhb-ctgdb", "1.0.0", "CTU-UHB Intrapartum Cardiotocography Database", "ODC-By 1.0", "Chudacek et al. 2014", "10.1186/1471-2393-14-16", 552, 50,
-             "1001.{dat,hea}: fetal heart rate and contractions, 4 Hz, format 16, clinical data in the header", "*.dat", "https://physionet.org/content/ctu-uhb-ctgdb/1.0.0/"),
-    Database("challenge-2017", "1.0.0", "PhysioNet/CinC Challenge 2017: AF classification", "ODC-By 1.0", "Clifford et al. 2017", "10.22489/CinC.2017.065-469", 8528, 1400,
-             "training/A00/A00001.{mat,hea}: one lead, 300 Hz, 9 to 61 s; REFERENCE-v3.csv", "training/*/*.mat", "https://physionet.org/content/challenge-2017/1.0.0/"),
-    Database("icentia11k-continuous-ecg", "1.0", "Icentia11k Single Lead Continuous Raw Electrocardiogram Dataset", "CC BY-NC-SA 4.0", "Tan et al. 2019", "10.48550/arXiv.1910.09570", 541794, 1100000,
-             "p00/p00000/p00000_s00.{dat,hea,atr}: one lead, 250 Hz, segments of 70 min, beat and rhythm annotations", "p*/p*/*.dat", "https://physionet.org/content/icentia11k-continuous-ecg/1.0/"),
-    Database("ptb-xl", "1.0.3", "PTB-XL, a large publicly available electrocardiography dataset", "CC BY 4.0", "Wagner et al. 2020", "10.1038/s41597-020-0495-6", 21799, 3000,
-             "records100/00000/00001_lr.{dat,hea}, records500/...: 12 leads, 10 s; ptbxl_database.csv, scp_statements.csv", "records*/*/*.dat", "https://physionet.org/content/ptb-xl/1.0.3/"),
-    Database("challenge-2021", "1.0.3", "PhysioNet/CinC Challenge 2021, Georgia 12-lead set (G12EC)", "CC BY 4.0", "Alday et al. 2020", "10.1088/1361-6579/abc960", 10344, 1200,
-             "training/georgia/g1/E00001.{mat,hea}: 12 leads, 500 Hz; dx_mapping_*.csv", "training/georgia/*/*.mat", "https://physionet.org/content/challenge-2021/1.0.3/"),
-    Database("hc18", "", "HC18 fetal head circumference ultrasound images", "CC BY 4.0", "van den Heuvel et al. 2018", "10.1371/journal.pone.0200412", 999, 200,
-             "training_set/NNN_HC.png and NNN_HC_Annotation.png; csv of pixel size and circumference", "training_set/*HC.png", "https://zenodo.org/records/1327317"),
+    Database(
+        "mitdb",
+        "1.0.0",
+        "MIT-BIH Arrhythmia Database",
+        "ODC-By 1.0",
+        "Moody & Mark 2001",
+        "10.1109/51.932724",
+        48,
+        98,
+        "100.{dat,hea,atr}: two leads, 360 Hz, 30 min, format 212, beat annotations",
+        "*.dat",
+        "https://physionet.org/content/mitdb/1.0.0/",
+    ),
+    Database(
+        "ptbdb",
+        "1.0.0",
+        "PTB Diagnostic ECG Database",
+        "ODC-By 1.0",
+        "Bousseljot et al. 1995",
+        "10.1515/bmte.1995.40.s1.317",
+        549,
+        1700,
+        "patientNNN/sXXXX.{dat,hea}: 12 leads and 3 Frank leads, 1000 Hz, format 16, clinical summary in the header",
+        "patient*/*.dat",
+        "https://physionet.org/content/ptbdb/1.0.0/",
+    ),
+    Database(
+        "ctu-uhb-ctgdb",
+        "1.0.0",
+        "CTU-UHB Intrapartum Cardiotocography Database",
+        "ODC-By 1.0",
+        "Chudacek et al. 2014",
+        "10.1186/1471-2393-14-16",
+        552,
+        50,
+        "1001.{dat,hea}: fetal heart rate and contractions, 4 Hz, format 16, clinical data in the header",
+        "*.dat",
+        "https://physionet.org/content/ctu-uhb-ctgdb/1.0.0/",
+    ),
+    Database(
+        "challenge-2017",
+        "1.0.0",
+        "PhysioNet/CinC Challenge 2017: AF classification",
+        "ODC-By 1.0",
+        "Clifford et al. 2017",
+        "10.22489/CinC.2017.065-469",
+        8528,
+        1400,
+        "training/A00/A00001.{mat,hea}: one lead, 300 Hz, 9 to 61 s; REFERENCE-v3.csv",
+        "training/*/*.mat",
+        "https://physionet.org/content/challenge-2017/1.0.0/",
+    ),
+    Database(
+        "icentia11k-continuous-ecg",
+        "1.0",
+        "Icentia11k Single Lead Continuous Raw Electrocardiogram Dataset",
+        "CC BY-NC-SA 4.0",
+        "Tan et al. 2019",
+        "10.48550/arXiv.1910.09570",
+        541794,
+        1100000,
+        "p00/p00000/p00000_s00.{dat,hea,atr}: one lead, 250 Hz, segments of 70 min, beat and rhythm annotations",
+        "p*/p*/*.dat",
+        "https://physionet.org/content/icentia11k-continuous-ecg/1.0/",
+    ),
+    Database(
+        "ptb-xl",
+        "1.0.3",
+        "PTB-XL, a large publicly available electrocardiography dataset",
+        "CC BY 4.0",
+        "Wagner et al. 2020",
+        "10.1038/s41597-020-0495-6",
+        21799,
+        3000,
+        "records100/00000/00001_lr.{dat,hea}, records500/...: 12 leads, 10 s; ptbxl_database.csv, scp_statements.csv",
+        "records*/*/*.dat",
+        "https://physionet.org/content/ptb-xl/1.0.3/",
+    ),
+    Database(
+        "challenge-2021",
+        "1.0.3",
+        "PhysioNet/CinC Challenge 2021, Georgia 12-lead set (G12EC)",
+        "CC BY 4.0",
+        "Alday et al. 2020",
+        "10.1088/1361-6579/abc960",
+        10344,
+        1200,
+        "training/georgia/g1/E00001.{mat,hea}: 12 leads, 500 Hz; dx_mapping_*.csv",
+        "training/georgia/*/*.mat",
+        "https://physionet.org/content/challenge-2021/1.0.3/",
+    ),
+    Database(
+        "hc18",
+        "",
+        "HC18 fetal head circumference ultrasound images",
+        "CC BY 4.0",
+        "van den Heuvel et al. 2018",
+        "10.1371/journal.pone.0200412",
+        999,
+        200,
+        "training_set/NNN_HC.png and NNN_HC_Annotation.png; csv of pixel size and circumference",
+        "training_set/*HC.png",
+        "https://zenodo.org/records/1327317",
+    ),
 )
 DATABASES = {d.slug: d for d in _ENTRIES}
 
 # %% ../../nbs/data/20_catalog.ipynb #07-10-catalog
 def get_database(
-    slug: str,             # short name
-) -> Database:             # its entry
+    slug: str,  # short name
+) -> Database:  # its entry
     "The catalog's entry; raises `ConfigError` with the nearest name."
-    if slug not in DATABASES: raise ConfigError(f"unknown database '{slug}'; {nearest(slug, DATABASES)}")
+    if slug not in DATABASES:
+        raise ConfigError(f"unknown database '{slug}'; {nearest(slug, DATABASES)}")
     return DATABASES[slug]
 
 # %% ../../nbs/data/20_catalog.ipynb #11-10-catalog
 def data_root(
-    given: str | Path = "",     # an explicit folder; empty: none
-) -> Path:                      # the data root
+    given: str | Path = "",  # an explicit folder; empty: none
+) -> Path:  # the data root
     "Explicit folder, else `BIOSIG_DATA`, else the platform's user data folder."
     return Path(given or os.environ.get("BIOSIG_DATA") or user_data_path("biosig-nb")).expanduser()
 
 # %% ../../nbs/data/20_catalog.ipynb #12-10-catalog
 def locate(
-    slug: str,                  # short name of a database
-    root: str | Path,           # data root
-) -> Path:                      # folder of the database
-    "The folder of a database; raises `DataError` with its address and the path expected where no record of it is there."
-    d = get_database(slug); folder = Path(root) / d.folder
+    slug: str,  # short name of a database
+    root: str | Path,  # data root
+) -> Path:  # folder of the database
+    """The folder of a database.
+
+    Raises `DataError` with its address and the path expected where no record of it is there.
+    """
+    d = get_database(slug)
+    folder = Path(root) / d.folder
     if next(folder.glob(d.probe), None) is None:
-        raise DataError(f"{d.title} is not on this machine: expected {d.probe} in {folder}; get it from {d.address} and set --data-root or BIOSIG_DATA")
+        raise DataError(
+            f"{d.title} is not on this machine: expected {d.probe} in {folder}; get it from {d.address} and set --data-root or BIOSIG_DATA"
+        )
     return folder
 
 # %% ../../nbs/data/20_catalog.ipynb #13-10-catalog
 def list_databases(
-    root: str | Path = "",              # data root; empty: the default one
-    used_by: dict | None = None,        # slug -> names of the studies that read it; None: not known
-) -> pd.DataFrame:                      # one row a database
+    root: str | Path = "",  # data root; empty: the default one
+    used_by: dict | None = None,  # slug -> names of the studies that read it; None: not known
+) -> pd.DataFrame:  # one row a database
     "The catalog with what is on disk: records found of records published."
     root, rows = data_root(root), []
     for d in DATABASES.values():
@@ -105,18 +203,39 @@ def list_databases(
         on_disk = "no" if not found else "yes" if found >= d.records else "partly"
         facts = {k: getattr(d, k) for k in ("slug", "title", "version", "licence", "size_mb")}
         studies = ", ".join((used_by or {}).get(d.slug, ()))
-        rows.append({**facts, "used_by": studies, "records": d.records, "found": found, "on_disk": on_disk})
+        rows.append(
+            {**facts, "used_by": studies, "records": d.records, "found": found, "on_disk": on_disk}
+        )
     return pd.DataFrame(rows)
 
 # %% ../../nbs/data/20_catalog.ipynb #17-10-catalog
-SIGNALS = frozenset((".dat", ".mat", ".png", ".npy", ".npz", ".edf", ".bdf", ".dcm", ".mp4", ".avi", ".parquet", ".h5",
-                     ".jpg", ".jpeg", ".safetensors"))     # files of these kinds may be large and hardly ever change
-SMALL = 1 << 16                                            # a file up to this size is read each time (bytes)
+SIGNALS = frozenset(
+    (
+        ".dat",
+        ".mat",
+        ".png",
+        ".npy",
+        ".npz",
+        ".edf",
+        ".bdf",
+        ".dcm",
+        ".mp4",
+        ".avi",
+        ".parquet",
+        ".h5",
+        # files of these kinds may be large and hardly ever change
+        ".jpg",
+        ".jpeg",
+        ".safetensors",
+    )
+)
+SMALL = 1 << 16  # a file up to this size is read each time (bytes)
 
 # %% ../../nbs/data/20_catalog.ipynb #19-10-catalog
 _TABLE = """CREATE TABLE IF NOT EXISTS hashes (folder BLOB, name BLOB, size INTEGER, mtime INTEGER, ctime INTEGER,
             hash BLOB, checksum INTEGER, PRIMARY KEY (folder, name)) WITHOUT ROWID"""
-_UNUSABLE = (3, 5, 6, 8, 10, 13, 14)      # SQLite: no permission, busy, locked, read-only, input/output, disk full, cannot open
+# SQLite: no permission, busy, locked, read-only, input/output, disk full, cannot open
+_UNUSABLE = (3, 5, 6, 8, 10, 13, 14)
 
 
 def _ask(sql: str, *rows: tuple) -> list:
@@ -132,7 +251,7 @@ def _ask(sql: str, *rows: tuple) -> list:
             return db.executemany(sql, rows).fetchall()
     except OSError:
         return []
-    except (sqlite3.Error, ValueError) as e:               # ValueError: text that is none
+    except (sqlite3.Error, ValueError) as e:  # ValueError: text that is none
         if getattr(e, "sqlite_errorcode", 0) & 255 not in _UNUSABLE:
             with suppress(OSError):
                 for damaged in path.parent.glob(f"{HASHES}*"):
@@ -147,7 +266,10 @@ def _row(folder: bytes, name: bytes, size: int, mtime: int, ctime: int, content:
 
 
 def _recall(folder: str) -> dict[tuple, bytes]:
-    "(name, size, mtime, ctime) -> hash of the files of a folder that are known; rows that do not fit their checksum are left out."
+    """(name, size, mtime, ctime) -> hash of the files of a folder that are known.
+
+    Rows that do not fit their checksum are left out.
+    """
     at = hashlib.sha256(os.fsencode(folder)).digest()
     rows = _ask("SELECT * FROM hashes WHERE folder = ?", (at,))
     return {tuple(r[1:5]): r[5] for r in rows if r[0] == at and _row(*r[:6]) == r}
@@ -156,7 +278,10 @@ def _recall(folder: str) -> dict[tuple, bytes]:
 def _remember(folder: str, found: dict[tuple, bytes]) -> None:
     "Put hashes into the store."
     at = hashlib.sha256(os.fsencode(folder)).digest()
-    _ask("REPLACE INTO hashes VALUES (?, ?, ?, ?, ?, ?, ?)", *(_row(at, *of, content) for of, content in found.items()))
+    _ask(
+        "REPLACE INTO hashes VALUES (?, ?, ?, ?, ?, ?, ?)",
+        *(_row(at, *of, content) for of, content in found.items()),
+    )
 
 # %% ../../nbs/data/20_catalog.ipynb #22-10-catalog
 def _state(name: str, s: os.stat_result) -> tuple:
@@ -180,7 +305,10 @@ def _hash_files(folder: str, names: list[str]) -> list[bytes]:
     try:
         for name in names:
             path = os.path.join(folder, name)
-            if os.path.splitext(name)[1].lower() in SIGNALS and (s := os.stat(path)).st_size > SMALL:
+            if (
+                os.path.splitext(name)[1].lower() in SIGNALS
+                and (s := os.stat(path)).st_size > SMALL
+            ):
                 large[name] = _state(name, s)
             else:
                 with open(path, "rb", buffering=0) as f:
@@ -191,7 +319,9 @@ def _hash_files(folder: str, names: list[str]) -> list[bytes]:
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
             read = dict(zip(new, pool.map(_digest, (os.path.join(folder, name) for name in new))))
     except OSError as e:
-        raise DataError(f"{e.filename}: cannot be read ({e.strerror}); check the file and its permissions") from e
+        raise DataError(
+            f"{e.filename}: cannot be read ({e.strerror}); check the file and its permissions"
+        ) from e
     if keep := {large[name]: content for name, (content, settled) in read.items() if settled}:
         _remember(folder, keep)
     found |= {name: content for name, (content, _) in read.items()}
@@ -199,32 +329,48 @@ def _hash_files(folder: str, names: list[str]) -> list[bytes]:
 
 # %% ../../nbs/data/20_catalog.ipynb #24-10-catalog
 def file_hashes(
-    paths: list[str | Path],    # files
-) -> list[str]:                 # 64 hex digits each, in the same order
-    "SHA-256 of what files hold; those of large files of signals are remembered. Raises `DataError` for one that cannot be read."
+    paths: list[str | Path],  # files
+) -> list[str]:  # 64 hex digits each, in the same order
+    """SHA-256 of what files hold; those of large files of signals are remembered.
+
+    Raises `DataError` for one that cannot be read.
+    """
     names = {}
     for path in paths:
         folder, name = os.path.split(os.path.abspath(path))
         names.setdefault(folder, {})[name] = None
-    found = {folder: dict(zip(of, _hash_files(os.path.realpath(folder), list(of)))) for folder, of in names.items()}
-    return [found[folder][name].hex() for folder, name in map(os.path.split, map(os.path.abspath, paths))]
+    found = {
+        folder: dict(zip(of, _hash_files(os.path.realpath(folder), list(of))))
+        for folder, of in names.items()
+    }
+    return [
+        found[folder][name].hex()
+        for folder, name in map(os.path.split, map(os.path.abspath, paths))
+    ]
 
 
 def file_hash(
-    path: str | Path,           # a file
-) -> str:                       # 64 hex digits
+    path: str | Path,  # a file
+) -> str:  # 64 hex digits
     "SHA-256 of what one file holds, as `file_hashes`."
     return file_hashes([path])[0]
 
 # %% ../../nbs/data/20_catalog.ipynb #28-10-catalog
 def _walk(folder: str, patterns: set, below: str = "") -> Iterator[tuple[str, str, list[str]]]:
-    "(relative folder, folder, names of its files that match) of a folder and those below; patterns are tuples of their parts."
+    """(relative folder, folder, names of its files that match) of a folder and those below.
+
+    Patterns are tuples of their parts.
+    """
     names, folders = [], []
     patterns = {q for p in patterns for q in _and_here(p)}
     with os.scandir(folder) as entries:
         for e in entries:
             if e.is_dir(follow_symlinks=False):
-                deeper = {p if p[0] == "**" else p[1:] for p in patterns if p[0] == "**" or len(p) > 1 and fnmatchcase(e.name, p[0])}
+                deeper = {
+                    p if p[0] == "**" else p[1:]
+                    for p in patterns
+                    if p[0] == "**" or len(p) > 1 and fnmatchcase(e.name, p[0])
+                }
                 if deeper:
                     folders.append((e.path, deeper, f"{below}{e.name}/"))
             elif any(len(p) == 1 and fnmatchcase(e.name, p[0]) for p in patterns) and e.is_file():
@@ -237,32 +383,41 @@ def _walk(folder: str, patterns: set, below: str = "") -> Iterator[tuple[str, st
 
 def _and_here(pattern: tuple) -> set:
     "A pattern, and what is left of it if its first ** stands for no folder."
-    return {pattern} | _and_here(pattern[1:]) if pattern[0] == "**" and len(pattern) > 1 else {pattern}
+    return (
+        {pattern} | _and_here(pattern[1:]) if pattern[0] == "**" and len(pattern) > 1 else {pattern}
+    )
 
 # %% ../../nbs/data/20_catalog.ipynb #29-10-catalog
 def fingerprint(
-    folder: str | Path,         # folder of a database, or any other
-    patterns: tuple = ("**/*",),     # which of its files count
-) -> str:                       # 16 hex digits
-    "Hash of the files' relative names and contents. Raises `DataError` for a file or folder that cannot be read."
+    folder: str | Path,  # folder of a database, or any other
+    patterns: tuple = ("**/*",),  # which of its files count
+) -> str:  # 16 hex digits
+    """Hash of the files' relative names and contents.
+
+    Raises `DataError` for a file or folder that cannot be read.
+    """
     patterns = {tuple(p.split("/")) for p in patterns}
     hashes = {}
     try:
         for below, place, names in _walk(os.path.realpath(folder), patterns):
             hashes |= zip((below + name for name in names), _hash_files(place, names))
     except OSError as e:
-        raise DataError(f"{e.filename}: cannot be read ({e.strerror}); check the folder and its permissions") from e
+        raise DataError(
+            f"{e.filename}: cannot be read ({e.strerror}); check the folder and its permissions"
+        ) from e
     return combine_hashes(hashes)
 
 
-HUGE = 100_000      # MB; a database that is larger is known by names, sizes and times
+HUGE = 100_000  # MB; a database that is larger is known by names, sizes and times
 
 
 def database_fingerprint(
-    slug: str,                  # short name of a database
-    root: str | Path,           # data root
-) -> str:                       # 16 hex digits
-    """Fingerprint of a database by content; of one that would take hours to read, by names, sizes and times.
+    slug: str,  # short name of a database
+    root: str | Path,  # data root
+) -> str:  # 16 hex digits
+    """Fingerprint of a database by content.
+
+    Of one that would take hours to read, by names, sizes and times.
 
     Raises `DataError` where it is not there.
     """
@@ -278,21 +433,25 @@ def database_fingerprint(
 
 
 def combine_hashes(
-    hashes: dict,               # name -> hash of a content, as bytes or hex digits
-) -> str:                       # 16 hex digits
+    hashes: dict,  # name -> hash of a content, as bytes or hex digits
+) -> str:  # 16 hex digits
     "One hash of named contents, in whatever order they come."
     total = hashlib.sha256()
     for name in sorted(hashes):
         content = hashes[name]
-        total.update(os.fsencode(name) + b"\0" + (content if isinstance(content, bytes) else bytes.fromhex(content)))
+        total.update(
+            os.fsencode(name)
+            + b"\0"
+            + (content if isinstance(content, bytes) else bytes.fromhex(content))
+        )
     return total.hexdigest()[:16]
 
 # %% ../../nbs/data/20_catalog.ipynb #38-10-catalog
 def simulated_root(
     folder: str | Path | None,  # cache folder; None: `cache_folder()`
-    key: dict,                  # all that decides what `write` writes (numbers, text, lists of them)
-    write: Callable,            # function of an empty folder that writes the recordings into it
-) -> Path:                      # the data root, in use until the process ends
+    key: dict,  # all that decides what `write` writes (numbers, text, lists of them)
+    write: Callable,  # function of an empty folder that writes the recordings into it
+) -> Path:  # the data root, in use until the process ends
     "Simulated recordings, written where they are not there yet, by one process."
     key = {**as_json(key), "simulators": _simulators()}
 
@@ -307,7 +466,7 @@ def simulated_root(
     return cached_entry("simulated", folder, key, fill, read, below="simulated")
 
 # %% ../../nbs/data/20_catalog.ipynb #39-10-catalog
-_MARKS = {}                     # data root -> a mark that this process uses it
+_MARKS = {}  # data root -> a mark that this process uses it
 
 
 @lru_cache(maxsize=1)

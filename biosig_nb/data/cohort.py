@@ -7,109 +7,176 @@ __all__ = ['Cohort', 'check_shapes', 'check_signals', 'check_labels']
 
 # %% ../../nbs/data/10_cohort.ipynb #03-30-cohort
 from dataclasses import dataclass, replace
+
 import numpy as np
 import pandas as pd
+
 from ..errors import DataError
 
 # %% ../../nbs/data/10_cohort.ipynb #04-30-cohort
 @dataclass(frozen=True)
 class Cohort:
-    "n examples with labels, groups, and where they come from; `check()` raises `DataError` naming what is wrong."
-    signals: np.ndarray                # [n, channel, time], an array or a memory map
-    labels: np.ndarray                 # class index [n] (one label: 0/1), or 0/1 matrix [n, label]
-    groups: np.ndarray                 # patient (or record, or scan) of each example [n], prefixed by the database: "mitdb/201"
-    table: pd.DataFrame                # one row an example, indexed by a unique id; age, sex, record, ...
-    fs: float                          # sampling rate (Hz)
-    channels: tuple                    # names of the channels
-    label_names: tuple                 # one name a class; a yes/no label has one name
-    provenance: dict                       # database, version, simulated, fingerprint, missing
-    mask: np.ndarray | None = None     # [n, time], True where a sample is real, False where it is padding
-    flow: pd.DataFrame | None = None   # what was left out: step, kept, dropped, why
+    """n examples with labels, groups, and where they come from; `check()`.
 
-    def __len__(self): return len(self.signals)
+    Raises `DataError` naming what is wrong.
+    """
 
-    def take(self,
-        index: np.ndarray,             # positions of the wanted examples
-    ) -> "Cohort":                     # a cohort of those
+    signals: np.ndarray  # [n, channel, time], an array or a memory map
+    labels: np.ndarray  # class index [n] (one label: 0/1), or 0/1 matrix [n, label]
+    # patient (or record, or scan) of each example [n], prefixed by the database: "mitdb/201"
+    groups: np.ndarray
+    table: pd.DataFrame  # one row an example, indexed by a unique id; age, sex, record, ...
+    fs: float  # sampling rate (Hz)
+    channels: tuple  # names of the channels
+    label_names: tuple  # one name a class; a yes/no label has one name
+    provenance: dict  # database, version, simulated, fingerprint, missing
+    # [n, time], True where a sample is real, False where it is padding
+    mask: np.ndarray | None = None
+    flow: pd.DataFrame | None = None  # what was left out: step, kept, dropped, why
+
+    def __len__(self):
+        return len(self.signals)
+
+    def take(
+        self,
+        index: np.ndarray,  # positions of the wanted examples
+    ) -> "Cohort":  # a cohort of those
         "The same cohort with some of its examples."
         cut = {k: getattr(self, k)[index] for k in ("signals", "labels", "groups")}
-        return replace(self, **cut, table=self.table.iloc[index], mask=None if self.mask is None else self.mask[index])
+        return replace(
+            self,
+            **cut,
+            table=self.table.iloc[index],
+            mask=None if self.mask is None else self.mask[index],
+        )
 
-    def targets(self) -> np.ndarray:   # 0/1 matrix [n, label]
+    def targets(self) -> np.ndarray:  # 0/1 matrix [n, label]
         "The labels as a matrix: one column a class or label."
-        if self.labels.ndim == 2: return self.labels.astype(float)
-        return self.labels[:, None].astype(float) if len(self.label_names) == 1 else np.eye(len(self.label_names))[self.labels]
+        if self.labels.ndim == 2:
+            return self.labels.astype(float)
+        return (
+            self.labels[:, None].astype(float)
+            if len(self.label_names) == 1
+            else np.eye(len(self.label_names))[self.labels]
+        )
 
     def counts(self) -> pd.DataFrame:  # label x (examples, groups)
-        "How many examples and how many groups carry each label; a yes/no label also shows those without it."
-        y, names = self.targets(), list(self.label_names)
-        if y.shape[1] == 1: y, names = np.hstack([1 - y, y]), [f"not {names[0]}", names[0]]
-        return pd.DataFrame([{"label": n, "examples": int(c.sum()), "groups": len(set(self.groups[c > 0]))} for n, c in zip(names, y.T)]).set_index("label")
+        """How many examples and how many groups carry each label.
 
-    def check(self,
-        adc_limit: float | None = None,    # largest believable 99th percentile of |x| (20 for millivolts); None: no check of units
-        gaps: bool = False,                # True: NaN marks where the signal was lost and is allowed
-    ) -> "Cohort":                         # itself
-        "Raise `DataError` on shapes that disagree, NaN without `gaps`, flat signals, counts in place of units, or labels of one class."
-        check_shapes(self); check_signals(self, adc_limit, gaps=gaps); check_labels(self)
+        A yes/no label also shows those without it.
+        """
+        y, names = self.targets(), list(self.label_names)
+        if y.shape[1] == 1:
+            y, names = np.hstack([1 - y, y]), [f"not {names[0]}", names[0]]
+        return pd.DataFrame(
+            [
+                {"label": n, "examples": int(c.sum()), "groups": len(set(self.groups[c > 0]))}
+                for n, c in zip(names, y.T)
+            ]
+        ).set_index("label")
+
+    def check(
+        self,
+        # largest believable 99th percentile of |x| (20 for millivolts); None: no check of units
+        adc_limit: float | None = None,
+        gaps: bool = False,  # True: NaN marks where the signal was lost and is allowed
+    ) -> "Cohort":  # itself
+        """Raise `DataError` on shapes that disagree, NaN without `gaps`, flat signals, counts in
+        place of units, or labels of one class.
+        """
+        check_shapes(self)
+        check_signals(self, adc_limit, gaps=gaps)
+        check_labels(self)
         return self
 
 # %% ../../nbs/data/10_cohort.ipynb #06-30-cohort
 def check_shapes(
-    c: Cohort,             # cohort to look at
+    c: Cohort,  # cohort to look at
 ) -> None:
-    "Raise `DataError` where the parts of a cohort disagree in number, or an example's name occurs twice."
+    """Raise `DataError` where the parts of a cohort disagree in number, or an example's name occurs
+    twice.
+    """
     n, what = len(c.signals), c.provenance.get("database", "cohort")
-    if n == 0: raise DataError(f"{what}: no usable example; look at the flow for what was left out")
+    if n == 0:
+        raise DataError(f"{what}: no usable example; look at the flow for what was left out")
     for name in ("labels", "groups", "table", "mask"):
         part = getattr(c, name)
-        if part is not None and len(part) != n: raise DataError(f"{what}: {n} signals but {len(part)} rows in {name}")
-    if c.signals.ndim < 3: raise DataError(f"{what}: signals have shape {c.signals.shape}, expected [example, channel, time]")
-    if c.signals.ndim == 3 and c.signals.shape[1] != len(c.channels): raise DataError(f"{what}: {c.signals.shape[1]} channels in the signals, {len(c.channels)} names ({', '.join(c.channels)}); is the array transposed?")
-    if c.table.index.has_duplicates: raise DataError(f"{what}: example '{c.table.index[c.table.index.duplicated()][0]}' occurs twice; ids must be unique")
+        if part is not None and len(part) != n:
+            raise DataError(f"{what}: {n} signals but {len(part)} rows in {name}")
+    if c.signals.ndim < 3:
+        raise DataError(
+            f"{what}: signals have shape {c.signals.shape}, expected [example, channel, time]"
+        )
+    if c.signals.ndim == 3 and c.signals.shape[1] != len(c.channels):
+        raise DataError(
+            f"{what}: {c.signals.shape[1]} channels in the signals, {len(c.channels)} names ({', '.join(c.channels)}); is the array transposed?"
+        )
+    if c.table.index.has_duplicates:
+        raise DataError(
+            f"{what}: example '{c.table.index[c.table.index.duplicated()][0]}' occurs twice; ids must be unique"
+        )
 
 # %% ../../nbs/data/10_cohort.ipynb #07-30-cohort
 def check_signals(
-    c: Cohort,             # cohort to look at
-    adc_limit: float | None = None,    # largest believable 99th percentile of |x|
-    chunk: int = 4096,     # examples at a time, so that a memory map is not read whole
-    gaps: bool = False,    # True: NaN is allowed, infinity and an example of NaN alone are not
+    c: Cohort,  # cohort to look at
+    adc_limit: float | None = None,  # largest believable 99th percentile of |x|
+    chunk: int = 4096,  # examples at a time, so that a memory map is not read whole
+    gaps: bool = False,  # True: NaN is allowed, infinity and an example of NaN alone are not
 ) -> None:
-    "Raise `DataError` naming the first example that holds NaN or infinity, is flat, or is in counts."
+    """Raise `DataError` naming the first example that holds NaN or infinity, is flat, or is in
+    counts.
+    """
     for lo in range(0, len(c), chunk):
-        part = np.asarray(c.signals[lo:lo + chunk], np.float32)
+        part = np.asarray(c.signals[lo : lo + chunk], np.float32)
         x = part.reshape(len(part), -1)
         for bad, what, cure in _wrong_signals(x, gaps):
             if bad.any():
-                raise DataError(f"{c.table.index[lo + int(bad.argmax())]}: the signal {what}; {cure}")
-        if adc_limit is None: continue
+                raise DataError(
+                    f"{c.table.index[lo + int(bad.argmax())]}: the signal {what}; {cure}"
+                )
+        if adc_limit is None:
+            continue
         level = np.percentile(np.abs(x[~np.isnan(x)] if gaps else x), 99)
         if level > adc_limit:
-            raise DataError(f"{c.table.index[lo]}: 99th percentile of |x| is {level:.0f}, above {adc_limit:g}; "
-                            "the signal is in ADC counts, divide by the gain")
+            raise DataError(
+                f"{c.table.index[lo]}: 99th percentile of |x| is {level:.0f}, above {adc_limit:g}; "
+                "the signal is in ADC counts, divide by the gain"
+            )
 
 # %% ../../nbs/data/10_cohort.ipynb #08-30-cohort
 def _wrong_signals(
-    x: np.ndarray,         # examples [n, value]
-    gaps: bool,            # True: NaN is allowed
-):                         # yields (True where an example is wrong [n], what is wrong, cure)
+    x: np.ndarray,  # examples [n, value]
+    gaps: bool,  # True: NaN is allowed
+):  # yields (True where an example is wrong [n], what is wrong, cure)
     "What can be wrong with signals, the worst first."
     if gaps:
         yield np.isinf(x).any(axis=1), "holds infinity", "mark lost samples as NaN"
         yield np.isnan(x).all(axis=1), "holds no value at all", "leave it out; nothing was recorded"
-    else: yield ~np.isfinite(x).all(axis=1), "holds NaN or infinity", "mask or leave out the gaps first"
-    top, low = np.fmax.reduce(x, axis=1), np.fmin.reduce(x, axis=1)      # both pass over NaN
-    if x.shape[1] > 1:                                                   # one number alone cannot vary
+    else:
+        yield (
+            ~np.isfinite(x).all(axis=1),
+            "holds NaN or infinity",
+            "mask or leave out the gaps first",
+        )
+    top, low = np.fmax.reduce(x, axis=1), np.fmin.reduce(x, axis=1)  # both pass over NaN
+    if x.shape[1] > 1:  # one number alone cannot vary
         yield top == low, "is flat", "leave it out; an electrode was off"
 
 # %% ../../nbs/data/10_cohort.ipynb #09-30-cohort
 def check_labels(
-    c: Cohort,             # cohort to look at
+    c: Cohort,  # cohort to look at
 ) -> None:
     "Raise `DataError` on labels outside their range or of one class only."
     y, what = c.labels, c.provenance.get("database", "cohort")
     top = 2 if y.ndim == 2 or len(c.label_names) == 1 else len(c.label_names)
-    if not np.isin(y, np.arange(top)).all(): raise DataError(f"{what}: labels outside 0..{top - 1} (found {np.unique(y)[:6].tolist()})")
+    if not np.isin(y, np.arange(top)).all():
+        raise DataError(f"{what}: labels outside 0..{top - 1} (found {np.unique(y)[:6].tolist()})")
     if y.ndim == 1 and len(np.unique(y)) < 2:
-        name = c.label_names[int(y[0])] if len(c.label_names) > 1 else f"{c.label_names[0]} = {int(y[0])}"
-        raise DataError(f"{what}: all {len(y)} examples are of one class ({name}); a study needs two")
+        name = (
+            c.label_names[int(y[0])]
+            if len(c.label_names) > 1
+            else f"{c.label_names[0]} = {int(y[0])}"
+        )
+        raise DataError(
+            f"{what}: all {len(y)} examples are of one class ({name}); a study needs two"
+        )

@@ -7,87 +7,117 @@ __all__ = ['present_records', 'choose', 'check_lead', 'find_lead', 'says_simulat
 
 # %% ../../nbs/data/30_records.ipynb #03-25-records
 from pathlib import Path
+
 import numpy as np
+
 from .catalog import fingerprint
 from .wfdb_files import Header, read_header, read_records_list
 from ..errors import ConfigError, DataError, nearest
 
 # %% ../../nbs/data/30_records.ipynb #05-25-records
 def present_records(
-    folder: Path,           # folder of the database
-    known: tuple = (),      # names that the whole database has, for want of a RECORDS file and to name what is missing
-    parts: tuple = ("hea", "dat"),   # files that make a record
-) -> tuple[list, list]:     # (present, missing) record names
+    folder: Path,  # folder of the database
+    # names that the whole database has, for want of a RECORDS file and to name what is missing
+    known: tuple = (),
+    parts: tuple = ("hea", "dat"),  # files that make a record
+) -> tuple[list, list]:  # (present, missing) record names
     "Records of a database that are on disk, in the order of RECORDS, and those that are not."
     folder = Path(folder)
-    if not folder.is_dir(): raise DataError(f"no such folder: {folder}")
-    listed = read_records_list(folder) if (folder/"RECORDS").is_file() else list(known)
-    listed = listed or sorted(str(p.relative_to(folder).with_suffix("")) for p in folder.glob("*/*.hea"))
-    there = lambda r: all((folder/f"{r}.{e}").is_file() for e in parts)
+    if not folder.is_dir():
+        raise DataError(f"no such folder: {folder}")
+    listed = read_records_list(folder) if (folder / "RECORDS").is_file() else list(known)
+    listed = listed or sorted(
+        str(p.relative_to(folder).with_suffix("")) for p in folder.glob("*/*.hea")
+    )
+    there = lambda r: all((folder / f"{r}.{e}").is_file() for e in parts)
     present = [r for r in dict.fromkeys(listed) if there(r)]
-    if not present: raise DataError(f"no record with files .{' .'.join(parts)} in {folder}: is the database unpacked there?")
+    if not present:
+        raise DataError(
+            f"no record with files .{' .'.join(parts)} in {folder}: is the database unpacked there?"
+        )
     return present, sorted((set(listed) | set(known)) - set(present))
 
 # %% ../../nbs/data/30_records.ipynb #09-25-records
 def choose(
-    present: list,              # record names on disk
-    missing: list,              # record names known and not on disk
-    records,                    # names asked for, None = all
-    database: str,              # for the message
-) -> tuple[list, list]:         # records to read, records asked for and missing
+    present: list,  # record names on disk
+    missing: list,  # record names known and not on disk
+    records,  # names asked for, None = all
+    database: str,  # for the message
+) -> tuple[list, list]:  # records to read, records asked for and missing
     "Records asked for that are there, and those that are not; an unknown name is a `ConfigError`."
-    if records is None: return present, missing
+    if records is None:
+        return present, missing
     unknown = [r for r in records if r not in present and r not in missing]
-    if unknown: raise ConfigError(f"{database} has no record {unknown[0]!r}; {nearest(unknown[0], present+missing)}")
+    if unknown:
+        raise ConfigError(
+            f"{database} has no record {unknown[0]!r}; {nearest(unknown[0], present + missing)}"
+        )
     found = [r for r in records if r in present]
-    if not found: raise DataError(f"none of the {database} records asked for is on disk ({', '.join(records[:5])}, ...)")
+    if not found:
+        raise DataError(
+            f"none of the {database} records asked for is on disk ({', '.join(records[:5])}, ...)"
+        )
     return found, [r for r in records if r in missing]
 
 # %% ../../nbs/data/30_records.ipynb #12-25-records
 def check_lead(
-    x: np.ndarray,      # one lead [time] (mV), NaN = missing
-    record: str,        # its record, for the message
-    lead: str,          # its name, for the message
+    x: np.ndarray,  # one lead [time] (mV), NaN = missing
+    record: str,  # its record, for the message
+    lead: str,  # its name, for the message
 ) -> None:
     "Refuse a lead that cannot be an ECG in millivolts; raises `DataError` naming record and cure."
     real = x[np.isfinite(x)]
-    if len(real) == 0: raise DataError(f"record {record}: every sample of lead {lead} is missing (NaN); leave the record out or restore its .dat file")
+    if len(real) == 0:
+        raise DataError(
+            f"record {record}: every sample of lead {lead} is missing (NaN); leave the record out or restore its .dat file"
+        )
     top = np.percentile(np.abs(real - np.median(real)), 99)
-    if top > 20: raise DataError(f"record {record}: lead {lead} reaches {top:.0f} mV, it seems to be in ADC units; check gain and baseline in its .hea file")
+    if top > 20:
+        raise DataError(
+            f"record {record}: lead {lead} reaches {top:.0f} mV, it seems to be in ADC units; check gain and baseline in its .hea file"
+        )
 
 # %% ../../nbs/data/30_records.ipynb #13-25-records
 def find_lead(
-    channels,               # names of the record's channels
-    wanted: tuple,          # names of the lead, the preferred first; compared without regard to case
-) -> str:                   # the channel's own name, "" if none is there
+    channels,  # names of the record's channels
+    wanted: tuple,  # names of the lead, the preferred first; compared without regard to case
+) -> str:  # the channel's own name, "" if none is there
     "The first of the wanted leads that the record has, wherever it stands among its channels."
     have = {str(c).lower(): c for c in channels}
     return next((have[w.lower()] for w in wanted if w and w.lower() in have), "")
 
 # %% ../../nbs/data/30_records.ipynb #16-25-records
 def says_simulated(
-    comments,               # comment lines of a record's header
-) -> bool:                  # True: one of the simulators wrote the record
+    comments,  # comment lines of a record's header
+) -> bool:  # True: one of the simulators wrote the record
     "Whether the comments of a header name a simulator, for a header that has been read."
     return any("simulat" in str(c).lower() for c in comments)
 
 
 def is_simulated(
-    folder: Path,           # folder of the database
-    record: str,            # one of its records
-) -> bool:                  # what the record's header comments say
+    folder: Path,  # folder of the database
+    record: str,  # one of its records
+) -> bool:  # what the record's header comments say
     "Whether a record was written by one of the simulators: they say so in the header."
     return says_simulated(read_header(folder, record).comments)
 
 # %% ../../nbs/data/30_records.ipynb #17-25-records
 def source_of(
-    database: str,          # slug
-    folder: Path,           # folder of the database
-    record: str,            # one of its records
-    missing: list,          # records that are not on disk
-    header: Header | None = None,      # that record's header, where it has been read
-) -> dict:                  # database, version, simulated, fingerprint, missing
+    database: str,  # slug
+    folder: Path,  # folder of the database
+    record: str,  # one of its records
+    missing: list,  # records that are not on disk
+    header: Header | None = None,  # that record's header, where it has been read
+) -> dict:  # database, version, simulated, fingerprint, missing
     "Where a cohort comes from."
     simulated = is_simulated(folder, record) if header is None else says_simulated(header.comments)
-    if simulated: missing = [r for r in missing if r in read_records_list(folder)]      # a simulated database is as large as its list says
-    return dict(database=database, version=Path(folder).name, simulated=simulated, fingerprint=fingerprint(folder), missing=missing)
+    # a simulated database is as large as its list says
+    if simulated:
+        missing = [r for r in missing if r in read_records_list(folder)]
+    return dict(
+        database=database,
+        version=Path(folder).name,
+        simulated=simulated,
+        fingerprint=fingerprint(folder),
+        missing=missing,
+    )

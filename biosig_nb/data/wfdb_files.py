@@ -8,88 +8,156 @@ __all__ = ['FAST', 'LOST', 'Header', 'parse_plain', 'parse_with_wfdb', 'inside',
            'Annotations', 'read_annotations', 'parse_comments', 'parse_age_sex', 'read_records_list']
 
 # %% ../../nbs/data/25_wfdb_files.ipynb #03-20-wfdb-files
-import os, re
+import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
+
 import numpy as np
 import wfdb
+
 from ..errors import DataError
 
 # %% ../../nbs/data/25_wfdb_files.ipynb #06-20-wfdb-files
 @dataclass(frozen=True)
 class Header:
     "What a record's header says, checked against the files beside it."
-    name: str                  # record name
-    folder: Path               # where its files are
-    fs: float                  # sampling rate (Hz)
-    n_samples: int             # samples a channel
-    channels: tuple            # names
-    units: tuple               # physical unit of each channel
-    formats: tuple             # WFDB format of each channel
-    files: tuple               # signal file of each channel
-    offsets: tuple             # bytes before the first sample, of each channel
-    gains: np.ndarray          # ADC units per physical unit [channel]
-    baselines: np.ndarray      # ADC value of physical zero [channel]
-    comments: tuple            # lines after '#'
-    simple: bool               # one sample a frame, no skew, one segment: the fast path may read it
-    text: str = field(default="", repr=False)      # the file itself, for a reader that asks more of it
+
+    name: str  # record name
+    folder: Path  # where its files are
+    fs: float  # sampling rate (Hz)
+    n_samples: int  # samples a channel
+    channels: tuple  # names
+    units: tuple  # physical unit of each channel
+    formats: tuple  # WFDB format of each channel
+    files: tuple  # signal file of each channel
+    offsets: tuple  # bytes before the first sample, of each channel
+    gains: np.ndarray  # ADC units per physical unit [channel]
+    baselines: np.ndarray  # ADC value of physical zero [channel]
+    comments: tuple  # lines after '#'
+    simple: bool  # one sample a frame, no skew, one segment: the fast path may read it
+    text: str = field(default="", repr=False)  # the file itself, for a reader that asks more of it
 
 # %% ../../nbs/data/25_wfdb_files.ipynb #07-20-wfdb-files
-_RECORD_LINE = re.compile(r"[-\w]+(?:\.\w+)?[ \t]+(\d+)[ \t]+(\d+\.?\d*)(?:/\S*)?[ \t]+(\d+)(?:[ \t]|$)")                        # name, signals, rate, samples
-_SIGNAL_LINE = re.compile(r"([-\w]+\.?\w*)[ \t]+(16|212)(?:\+(\d+))?[ \t]+(\d+\.?\d*(?:e[+-]?\d+)?)(?:\((-?\d+)\))?(?:/([\w^\-?%/]+))?"    # file, format+offset, gain(baseline)/units
-                          r"[ \t]+\d+[ \t]+(-?\d+)[ \t]+-?\d+[ \t]+-?\d+[ \t]+\d+[ \t]+(\S[^\t]*)")                                      # resolution, ADC zero, first, checksum, block, name
+# name, signals, rate, samples
+_RECORD_LINE = re.compile(
+    r"[-\w]+(?:\.\w+)?[ \t]+(\d+)[ \t]+(\d+\.?\d*)(?:/\S*)?[ \t]+(\d+)(?:[ \t]|$)"
+)
+# file, format+offset, gain(baseline)/units
+_SIGNAL_LINE = re.compile(
+    r"([-\w]+\.?\w*)[ \t]+(16|212)(?:\+(\d+))?[ \t]+(\d+\.?\d*(?:e[+-]?\d+)?)(?:\((-?\d+)\))?(?:/([\w^\-?%/]+))?"
+    # resolution, ADC zero, first, checksum, block, name
+    r"[ \t]+\d+[ \t]+(-?\d+)[ \t]+-?\d+[ \t]+-?\d+[ \t]+\d+[ \t]+(\S[^\t]*)"
+)
+
 
 def parse_plain(
-    lines: list,               # lines of a header without its comments
-) -> dict | None:              # the fields of `Header` that these lines give; None: not a plain header
-    "Parse a plain header of formats 16 and 212, with wfdb's defaults: gain 200 for 0, mV, the ADC zero where no baseline is given."
-    first, rows = _RECORD_LINE.match(lines[0]) if lines else None, [_SIGNAL_LINE.fullmatch(x) for x in lines[1:]]
-    if first is None or not rows or None in rows or len(rows) != int(first[1]): return None
-    files, formats, offsets, gains, baselines, units, zeros, names = zip(*(r.groups() for r in rows))
-    return dict(fs=float(first[2]), n_samples=int(first[3]), channels=names, units=tuple(u or "mV" for u in units), formats=formats, files=files, offsets=tuple(int(o or 0) for o in offsets),
-                gains=np.array([float(g) or 200. for g in gains]), baselines=np.array([int(z if b is None else b) for b, z in zip(baselines, zeros)], np.int64), simple=True)
+    lines: list,  # lines of a header without its comments
+) -> dict | None:  # the fields of `Header` that these lines give; None: not a plain header
+    """Parse a plain header of formats 16 and 212, with wfdb's defaults: gain 200 for 0, mV, the ADC
+    zero where no baseline is given.
+    """
+    first, rows = (
+        _RECORD_LINE.match(lines[0]) if lines else None,
+        [_SIGNAL_LINE.fullmatch(x) for x in lines[1:]],
+    )
+    if first is None or not rows or None in rows or len(rows) != int(first[1]):
+        return None
+    files, formats, offsets, gains, baselines, units, zeros, names = zip(
+        *(r.groups() for r in rows)
+    )
+    return dict(
+        fs=float(first[2]),
+        n_samples=int(first[3]),
+        channels=names,
+        units=tuple(u or "mV" for u in units),
+        formats=formats,
+        files=files,
+        offsets=tuple(int(o or 0) for o in offsets),
+        gains=np.array([float(g) or 200.0 for g in gains]),
+        baselines=np.array(
+            [int(z if b is None else b) for b, z in zip(baselines, zeros)], np.int64
+        ),
+        simple=True,
+    )
 
 # %% ../../nbs/data/25_wfdb_files.ipynb #08-20-wfdb-files
 def parse_with_wfdb(
-    path: Path,                # record, without ending
-    record: str,               # its name, for the message
-) -> dict:                     # the fields of `Header`
+    path: Path,  # record, without ending
+    record: str,  # its name, for the message
+) -> dict:  # the fields of `Header`
     "What wfdb makes of a header; raises `DataError` where it can make nothing of it."
-    try: h = wfdb.rdheader(str(path))
-    except Exception as e: raise DataError(f"record {record}: header cannot be read ({' '.join(str(e).split()) or type(e).__name__}); fetch it again") from e
-    if not isinstance(h, wfdb.Record) or not h.file_name: raise DataError(f"record {record}: header describes no signals (or several segments), expected a single-segment record")
+    try:
+        h = wfdb.rdheader(str(path))
+    except Exception as e:
+        raise DataError(
+            f"record {record}: header cannot be read ({' '.join(str(e).split()) or type(e).__name__}); fetch it again"
+        ) from e
+    if not isinstance(h, wfdb.Record) or not h.file_name:
+        raise DataError(
+            f"record {record}: header describes no signals (or several segments), expected a single-segment record"
+        )
     n = len(h.file_name)
-    if h.n_sig != n: raise DataError(f"record {record}: header announces {h.n_sig} signals and describes {n}; fetch it again")
-    return dict(fs=float(h.fs), n_samples=int(h.sig_len or 0), channels=tuple(c or f"ch{i}" for i, c in enumerate(h.sig_name)), units=tuple(h.units), formats=tuple(h.fmt), files=tuple(h.file_name),
-                offsets=tuple(int(b or 0) for b in h.byte_offset), gains=np.asarray(h.adc_gain, float), baselines=np.asarray(h.baseline, np.int64), simple=h.samps_per_frame == [1] * n and not any(h.skew))
+    if h.n_sig != n:
+        raise DataError(
+            f"record {record}: header announces {h.n_sig} signals and describes {n}; fetch it again"
+        )
+    return dict(
+        fs=float(h.fs),
+        n_samples=int(h.sig_len or 0),
+        channels=tuple(c or f"ch{i}" for i, c in enumerate(h.sig_name)),
+        units=tuple(h.units),
+        formats=tuple(h.fmt),
+        files=tuple(h.file_name),
+        offsets=tuple(int(b or 0) for b in h.byte_offset),
+        gains=np.asarray(h.adc_gain, float),
+        baselines=np.asarray(h.baseline, np.int64),
+        simple=h.samps_per_frame == [1] * n and not any(h.skew),
+    )
 
 # %% ../../nbs/data/25_wfdb_files.ipynb #09-20-wfdb-files
 def inside(
-    folder: Path,              # folder that must not be left
-    name: str,                 # a file name taken from a file
-    record: str,               # record, for the message
-) -> Path:                     # the file's path
-    "Join a name to its folder; raises `DataError` if that leaves the folder, through '..', an absolute path or a link."
-    try: within = Path(os.path.realpath(folder / name)).is_relative_to(os.path.realpath(folder))
-    except (OSError, ValueError): within = False                          # a NUL in the name
-    if not within: raise DataError(f"record {record}: its header names {name!r}, a file outside the record's folder; refused")
+    folder: Path,  # folder that must not be left
+    name: str,  # a file name taken from a file
+    record: str,  # record, for the message
+) -> Path:  # the file's path
+    """Join a name to its folder.
+
+    Raises `DataError` if that leaves the folder, through '..', an absolute path or a link.
+    """
+    try:
+        within = Path(os.path.realpath(folder / name)).is_relative_to(os.path.realpath(folder))
+    except (OSError, ValueError):
+        within = False  # a NUL in the name
+    if not within:
+        raise DataError(
+            f"record {record}: its header names {name!r}, a file outside the record's folder; refused"
+        )
     return folder / name
 
 # %% ../../nbs/data/25_wfdb_files.ipynb #10-20-wfdb-files
 def read_header(
-    folder: str | Path,        # folder of the record
-    record: str,               # record name, without ending
-) -> Header:                   # the header
-    "Read and check a header; raises `DataError` where it is missing, cannot be parsed, or names files outside its folder."
+    folder: str | Path,  # folder of the record
+    record: str,  # record name, without ending
+) -> Header:  # the header
+    """Read and check a header.
+
+    Raises `DataError` where it is missing, cannot be parsed, or names files outside its folder.
+    """
     path = inside_record(folder, record)
     whole = path.with_name(path.name + ".hea").read_text(encoding="ascii", errors="ignore")
     text = [x.strip() for x in whole.splitlines()]
     lines = [x for x in text if x and not x.startswith("#")]
-    for name in dict.fromkeys(x.split()[0] for x in lines[1:]): inside(path.parent, name, record)
+    for name in dict.fromkeys(x.split()[0] for x in lines[1:]):
+        inside(path.parent, name, record)
     fields = parse_plain(lines) or parse_with_wfdb(path, record)
     for name in dict.fromkeys(fields["files"]):
-        if not os.path.isfile(inside(path.parent, name, record)): raise DataError(f"record {record}: signal file '{name}' is missing; fetch it again")
-    if not 0 < fields["fs"] < np.inf: raise DataError(f"record {record}: sampling rate {fields['fs']:g}, expected a positive number; fetch it again")
+        if not os.path.isfile(inside(path.parent, name, record)):
+            raise DataError(f"record {record}: signal file '{name}' is missing; fetch it again")
+    if not 0 < fields["fs"] < np.inf:
+        raise DataError(
+            f"record {record}: sampling rate {fields['fs']:g}, expected a positive number; fetch it again"
+        )
     comments = tuple(x.strip(" \t#") for x in text if x.startswith("#"))
     header = Header(name=record, folder=path.parent, comments=comments, text=whole, **fields)
     check_sizes(header)
@@ -97,85 +165,124 @@ def read_header(
 
 # %% ../../nbs/data/25_wfdb_files.ipynb #11-20-wfdb-files
 def inside_record(
-    folder: str | Path,        # folder of the record
-    record: str,               # record name, may hold a sub-folder ("patient001/s0010_re")
-) -> Path:                     # path without ending
+    folder: str | Path,  # folder of the record
+    record: str,  # record name, may hold a sub-folder ("patient001/s0010_re")
+) -> Path:  # path without ending
     "Path of a record, which must lie inside the folder and have a header."
     folder = Path(folder)
     head = folder / f"{record}.hea"
-    if not Path(os.path.realpath(head)).is_relative_to(os.path.realpath(folder)): raise DataError(f"record {record}: lies outside the folder {folder.name}/; refused")
-    if not head.is_file(): raise DataError(f"record {record}: no header '{record}.hea' in {folder.name}/; check the record's name or fetch it again")
+    if not Path(os.path.realpath(head)).is_relative_to(os.path.realpath(folder)):
+        raise DataError(f"record {record}: lies outside the folder {folder.name}/; refused")
+    if not head.is_file():
+        raise DataError(
+            f"record {record}: no header '{record}.hea' in {folder.name}/; check the record's name or fetch it again"
+        )
     return folder / record
 
 # %% ../../nbs/data/25_wfdb_files.ipynb #13-20-wfdb-files
-FAST = {"16": 2., "212": 1.5}          # bytes a sample of the formats read here (`16+24` is 16 with an offset)
+# bytes a sample of the formats read here (`16+24` is 16 with an offset)
+FAST = {"16": 2.0, "212": 1.5}
+
 
 def check_sizes(
-    h: Header,                 # header to check
+    h: Header,  # header to check
 ) -> None:
-    "Raise `DataError` where a signal file is shorter than its header promises (formats of fixed size)."
+    """Raise `DataError` where a signal file is shorter than its header promises (formats of fixed
+    size).
+    """
     for name in dict.fromkeys(h.files):
         which = [i for i, f in enumerate(h.files) if f == name]
-        if not h.simple or h.formats[which[0]] not in FAST: continue
-        expected = h.offsets[which[0]] + int(np.ceil(FAST[h.formats[which[0]]] * len(which) * h.n_samples))
+        if not h.simple or h.formats[which[0]] not in FAST:
+            continue
+        expected = h.offsets[which[0]] + int(
+            np.ceil(FAST[h.formats[which[0]]] * len(which) * h.n_samples)
+        )
         found = (h.folder / name).stat().st_size
-        if found < expected: raise DataError(f"record {h.name}: '{name}' has {found:,} bytes, its header promises {expected:,}; the file is truncated, fetch it again")
+        if found < expected:
+            raise DataError(
+                f"record {h.name}: '{name}' has {found:,} bytes, its header promises {expected:,}; the file is truncated, fetch it again"
+            )
 
 # %% ../../nbs/data/25_wfdb_files.ipynb #17-20-wfdb-files
 def decode_16(
-    path: Path,                # signal file
-    offset: int,               # bytes before the first sample
-    k: int,                    # channels in this file
-    start: int, stop: int,     # sample range
-) -> np.ndarray:               # [stop - start, k] int16
+    path: Path,  # signal file
+    offset: int,  # bytes before the first sample
+    k: int,  # channels in this file
+    start: int,
+    stop: int,  # sample range
+) -> np.ndarray:  # [stop - start, k] int16
     "Little-endian 16-bit samples; reads only the wanted bytes."
-    return np.fromfile(path, "<i2", (stop - start) * k, offset=offset + 2 * start * k).reshape(-1, k)
+    return np.fromfile(path, "<i2", (stop - start) * k, offset=offset + 2 * start * k).reshape(
+        -1, k
+    )
 
 # %% ../../nbs/data/25_wfdb_files.ipynb #18-20-wfdb-files
 def decode_212(
-    path: Path,                # signal file
-    offset: int,               # bytes before the first sample
-    k: int,                    # channels in this file
-    start: int, stop: int,     # sample range
-) -> np.ndarray:               # [stop - start, k] int16
+    path: Path,  # signal file
+    offset: int,  # bytes before the first sample
+    k: int,  # channels in this file
+    start: int,
+    stop: int,  # sample range
+) -> np.ndarray:  # [stop - start, k] int16
     "12-bit samples packed in pairs; reads only the wanted bytes."
     first, last = start * k, stop * k
-    lo = first // 2                                                       # first pair touched
+    lo = first // 2  # first pair touched
     b = np.fromfile(path, np.uint8, 3 * (-(-last // 2) - lo), offset=offset + 3 * lo)
-    b = np.pad(b, (0, -len(b) % 3)).reshape(-1, 3) if len(b) % 3 else b.reshape(-1, 3)            # an odd last sample has two bytes
-    pair = np.empty((len(b), 2), np.int16); middle = b[:, 1].astype(np.int16)
-    pair[:, 0] = (middle << 12) | (b[:, 0].astype(np.int16) << 4)         # the 12 bits, pushed to the top so that the sign is right, and back
+    # an odd last sample has two bytes
+    b = np.pad(b, (0, -len(b) % 3)).reshape(-1, 3) if len(b) % 3 else b.reshape(-1, 3)
+    pair = np.empty((len(b), 2), np.int16)
+    middle = b[:, 1].astype(np.int16)
+    # the 12 bits, pushed to the top so that the sign is right, and back
+    pair[:, 0] = (middle << 12) | (b[:, 0].astype(np.int16) << 4)
     pair[:, 1] = ((middle & 0xF0) << 8) | (b[:, 2].astype(np.int16) << 4)
     pair >>= 4
-    return pair.ravel()[first - 2 * lo:last - 2 * lo].reshape(-1, k)
+    return pair.ravel()[first - 2 * lo : last - 2 * lo].reshape(-1, k)
 
 # %% ../../nbs/data/25_wfdb_files.ipynb #19-20-wfdb-files
 def stored_samples(
-    h: Header,                 # header of the record
-    start: int = 0,            # first sample
-    stop: int | None = None,   # one past the last sample; None: to the end
-) -> np.ndarray:               # ADC values [channel, time], as narrow as stored
-    "Samples as stored, by the fast path where it can and by wfdb elsewhere; raises `DataError` for a range outside the record."
+    h: Header,  # header of the record
+    start: int = 0,  # first sample
+    stop: int | None = None,  # one past the last sample; None: to the end
+) -> np.ndarray:  # ADC values [channel, time], as narrow as stored
+    """Samples as stored, by the fast path where it can and by wfdb elsewhere.
+
+    Raises `DataError` for a range outside the record.
+    """
     stop = h.n_samples if stop is None else stop
-    if not 0 <= start < stop <= h.n_samples: raise DataError(f"record {h.name}: samples {start} to {stop} asked for, it has {h.n_samples}")
+    if not 0 <= start < stop <= h.n_samples:
+        raise DataError(
+            f"record {h.name}: samples {start} to {stop} asked for, it has {h.n_samples}"
+        )
     if not (h.simple and all(f in FAST for f in h.formats)):
-        try: return wfdb.rdrecord(str(h.folder / Path(h.name).name), sampfrom=start, sampto=stop, physical=False).d_signal.T
-        except Exception as e: raise DataError(f"record {h.name}: signals cannot be read ({' '.join(str(e).split()) or type(e).__name__}); fetch it again") from e
+        try:
+            return wfdb.rdrecord(
+                str(h.folder / Path(h.name).name), sampfrom=start, sampto=stop, physical=False
+            ).d_signal.T
+        except Exception as e:
+            raise DataError(
+                f"record {h.name}: signals cannot be read ({' '.join(str(e).split()) or type(e).__name__}); fetch it again"
+            ) from e
     files = dict.fromkeys(h.files)
     parts = {name: [i for i, f in enumerate(h.files) if f == name] for name in files}
-    read = lambda name, which: (decode_212 if h.formats[which[0]] == "212" else decode_16)(h.folder / name, h.offsets[which[0]], len(which), start, stop).T
-    if len(parts) == 1: return read(h.files[0], list(range(len(h.files))))
+    read = lambda name, which: (
+        (decode_212 if h.formats[which[0]] == "212" else decode_16)(
+            h.folder / name, h.offsets[which[0]], len(which), start, stop
+        ).T
+    )
+    if len(parts) == 1:
+        return read(h.files[0], list(range(len(h.files))))
     out = np.empty((len(h.files), stop - start), np.int16)
-    for name, which in parts.items(): out[which] = read(name, which)
+    for name, which in parts.items():
+        out[which] = read(name, which)
     return out
 
 # %% ../../nbs/data/25_wfdb_files.ipynb #20-20-wfdb-files
 def read_digital(
-    folder: str | Path,        # folder of the record
-    record: str,               # record name
-    start: int = 0,            # first sample
-    stop: int | None = None,   # one past the last sample; None: to the end
-) -> np.ndarray:               # ADC values [channel, time] int64
+    folder: str | Path,  # folder of the record
+    record: str,  # record name
+    start: int = 0,  # first sample
+    stop: int | None = None,  # one past the last sample; None: to the end
+) -> np.ndarray:  # ADC values [channel, time] int64
     "Samples as stored, wide enough to calculate with."
     return stored_samples(read_header(folder, record), start, stop).astype(np.int64)
 
@@ -183,71 +290,116 @@ def read_digital(
 @dataclass(frozen=True)
 class Record:
     "A recording in physical units."
-    name: str                  # record name
-    signals: np.ndarray        # [channel, time] float64, NaN where a sample was lost
-    fs: float                  # sampling rate (Hz)
-    channels: tuple            # names
-    units: tuple               # physical units
-    comments: tuple            # header comments
+
+    name: str  # record name
+    signals: np.ndarray  # [channel, time] float64, NaN where a sample was lost
+    fs: float  # sampling rate (Hz)
+    channels: tuple  # names
+    units: tuple  # physical units
+    comments: tuple  # header comments
 
 # %% ../../nbs/data/25_wfdb_files.ipynb #22-20-wfdb-files
-LOST = {"16": -2**15, "61": -2**15, "160": -2**15, "516": -2**15, "212": -2**11, "80": -2**7, "508": -2**7, "310": -2**9, "311": -2**9, "24": -2**23, "524": -2**23, "32": -2**31}
+LOST = {
+    "16": -(2**15),
+    "61": -(2**15),
+    "160": -(2**15),
+    "516": -(2**15),
+    "212": -(2**11),
+    "80": -(2**7),
+    "508": -(2**7),
+    "310": -(2**9),
+    "311": -(2**9),
+    "24": -(2**23),
+    "524": -(2**23),
+    "32": -(2**31),
+}
+
 
 def read_signals(
-    h: Header,                 # header of the record, from `read_header`
-    start: int = 0,            # first sample
-    stop: int | None = None,   # one past the last sample; None: to the end
-    channels: list | None = None,      # names of the wanted channels, in any case; None: all
-) -> Record:                   # physical signals
-    "Signals of a record whose header has been read, in physical units; raises `DataError` naming the channels that are not there."
+    h: Header,  # header of the record, from `read_header`
+    start: int = 0,  # first sample
+    stop: int | None = None,  # one past the last sample; None: to the end
+    channels: list | None = None,  # names of the wanted channels, in any case; None: all
+) -> Record:  # physical signals
+    """Signals of a record whose header has been read, in physical units.
+
+    Raises `DataError` naming the channels that are not there.
+    """
     names = [c.lower() for c in h.channels]
-    if missing := [c for c in channels or [] if c.lower() not in names]: raise DataError(f"record {h.name}: no channel {', '.join(missing)}; it has {', '.join(h.channels)}")
+    if missing := [c for c in channels or [] if c.lower() not in names]:
+        raise DataError(
+            f"record {h.name}: no channel {', '.join(missing)}; it has {', '.join(h.channels)}"
+        )
     keep = [names.index(c.lower()) for c in channels] if channels else list(range(len(names)))
     d = stored_samples(h, start, stop)
     x = np.empty((len(keep), d.shape[1]))
     for row, i in zip(x, keep):
         np.subtract(d[i], float(h.baselines[i]), out=row, dtype=float)
         row /= h.gains[i]
-        if (lost := d[i] == LOST.get(h.formats[i], np.iinfo(np.int64).min)).any(): row[lost] = np.nan
-    return Record(h.name, x, h.fs, tuple(h.channels[i] for i in keep), tuple(h.units[i] for i in keep), h.comments)
+        if (lost := d[i] == LOST.get(h.formats[i], np.iinfo(np.int64).min)).any():
+            row[lost] = np.nan
+    return Record(
+        h.name,
+        x,
+        h.fs,
+        tuple(h.channels[i] for i in keep),
+        tuple(h.units[i] for i in keep),
+        h.comments,
+    )
 
 # %% ../../nbs/data/25_wfdb_files.ipynb #23-20-wfdb-files
 def read_record(
-    folder: str | Path,        # folder of the record
-    record: str,               # record name
-    start: int = 0,            # first sample
-    stop: int | None = None,   # one past the last sample; None: to the end
-    channels: list | None = None,      # names of the wanted channels, in any case; None: all
-) -> Record:                   # physical signals
-    "Read a record in physical units: its header, then its signals; raises `DataError` naming the channels that are not there."
+    folder: str | Path,  # folder of the record
+    record: str,  # record name
+    start: int = 0,  # first sample
+    stop: int | None = None,  # one past the last sample; None: to the end
+    channels: list | None = None,  # names of the wanted channels, in any case; None: all
+) -> Record:  # physical signals
+    """Read a record in physical units: its header, then its signals.
+
+    Raises `DataError` naming the channels that are not there.
+    """
     return read_signals(read_header(folder, record), start, stop, channels)
 
 # %% ../../nbs/data/25_wfdb_files.ipynb #30-20-wfdb-files
 @dataclass(frozen=True)
 class Annotations:
     "Annotations of a record, in order of time."
-    sample: np.ndarray         # position (samples)
-    symbol: np.ndarray         # annotation code, one character each
-    aux: np.ndarray            # auxiliary note ("(AFIB"), mostly empty
+
+    sample: np.ndarray  # position (samples)
+    symbol: np.ndarray  # annotation code, one character each
+    aux: np.ndarray  # auxiliary note ("(AFIB"), mostly empty
 
 # %% ../../nbs/data/25_wfdb_files.ipynb #31-20-wfdb-files
 def read_annotations(
-    folder: str | Path,        # folder of the record
-    record: str,               # record name
-    ext: str = "atr",          # annotator: the file's ending
-) -> Annotations:              # annotations
+    folder: str | Path,  # folder of the record
+    record: str,  # record name
+    ext: str = "atr",  # annotator: the file's ending
+) -> Annotations:  # annotations
     "Read an annotation file through wfdb; raises `DataError` where it is missing or broken."
     path = Path(folder) / f"{record}.{ext}"
-    if not path.resolve().is_relative_to(Path(folder).resolve()): raise DataError(f"record {record}: '{record}.{ext}' lies outside the database's folder; refused")
-    if not path.is_file(): raise DataError(f"record {record}: no annotation file '{record}.{ext}'; fetch it again")
-    try: a = wfdb.rdann(str(path.with_suffix("")), ext)
-    except Exception as e: raise DataError(f"record {record}: '{record}.{ext}' cannot be read ({' '.join(str(e).split()) or type(e).__name__}); fetch it again") from e
-    return Annotations(np.asarray(a.sample, np.int64), np.asarray(a.symbol), np.asarray([(s or "").strip("\x00") for s in a.aux_note], object))
+    if not path.resolve().is_relative_to(Path(folder).resolve()):
+        raise DataError(
+            f"record {record}: '{record}.{ext}' lies outside the database's folder; refused"
+        )
+    if not path.is_file():
+        raise DataError(f"record {record}: no annotation file '{record}.{ext}'; fetch it again")
+    try:
+        a = wfdb.rdann(str(path.with_suffix("")), ext)
+    except Exception as e:
+        raise DataError(
+            f"record {record}: '{record}.{ext}' cannot be read ({' '.join(str(e).split()) or type(e).__name__}); fetch it again"
+        ) from e
+    return Annotations(
+        np.asarray(a.sample, np.int64),
+        np.asarray(a.symbol),
+        np.asarray([(s or "").strip("\x00") for s in a.aux_note], object),
+    )
 
 # %% ../../nbs/data/25_wfdb_files.ipynb #32-20-wfdb-files
 def parse_comments(
-    comments,                  # header comment lines
-) -> dict:                     # lower-case key -> value, in order; n/a becomes ""
+    comments,  # header comment lines
+) -> dict:  # lower-case key -> value, in order; n/a becomes ""
     "Lines of the form `key: value`, as PTB and CTU-UHB write them."
     pairs = (c.split(":", 1) for c in comments if ":" in c)
     clean = {k.strip().lower(): v.strip() for k, v in pairs}
@@ -255,22 +407,33 @@ def parse_comments(
 
 # %% ../../nbs/data/25_wfdb_files.ipynb #33-20-wfdb-files
 def parse_age_sex(
-    comments,                  # header comment lines
-) -> tuple[float, str]:        # (age in years or NaN, "male", "female" or "")
+    comments,  # header comment lines
+) -> tuple[float, str]:  # (age in years or NaN, "male", "female" or "")
     "Age and sex from PTB's `age: 81` / `sex: female`, or from MIT-BIH's `69 M 1085 1629 x1`."
     c = parse_comments(comments)
-    if "age" in c: return float(c["age"]) if re.fullmatch(r"\d+(\.\d+)?", c["age"]) else float("nan"), c.get("sex", "").lower()
+    if "age" in c:
+        return float(c["age"]) if re.fullmatch(r"\d+(\.\d+)?", c["age"]) else float("nan"), c.get(
+            "sex", ""
+        ).lower()
     m = re.match(r"\s*(-?\d+)\s+([MF])\b", comments[0]) if len(comments) else None
-    if not m: return float("nan"), ""
+    if not m:
+        return float("nan"), ""
     return float(m[1]) if int(m[1]) > 0 else float("nan"), {"M": "male", "F": "female"}[m[2]]
 
 # %% ../../nbs/data/25_wfdb_files.ipynb #37-20-wfdb-files
 def read_records_list(
-    folder: str | Path,        # folder of the database
-) -> list[str]:                # record names; empty where there is no RECORDS file
+    folder: str | Path,  # folder of the database
+) -> list[str]:  # record names; empty where there is no RECORDS file
     "Names in the publisher's RECORDS file; each must stay inside the folder."
     path = Path(folder) / "RECORDS"
-    names = [n.strip() for n in path.read_text(encoding="utf-8").splitlines() if n.strip()] if path.is_file() else []
+    names = (
+        [n.strip() for n in path.read_text(encoding="utf-8").splitlines() if n.strip()]
+        if path.is_file()
+        else []
+    )
     for n in names:
-        if not (Path(folder) / n).resolve().is_relative_to(Path(folder).resolve()): raise DataError(f"RECORDS names '{n}', which lies outside the database's folder; refused")
+        if not (Path(folder) / n).resolve().is_relative_to(Path(folder).resolve()):
+            raise DataError(
+                f"RECORDS names '{n}', which lies outside the database's folder; refused"
+            )
     return names

@@ -14,14 +14,35 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import ConfigError, nearest
-from .kernels.threshold_metrics import (accuracy_rows, balanced_accuracy_rows, decide, f1_rows, is_exclusive, macro_f1_rows, mean_defined, mean_f1_rows,
-                                          ppv_rows, prevalence_rows, ratio, sensitivity_rows, specificity_rows)
-from .kernels.ranking_kernels import Weights, auprc_rows, auroc_rows, example_weights, sensitivity_at_rows
+from biosig_nb.evaluate.kernels.ranking_kernels import (
+    Weights,
+    auprc_rows,
+    auroc_rows,
+    example_weights,
+    sensitivity_at_rows,
+)
+from biosig_nb.evaluate.kernels.threshold_metrics import (
+    accuracy_rows,
+    balanced_accuracy_rows,
+    decide,
+    f1_rows,
+    is_exclusive,
+    macro_f1_rows,
+    mean_defined,
+    mean_f1_rows,
+    ppv_rows,
+    prevalence_rows,
+    ratio,
+    sensitivity_rows,
+    specificity_rows,
+)
 
 # %% ../../nbs/evaluate/20_metrics.ipynb #06-20-metrics
 def _each_label(rows):
     "A metric of one label's scores, applied to each label [resample, label]."
-    return lambda Y, P, D, weights: np.stack([rows(Y[:, j], P[:, j], weights) for j in range(Y.shape[1])], axis=1)
+    return lambda Y, P, D, weights: np.stack(
+        [rows(Y[:, j], P[:, j], weights) for j in range(Y.shape[1])], axis=1
+    )
 
 # %% ../../nbs/evaluate/20_metrics.ipynb #08-20-metrics
 def _mean_rows(x: np.ndarray, weights: Weights) -> np.ndarray:
@@ -47,113 +68,158 @@ def _log_loss_rows(Y, P, D, weights):
 
 
 def _cross_entropy_rows(Y, P, D, weights):
-    "Mean -log of the true class's probability; of labels that do not exclude each other their mean log loss [resample, 1]."
-    if is_exclusive(Y, P): return _mean_rows((Y * _surprise(P)).sum(axis=1, keepdims=True), weights)
+    """Mean -log of the true class's probability.
+
+    Of labels that do not exclude each other their mean log loss [resample, 1].
+    """
+    if is_exclusive(Y, P):
+        return _mean_rows((Y * _surprise(P)).sum(axis=1, keepdims=True), weights)
     return _log_loss_rows(Y, P, D, weights).mean(axis=1, keepdims=True)
 
 # %% ../../nbs/evaluate/20_metrics.ipynb #11-20-metrics
 @dataclass(frozen=True)
 class Metric:
-    "A number per label, or one for all labels together; `rows(Y, P, D, weights)` gives it for each resample [resample, label or 1]."
-    name: str             # as in metrics.csv
-    title: str            # as on an axis
-    per_label: bool       # one number a label (then macro averages are made), or one for all
-    rows: Callable        # (truth, probabilities, decisions, Weights) -> [resample, label or 1]
-    higher: bool = True   # higher is better
+    """A number per label, or one for all labels together.
+
+    `rows(Y, P, D, weights)` gives it for each resample [resample, label or 1].
+    """
+
+    name: str  # as in metrics.csv
+    title: str  # as on an axis
+    per_label: bool  # one number a label (then macro averages are made), or one for all
+    rows: Callable  # (truth, probabilities, decisions, Weights) -> [resample, label or 1]
+    higher: bool = True  # higher is better
 
 # %% ../../nbs/evaluate/20_metrics.ipynb #13-20-metrics
 def _at(fixed: float, name: str, of: str) -> tuple[str, str]:
     "Name and title of a rate at a fixed rate; a `ConfigError` for one that is no share."
-    if not 0 < fixed <= 1: raise ConfigError(f"{of}={fixed}: expected a share above 0 and at most 1, such as .9")
+    if not 0 < fixed <= 1:
+        raise ConfigError(f"{of}={fixed}: expected a share above 0 and at most 1, such as .9")
     percent = f"{100 * fixed:.6g}"
     return f"{name}_at_{percent.replace('.', '_')}_{of}", f"{name} at {percent} % {of}"
 
 # %% ../../nbs/evaluate/20_metrics.ipynb #14-20-metrics
 def sensitivity_at(
-    specificity: float = .9,    # that the threshold must reach
-) -> Metric:                    # named such as sensitivity_at_90_specificity
-    "The largest sensitivity over the ROC curve's thresholds whose specificity is at least the fixed one; the threshold is chosen anew in each resample."
-    return Metric(*_at(specificity, "sensitivity", "specificity"), True, _each_label(lambda y, p, w: sensitivity_at_rows(y, p, w, specificity)))
+    specificity: float = 0.9,  # that the threshold must reach
+) -> Metric:  # named such as sensitivity_at_90_specificity
+    """The largest sensitivity over the ROC curve's thresholds whose specificity is at least the
+    fixed one.
+
+    The threshold is chosen anew in each resample.
+    """
+    return Metric(
+        *_at(specificity, "sensitivity", "specificity"),
+        True,
+        _each_label(lambda y, p, w: sensitivity_at_rows(y, p, w, specificity)),
+    )
 
 # %% ../../nbs/evaluate/20_metrics.ipynb #15-20-metrics
 def specificity_at(
-    sensitivity: float = .9,    # that the threshold must reach
-) -> Metric:                    # named such as specificity_at_90_sensitivity
-    "The largest specificity over the ROC curve's thresholds whose sensitivity is at least the fixed one."
-    return Metric(*_at(sensitivity, "specificity", "sensitivity"), True, _each_label(lambda y, p, w: sensitivity_at_rows(1 - y, -p, w, sensitivity)))
+    sensitivity: float = 0.9,  # that the threshold must reach
+) -> Metric:  # named such as specificity_at_90_sensitivity
+    """The largest specificity over the ROC curve's thresholds whose sensitivity is at least the
+    fixed one.
+    """
+    return Metric(
+        *_at(sensitivity, "specificity", "sensitivity"),
+        True,
+        _each_label(lambda y, p, w: sensitivity_at_rows(1 - y, -p, w, sensitivity)),
+    )
 
 # %% ../../nbs/evaluate/20_metrics.ipynb #16-20-metrics
 def challenge_f1(
-    labels,                         # names of all classes, in the order of the columns, as `label_names(predictions)` gives them
-    counted=("N", "A", "O"),        # classes whose F1 is averaged
-) -> Metric:                        # named challenge_f1
-    "Mean F1 of the counted classes, decided among all: the CinC 2017 challenge's, without the noise class (Clifford et al. 2017)."
+    # names of all classes, in the order of the columns, as `label_names(predictions)` gives them
+    labels,
+    counted=("N", "A", "O"),  # classes whose F1 is averaged
+) -> Metric:  # named challenge_f1
+    """Mean F1 of the counted classes, decided among all: the CinC 2017 challenge's, without the
+    noise class (Clifford et al. 2017).
+    """
     labels = list(labels)
     for c in counted:
-        if c not in labels: raise ConfigError(f"challenge_f1: class {c!r}: {nearest(c, labels)}")
+        if c not in labels:
+            raise ConfigError(f"challenge_f1: class {c!r}: {nearest(c, labels)}")
     columns = [labels.index(c) for c in counted]
-    return Metric("challenge_f1", "challenge F1", False, lambda Y, P, D, weights: mean_f1_rows(Y, P, D, weights, columns))
+    return Metric(
+        "challenge_f1",
+        "challenge F1",
+        False,
+        lambda Y, P, D, weights: mean_f1_rows(Y, P, D, weights, columns),
+    )
 
 # %% ../../nbs/evaluate/20_metrics.ipynb #17-20-metrics
-METRICS = {m.name: m for m in (
-    Metric("auroc", "AUROC", True, _each_label(auroc_rows)),
-    Metric("auprc", "AUPRC", True, _each_label(auprc_rows)),
-    Metric("f1", "F1", True, f1_rows),
-    Metric("sensitivity", "sensitivity", True, sensitivity_rows),
-    Metric("specificity", "specificity", True, specificity_rows),
-    Metric("ppv", "positive predictive value", True, ppv_rows),
-    Metric("prevalence", "prevalence", True, prevalence_rows),
-    Metric("brier", "Brier score", True, _brier_rows, higher=False),
-    Metric("log_loss", "log loss", True, _log_loss_rows, higher=False),
-    sensitivity_at(.9), specificity_at(.9),
-    Metric("accuracy", "accuracy", False, accuracy_rows),
-    Metric("balanced_accuracy", "balanced accuracy", False, balanced_accuracy_rows),
-    Metric("macro_f1", "macro F1", False, macro_f1_rows),
-    Metric("cross_entropy", "cross-entropy", False, _cross_entropy_rows, higher=False),
-)}
+METRICS = {
+    m.name: m
+    for m in (
+        Metric("auroc", "AUROC", True, _each_label(auroc_rows)),
+        Metric("auprc", "AUPRC", True, _each_label(auprc_rows)),
+        Metric("f1", "F1", True, f1_rows),
+        Metric("sensitivity", "sensitivity", True, sensitivity_rows),
+        Metric("specificity", "specificity", True, specificity_rows),
+        Metric("ppv", "positive predictive value", True, ppv_rows),
+        Metric("prevalence", "prevalence", True, prevalence_rows),
+        Metric("brier", "Brier score", True, _brier_rows, higher=False),
+        Metric("log_loss", "log loss", True, _log_loss_rows, higher=False),
+        sensitivity_at(0.9),
+        specificity_at(0.9),
+        Metric("accuracy", "accuracy", False, accuracy_rows),
+        Metric("balanced_accuracy", "balanced accuracy", False, balanced_accuracy_rows),
+        Metric("macro_f1", "macro F1", False, macro_f1_rows),
+        Metric("cross_entropy", "cross-entropy", False, _cross_entropy_rows, higher=False),
+    )
+}
 
 # %% ../../nbs/evaluate/20_metrics.ipynb #18-20-metrics
 def get_metric(
-    name,           # "auroc", "auprc", "f1", ...; a `Metric` is given back as it is
+    name,  # "auroc", "auprc", "f1", ...; a `Metric` is given back as it is
 ) -> Metric:
     "A metric by name; a `ConfigError` names the nearest one."
-    if isinstance(name, Metric): return name
-    if name not in METRICS: raise ConfigError(f"metric {name!r}: {nearest(name, METRICS)}")
+    if isinstance(name, Metric):
+        return name
+    if name not in METRICS:
+        raise ConfigError(f"metric {name!r}: {nearest(name, METRICS)}")
     return METRICS[name]
 
 # %% ../../nbs/evaluate/20_metrics.ipynb #19-20-metrics
 def metric_title(
-    name: str,      # as in metrics.csv
-) -> str:           # as on an axis
+    name: str,  # as in metrics.csv
+) -> str:  # as on an axis
     "A metric's name as a reader wants it; a name that is not in METRICS without its underscores."
     return METRICS[name].title if name in METRICS else name.replace("_", " ").replace(" f1", " F1")
 
 # %% ../../nbs/evaluate/20_metrics.ipynb #23-20-metrics
-def _plain(name, Y, P, w, threshold: float = .5):
-    "A registry metric on arrays: a float (or [label]) for one set of weights, [resample] (or [resample, label]) for rows of them."
+def _plain(name, Y, P, w, threshold: float = 0.5):
+    """A registry metric on arrays: a float (or [label]) for one set of weights, [resample] (or
+    [resample, label]) for rows of them.
+    """
     Y, P = np.asarray(Y, float), np.asarray(P, float)
     single = Y.ndim == 1
     Y, P = (Y[:, None], P[:, None]) if single else (Y, P)
-    out = get_metric(name).rows(Y, P, decide(P, is_exclusive(Y, P), threshold), example_weights(len(Y), w))
+    out = get_metric(name).rows(
+        Y, P, decide(P, is_exclusive(Y, P), threshold), example_weights(len(Y), w)
+    )
     out = out[:, 0] if single or out.shape[1] == 1 else out
-    if np.ndim(w) == 2: return out
+    if np.ndim(w) == 2:
+        return out
     return float(out[0]) if out.ndim == 1 else out[0]
 
 # %% ../../nbs/evaluate/20_metrics.ipynb #24-20-metrics
 def auroc(
-    y,         # truth [n] of 0/1, or [n, label]
-    p,         # scores, same shape; any monotone scale
-    w=None,    # weights [n], or [resample, n]
-):             # float; [label], [resample] or [resample, label] accordingly; NaN where a class is absent
-    "Area under the ROC curve: the probability that a positive scores above a negative, ties one half (Hanley & McNeil 1982)."
+    y,  # truth [n] of 0/1, or [n, label]
+    p,  # scores, same shape; any monotone scale
+    w=None,  # weights [n], or [resample, n]
+):  # float; [label], [resample] or [resample, label] accordingly; NaN where a class is absent
+    """Area under the ROC curve: the probability that a positive scores above a negative, ties one
+    half (Hanley & McNeil 1982).
+    """
     return _plain("auroc", y, p, w)
 
 # %% ../../nbs/evaluate/20_metrics.ipynb #25-20-metrics
 def macro_auroc(
-    Y,         # truth [n, label] of 0/1
-    P,         # scores [n, label]
-    w=None,    # weights [n], or [resample, n]
-):             # float, or [resample]
+    Y,  # truth [n, label] of 0/1
+    P,  # scores [n, label]
+    w=None,  # weights [n], or [resample, n]
+):  # float, or [resample]
     "Mean AUROC over the labels that have positives and negatives; NaN if none has."
     each = np.atleast_2d(auroc(np.atleast_2d(Y), np.atleast_2d(P), w))
     out = mean_defined(each)[:, 0]
@@ -161,125 +227,136 @@ def macro_auroc(
 
 # %% ../../nbs/evaluate/20_metrics.ipynb #26-20-metrics
 def auprc(
-    y,         # truth [n] of 0/1, or [n, label]
-    p,         # scores, same shape
-    w=None,    # weights [n], or [resample, n]
-):             # as `auroc`
-    "Average precision, the step-wise area under the precision-recall curve; read it beside the prevalence."
+    y,  # truth [n] of 0/1, or [n, label]
+    p,  # scores, same shape
+    w=None,  # weights [n], or [resample, n]
+):  # as `auroc`
+    """Average precision, the step-wise area under the precision-recall curve.
+
+    Read it beside the prevalence.
+    """
     return _plain("auprc", y, p, w)
 
 # %% ../../nbs/evaluate/20_metrics.ipynb #27-20-metrics
 def accuracy(
-    Y,                        # truth [n] of 0/1, or [n, label]
-    P,                        # probabilities, same shape
-    w=None,                   # weights [n], or [resample, n]
-    threshold: float = .5,    # for labels that do not exclude each other
-):                            # float, or [resample]
-    "Share of the examples whose labels are all right (of exclusive classes: whose most probable class is the true one)."
+    Y,  # truth [n] of 0/1, or [n, label]
+    P,  # probabilities, same shape
+    w=None,  # weights [n], or [resample, n]
+    threshold: float = 0.5,  # for labels that do not exclude each other
+):  # float, or [resample]
+    """Share of the examples whose labels are all right (of exclusive classes: whose most probable
+    class is the true one).
+    """
     return _plain("accuracy", Y, P, w, threshold)
 
 # %% ../../nbs/evaluate/20_metrics.ipynb #28-20-metrics
 def balanced_accuracy(
-    Y,                        # truth [n] of 0/1, or [n, label]
-    P,                        # probabilities, same shape
-    w=None,                   # weights [n], or [resample, n]
-    threshold: float = .5,    # for labels that do not exclude each other
-):                            # float, or [resample]
+    Y,  # truth [n] of 0/1, or [n, label]
+    P,  # probabilities, same shape
+    w=None,  # weights [n], or [resample, n]
+    threshold: float = 0.5,  # for labels that do not exclude each other
+):  # float, or [resample]
     "Mean sensitivity over the classes that occur."
     return _plain("balanced_accuracy", Y, P, w, threshold)
 
 # %% ../../nbs/evaluate/20_metrics.ipynb #29-20-metrics
 def f1(
-    Y,                        # truth [n] of 0/1, or [n, label]
-    P,                        # probabilities, same shape
-    w=None,                   # weights [n], or [resample, n]
-    threshold: float = .5,    # for labels that do not exclude each other
-):                            # as `auroc`
-    "F1 of each label: harmonic mean of sensitivity and positive predictive value; NaN where a class is absent."
+    Y,  # truth [n] of 0/1, or [n, label]
+    P,  # probabilities, same shape
+    w=None,  # weights [n], or [resample, n]
+    threshold: float = 0.5,  # for labels that do not exclude each other
+):  # as `auroc`
+    """F1 of each label: harmonic mean of sensitivity and positive predictive value.
+
+    NaN where a class is absent.
+    """
     return _plain("f1", Y, P, w, threshold)
 
 # %% ../../nbs/evaluate/20_metrics.ipynb #30-20-metrics
 def macro_f1(
-    Y,                        # truth [n] of 0/1, or [n, label]
-    P,                        # probabilities, same shape
-    w=None,                   # weights [n], or [resample, n]
-    threshold: float = .5,    # for labels that do not exclude each other
-):                            # float, or [resample]
+    Y,  # truth [n] of 0/1, or [n, label]
+    P,  # probabilities, same shape
+    w=None,  # weights [n], or [resample, n]
+    threshold: float = 0.5,  # for labels that do not exclude each other
+):  # float, or [resample]
     "Mean F1 over the classes that occur in truth or decisions."
     return _plain("macro_f1", Y, P, w, threshold)
 
 # %% ../../nbs/evaluate/20_metrics.ipynb #31-20-metrics
 def sensitivity(
-    Y,                        # truth [n] of 0/1, or [n, label]
-    P,                        # probabilities, same shape
-    w=None,                   # weights [n], or [resample, n]
-    threshold: float = .5,    # for labels that do not exclude each other
-):                            # as `auroc`
+    Y,  # truth [n] of 0/1, or [n, label]
+    P,  # probabilities, same shape
+    w=None,  # weights [n], or [resample, n]
+    threshold: float = 0.5,  # for labels that do not exclude each other
+):  # as `auroc`
     "Share of the positives that are called positive (recall)."
     return _plain("sensitivity", Y, P, w, threshold)
 
 # %% ../../nbs/evaluate/20_metrics.ipynb #32-20-metrics
 def specificity(
-    Y,                        # truth [n] of 0/1, or [n, label]
-    P,                        # probabilities, same shape
-    w=None,                   # weights [n], or [resample, n]
-    threshold: float = .5,    # for labels that do not exclude each other
-):                            # as `auroc`
+    Y,  # truth [n] of 0/1, or [n, label]
+    P,  # probabilities, same shape
+    w=None,  # weights [n], or [resample, n]
+    threshold: float = 0.5,  # for labels that do not exclude each other
+):  # as `auroc`
     "Share of the negatives that are called negative."
     return _plain("specificity", Y, P, w, threshold)
 
 # %% ../../nbs/evaluate/20_metrics.ipynb #33-20-metrics
 def ppv(
-    Y,                        # truth [n] of 0/1, or [n, label]
-    P,                        # probabilities, same shape
-    w=None,                   # weights [n], or [resample, n]
-    threshold: float = .5,    # for labels that do not exclude each other
-):                            # as `auroc`
+    Y,  # truth [n] of 0/1, or [n, label]
+    P,  # probabilities, same shape
+    w=None,  # weights [n], or [resample, n]
+    threshold: float = 0.5,  # for labels that do not exclude each other
+):  # as `auroc`
     "Share of the positive calls that are right (precision); 0 where nothing is called positive."
     return _plain("ppv", Y, P, w, threshold)
 
 # %% ../../nbs/evaluate/20_metrics.ipynb #34-20-metrics
 def prevalence(
-    Y,         # truth [n] of 0/1, or [n, label]
-    w=None,    # weights [n], or [resample, n]
-):             # as `auroc`
+    Y,  # truth [n] of 0/1, or [n, label]
+    w=None,  # weights [n], or [resample, n]
+):  # as `auroc`
     "Share of positives: the AUPRC of a useless score."
     return _plain("prevalence", Y, np.zeros(np.shape(Y)), w)
 
 # %% ../../nbs/evaluate/20_metrics.ipynb #35-20-metrics
 def brier(
-    Y,         # truth [n] of 0/1, or [n, label]
-    P,         # probabilities, same shape
-    w=None,    # weights [n], or [resample, n]
-):             # as `auroc`; lower is better
+    Y,  # truth [n] of 0/1, or [n, label]
+    P,  # probabilities, same shape
+    w=None,  # weights [n], or [resample, n]
+):  # as `auroc`; lower is better
     "Brier score of each label: mean squared distance of probability and truth."
     return _plain("brier", Y, P, w)
 
 # %% ../../nbs/evaluate/20_metrics.ipynb #36-20-metrics
 def log_loss(
-    Y,         # truth [n] of 0/1, or [n, label]
-    P,         # probabilities, same shape
-    w=None,    # weights [n], or [resample, n]
-):             # as `auroc`; lower is better
+    Y,  # truth [n] of 0/1, or [n, label]
+    P,  # probabilities, same shape
+    w=None,  # weights [n], or [resample, n]
+):  # as `auroc`; lower is better
     "Log loss of each label, as a yes/no question."
     return _plain("log_loss", Y, P, w)
 
 # %% ../../nbs/evaluate/20_metrics.ipynb #37-20-metrics
 def cross_entropy(
-    Y,         # truth [n] of 0/1, or [n, label]
-    P,         # probabilities, same shape
-    w=None,    # weights [n], or [resample, n]
-):             # float, or [resample]; lower is better
-    "Log loss of exclusive classes: mean -log of the true class's probability; otherwise the mean of the labels' log losses."
+    Y,  # truth [n] of 0/1, or [n, label]
+    P,  # probabilities, same shape
+    w=None,  # weights [n], or [resample, n]
+):  # float, or [resample]; lower is better
+    """Log loss of exclusive classes: mean -log of the true class's probability.
+
+    Otherwise the mean of the labels' log losses.
+    """
     return _plain("cross_entropy", Y, P, w)
 
 # %% ../../nbs/evaluate/20_metrics.ipynb #38-20-metrics
 def metric_value(
-    metric,                   # name, or a `Metric` such as sensitivity_at(.95) or challenge_f1("NAO~")
-    Y,                        # truth [n] of 0/1, or [n, label]
-    P,                        # probabilities, same shape
-    w=None,                   # weights [n], or [resample, n]
-    threshold: float = .5,    # for labels that do not exclude each other
-):                            # as `auroc`, or as `accuracy`, as the metric is
+    metric,  # name, or a `Metric` such as sensitivity_at(.95) or challenge_f1("NAO~")
+    Y,  # truth [n] of 0/1, or [n, label]
+    P,  # probabilities, same shape
+    w=None,  # weights [n], or [resample, n]
+    threshold: float = 0.5,  # for labels that do not exclude each other
+):  # as `auroc`, or as `accuracy`, as the metric is
     "Any metric on arrays."
     return _plain(metric, Y, P, w, threshold)

@@ -19,71 +19,95 @@ from ..errors import ConfigError, DataError, nearest
 from ..files import whole_file
 
 # %% ../../nbs/evaluate/10_predictions.ipynb #05-10-predictions
-ADDED = {"start": "", "adaptation": "", "source": "", "rank": 0}     # columns that older files lack, with the value they get
+# columns that older files lack, with the value they get
+ADDED = {"start": "", "adaptation": "", "source": "", "rank": 0}
 TEXT = ("study", "target", "protocol", "model", "arm", "role", "start", "adaptation", "source")
 COUNTS = ("rank", "seed", "repeat", "fold")
-COLUMNS = TEXT + COUNTS + ("part", "example", "group", "source_n", "target_n")   # in this order, then y_*, then p_*
-FORMER_ROLES = {"opponent": "comparator"}     # as files of the release before spell them
+# in this order, then y_*, then p_*
+COLUMNS = TEXT + COUNTS + ("part", "example", "group", "source_n", "target_n")
+FORMER_ROLES = {"opponent": "comparator"}  # as files of the release before spell them
 ROLES, PARTS = ("arm", "control", "comparator"), ("validation", "test")
-GROUP_UNITS = ("patient", "scan")             # units that are made by averaging a group's examples
+GROUP_UNITS = ("patient", "scan")  # units that are made by averaging a group's examples
 UNITS = ("beat", "record", "frame") + GROUP_UNITS
-GROUP_NOUN = {"beat": "patients", "patient": "patients", "frame": "patients", "scan": "scans"}     # what a group is called in a sentence
-FIT_COLUMNS = TEXT + COUNTS + ("part", "source_n", "target_n")     # one fitted model, scored on one part of one fold
+# what a group is called in a sentence
+GROUP_NOUN = {"beat": "patients", "patient": "patients", "frame": "patients", "scan": "scans"}
+# one fitted model, scored on one part of one fold
+FIT_COLUMNS = TEXT + COUNTS + ("part", "source_n", "target_n")
 
 # %% ../../nbs/evaluate/10_predictions.ipynb #06-10-predictions
 def label_names(
-    df: pd.DataFrame,    # predictions
-) -> tuple[str, ...]:    # labels, in the order of the columns
+    df: pd.DataFrame,  # predictions
+) -> tuple[str, ...]:  # labels, in the order of the columns
     "Names of the labels, read from the `y_` columns."
     return tuple(str(c)[2:] for c in df.columns if str(c).startswith("y_"))
 
 # %% ../../nbs/evaluate/10_predictions.ipynb #07-10-predictions
 def truth(
-    df: pd.DataFrame,    # predictions
-) -> np.ndarray:         # [n, label] of 0/1
+    df: pd.DataFrame,  # predictions
+) -> np.ndarray:  # [n, label] of 0/1
     "The labels as a matrix."
     return df[[f"y_{l}" for l in label_names(df)]].to_numpy(dtype=float)
 
 # %% ../../nbs/evaluate/10_predictions.ipynb #08-10-predictions
 def probabilities(
-    df: pd.DataFrame,    # predictions
-) -> np.ndarray:         # [n, label], each in [0, 1]
+    df: pd.DataFrame,  # predictions
+) -> np.ndarray:  # [n, label], each in [0, 1]
     "The predicted probabilities as a matrix."
     return df[[f"p_{l}" for l in label_names(df)]].to_numpy(dtype=float)
 
 # %% ../../nbs/evaluate/10_predictions.ipynb #10-10-predictions
 def make_predictions(
     *,
-    study: str,          # study's name
-    target: str,         # the labelled set
-    protocol: str,       # "recommended" or "published"
-    model: str,          # the net
-    arm: str,            # how it started
-    role: str = "arm",   # arm, control or comparator
-    start: str = "",     # what the net begins with
-    adaptation: str = "",    # which of its weights are trained, and how
-    source: str = "",    # task of the pre-training
-    rank: int = 0,       # of LoRA
-    seed: int = 0,       # random start
-    repeat: int = 0,     # which partition
-    fold: int = 0,       # which fold of it
+    study: str,  # study's name
+    target: str,  # the labelled set
+    protocol: str,  # "recommended" or "published"
+    model: str,  # the net
+    arm: str,  # how it started
+    role: str = "arm",  # arm, control or comparator
+    start: str = "",  # what the net begins with
+    adaptation: str = "",  # which of its weights are trained, and how
+    source: str = "",  # task of the pre-training
+    rank: int = 0,  # of LoRA
+    seed: int = 0,  # random start
+    repeat: int = 0,  # which partition
+    fold: int = 0,  # which fold of it
     part: str = "test",  # validation or test
-    example,             # unique ids [n]
-    group,               # patient, scan or record of each example [n]
-    Y: np.ndarray,       # truth [n, label] or [n], 0/1
-    P: np.ndarray,       # probabilities, same shape
-    labels,              # names of the labels; a binary task has one
-    source_n: int = 0,   # examples (or patients) seen in pre-training
-    target_n: int = 0,   # examples trained on
-) -> pd.DataFrame:       # one row an example, columns as above
+    example,  # unique ids [n]
+    group,  # patient, scan or record of each example [n]
+    Y: np.ndarray,  # truth [n, label] or [n], 0/1
+    P: np.ndarray,  # probabilities, same shape
+    labels,  # names of the labels; a binary task has one
+    source_n: int = 0,  # examples (or patients) seen in pre-training
+    target_n: int = 0,  # examples trained on
+) -> pd.DataFrame:  # one row an example, columns as above
     "Predictions of one fitted model, or of several where the names are given as arrays."
     labels = (labels,) if isinstance(labels, str) else tuple(labels)
     n = len(example)
     Y, P = (_matrix(M, n, len(labels), name) for M, name in ((Y, "Y"), (P, "P")))
-    given = dict(study=study, target=target, protocol=protocol, model=model, arm=arm, role=role, start=start, adaptation=adaptation,
-                 source=source, rank=rank, seed=seed, repeat=repeat, fold=fold, part=part, example=np.asarray(example, object), group=np.asarray(group, object), source_n=source_n, target_n=target_n)
+    given = dict(
+        study=study,
+        target=target,
+        protocol=protocol,
+        model=model,
+        arm=arm,
+        role=role,
+        start=start,
+        adaptation=adaptation,
+        source=source,
+        rank=rank,
+        seed=seed,
+        repeat=repeat,
+        fold=fold,
+        part=part,
+        example=np.asarray(example, object),
+        group=np.asarray(group, object),
+        source_n=source_n,
+        target_n=target_n,
+    )
     df = pd.DataFrame({c: given[c] for c in COLUMNS}, index=pd.RangeIndex(n))
-    df = df.astype({c: "int64" if c in COUNTS + ("source_n", "target_n") else "str" for c in COLUMNS})
+    df = df.astype(
+        {c: "int64" if c in COUNTS + ("source_n", "target_n") else "str" for c in COLUMNS}
+    )
     y = pd.DataFrame(Y, columns=[f"y_{l}" for l in labels])
     p = pd.DataFrame(P.astype(float), columns=[f"p_{l}" for l in labels])
     return pd.concat([df, y if not np.isin(Y, (0, 1)).all() else y.astype("int8"), p], axis=1)
@@ -92,41 +116,65 @@ def make_predictions(
 def _matrix(M, n: int, k: int, name: str) -> np.ndarray:
     "`M` as [n, k], or a `DataError` that says which shape was expected."
     M = np.asarray(M)
-    if M.ndim == 1 and k == 1: M = M[:, None]
-    if M.shape != (n, k): raise DataError(f"predictions: {name} has shape {M.shape}, expected ({n}, {k}): one row an example, one column a label")
+    if M.ndim == 1 and k == 1:
+        M = M[:, None]
+    if M.shape != (n, k):
+        raise DataError(
+            f"predictions: {name} has shape {M.shape}, expected ({n}, {k}): one row an example, one column a label"
+        )
     return M
 
 # %% ../../nbs/evaluate/10_predictions.ipynb #15-10-predictions
 def simulate_predictions(
-    arms=None,                 # arm -> separation of the classes, in noise sd's; default {"scratch": 1.2, "full": 1.8}
-    labels=("infarction",),    # one: a diagnosis of the patient; several: a class of each beat
-    n_groups: int = 24,        # patients
-    per_group: int = 20,       # beats of each
-    n_folds: int = 4,          # grouped folds; 1: everything is one test side
-    n_repeats: int = 1,        # partitions
-    n_seeds: int = 1,          # random starts
-    group_sd: float = .8,      # spread of the patients' own offset, shared by all arms
-    shares=None,               # shares of the classes; default equal
-    seed: int = 0,             # of the simulation
-) -> pd.DataFrame:             # predictions
+    # arm -> separation of the classes, in noise sd's; default {"scratch": 1.2, "full": 1.8}
+    arms=None,
+    labels=("infarction",),  # one: a diagnosis of the patient; several: a class of each beat
+    n_groups: int = 24,  # patients
+    per_group: int = 20,  # beats of each
+    n_folds: int = 4,  # grouped folds; 1: everything is one test side
+    n_repeats: int = 1,  # partitions
+    n_seeds: int = 1,  # random starts
+    group_sd: float = 0.8,  # spread of the patients' own offset, shared by all arms
+    shares=None,  # shares of the classes; default equal
+    seed: int = 0,  # of the simulation
+) -> pd.DataFrame:  # predictions
     "Predictions of a make-believe trial with known effects, for tests and examples."
     arms = arms or {"scratch": 1.2, "full": 1.8}
     rng, k = np.random.default_rng(seed), len(labels)
     group = np.repeat([f"patient{i:03d}" for i in range(n_groups)], per_group)
-    example = np.array([f"{g}/{j:04d}" for g, j in zip(group, np.tile(np.arange(per_group), n_groups))], object)
+    example = np.array(
+        [f"{g}/{j:04d}" for g, j in zip(group, np.tile(np.arange(per_group), n_groups))], object
+    )
     n, of = len(group), np.repeat(np.arange(n_groups), per_group)
     y = rng.permutation(np.arange(n_groups) % 2)[of] if k == 1 else rng.choice(k, n, p=shares)
     Y = y[:, None].astype(float) if k == 1 else np.eye(k)[y]
-    shared = rng.normal(0, group_sd, (n_groups, k))[of] + rng.normal(0, .7, (n, k))     # what makes an example hard for every arm
+    # what makes an example hard for every arm
+    shared = rng.normal(0, group_sd, (n_groups, k))[of] + rng.normal(0, 0.7, (n, k))
     tables = []
     for repeat in range(n_repeats):
         fold = (rng.permutation(n_groups) % n_folds)[of]
         for s in range(n_seeds):
             for arm, effect in arms.items():
-                Z = effect * (Y - (.5 if k == 1 else 0)) + shared + rng.normal(0, .7, (n, k))
+                Z = effect * (Y - (0.5 if k == 1 else 0)) + shared + rng.normal(0, 0.7, (n, k))
                 P = 1 / (1 + np.exp(-Z)) if k == 1 else np.exp(Z) / np.exp(Z).sum(1, keepdims=True)
-                tables.append(make_predictions(study="demo", target="simulated", protocol="recommended", model="BeatCNN", arm=arm, seed=s, repeat=repeat,
-                                               fold=fold, example=example, group=group, Y=Y, P=P, labels=labels, target_n=n - n // n_folds))
+                tables.append(
+                    make_predictions(
+                        study="demo",
+                        target="simulated",
+                        protocol="recommended",
+                        model="BeatCNN",
+                        arm=arm,
+                        seed=s,
+                        repeat=repeat,
+                        fold=fold,
+                        example=example,
+                        group=group,
+                        Y=Y,
+                        P=P,
+                        labels=labels,
+                        target_n=n - n // n_folds,
+                    )
+                )
     return pd.concat(tables, ignore_index=True)
 
 # %% ../../nbs/evaluate/10_predictions.ipynb #19-10-predictions
@@ -139,12 +187,22 @@ def _row(df: pd.DataFrame, i: int) -> str:
 def _check_columns(df: pd.DataFrame) -> None:
     "All columns there, each y with its p, at least one row."
     missing = [c for c in COLUMNS if c not in df.columns]
-    if missing: raise DataError(f"predictions: column {missing[0]} is missing ({len(missing)} of {len(COLUMNS)}); make the table with make_predictions")
+    if missing:
+        raise DataError(
+            f"predictions: column {missing[0]} is missing ({len(missing)} of {len(COLUMNS)}); make the table with make_predictions"
+        )
     labels = label_names(df)
-    if not labels: raise DataError("predictions: no label column (y_<label>); make the table with make_predictions")
+    if not labels:
+        raise DataError(
+            "predictions: no label column (y_<label>); make the table with make_predictions"
+        )
     p = tuple(str(c)[2:] for c in df.columns if str(c).startswith("p_"))
-    if set(p) != set(labels): raise DataError(f"predictions: label {sorted(set(p) ^ set(labels))[0]} has no pair of columns y_ and p_")
-    if not len(df): raise DataError("predictions: the table has no row; did every piece of the trial fail?")
+    if set(p) != set(labels):
+        raise DataError(
+            f"predictions: label {sorted(set(p) ^ set(labels))[0]} has no pair of columns y_ and p_"
+        )
+    if not len(df):
+        raise DataError("predictions: the table has no row; did every piece of the trial fail?")
 
 # %% ../../nbs/evaluate/10_predictions.ipynb #21-10-predictions
 def _check_values(df: pd.DataFrame) -> None:
@@ -152,17 +210,27 @@ def _check_values(df: pd.DataFrame) -> None:
     labels, Y, P = label_names(df), truth(df), probabilities(df)
     for column, allowed in (("role", ROLES), ("part", PARTS)):
         bad = ~df[column].isin(allowed).to_numpy()
-        if not bad.any(): continue
-        raise DataError(f"predictions: {column} is {df[column].iloc[bad.argmax()]!r} in {_row(df, bad.argmax())}; choose from: {', '.join(allowed)}")
-    for M, bad, what, cure in ((Y, ~np.isin(Y, (0, 1)), "y", "0 or 1"), (P, ~((P >= 0) & (P <= 1)), "p", "a probability between 0 and 1")):
+        if not bad.any():
+            continue
+        raise DataError(
+            f"predictions: {column} is {df[column].iloc[bad.argmax()]!r} in {_row(df, bad.argmax())}; choose from: {', '.join(allowed)}"
+        )
+    for M, bad, what, cure in (
+        (Y, ~np.isin(Y, (0, 1)), "y", "0 or 1"),
+        (P, ~((P >= 0) & (P <= 1)), "p", "a probability between 0 and 1"),
+    ):
         if bad.any():
             i, j = np.argwhere(bad)[0]
-            raise DataError(f"predictions: {what}_{labels[j]} is {M[i, j]} in {_row(df, i)}, expected {cure} ({bad.any(1).sum()} of {len(df)} rows are wrong)")
+            raise DataError(
+                f"predictions: {what}_{labels[j]} is {M[i, j]} in {_row(df, i)}, expected {cure} ({bad.any(1).sum()} of {len(df)} rows are wrong)"
+            )
     if len(labels) > 1 and (Y.sum(1) == 1).all():
         off = np.abs(P.sum(1) - 1) > 1e-3
-        if off.any() and off.mean() < .5:
+        if off.any() and off.mean() < 0.5:
             found = f"{P[off.argmax()].sum():.4g} in {_row(df, off.argmax())}"
-            raise DataError(f"predictions: probabilities of the {len(labels)} classes sum to {found}, expected 1")
+            raise DataError(
+                f"predictions: probabilities of the {len(labels)} classes sum to {found}, expected 1"
+            )
 
 # %% ../../nbs/evaluate/10_predictions.ipynb #22-10-predictions
 def _codes(df: pd.DataFrame, columns) -> np.ndarray:
@@ -171,49 +239,87 @@ def _codes(df: pd.DataFrame, columns) -> np.ndarray:
 
 # %% ../../nbs/evaluate/10_predictions.ipynb #23-10-predictions
 def _check_once(df: pd.DataFrame) -> None:
-    "Each model scores an example once; a partition tests it in one fold only; its truth and group never change."
+    """Each model scores an example once.
+
+    A partition tests it in one fold only; its truth and group never change.
+    """
     setting, example = _codes(df, ("study", "target", "protocol")), pd.factorize(df.example)[0]
-    twice = pd.Series(_codes(df, FIT_COLUMNS) * (example.max() + 1) + example).duplicated().to_numpy()
-    if twice.any(): raise DataError(f"predictions: {twice.sum()} rows come twice, the first is {_row(df, twice.argmax())}; was a piece appended twice?")
+    twice = (
+        pd.Series(_codes(df, FIT_COLUMNS) * (example.max() + 1) + example).duplicated().to_numpy()
+    )
+    if twice.any():
+        raise DataError(
+            f"predictions: {twice.sum()} rows come twice, the first is {_row(df, twice.argmax())}; was a piece appended twice?"
+        )
     test = df.part.to_numpy() == "test"
     partition = _codes(df, (*TEXT, "rank", "seed", "repeat")) * (example.max() + 1) + example
-    anywhere, truths = setting * (example.max() + 1) + example, _codes(df, [f"y_{l}" for l in label_names(df)])
-    for key, values, rows, says in ((partition, df.fold.to_numpy(), test, "is tested in two folds of one repeat"),
-                                    (anywhere, truths, test | True, "has two different truths"),
-                                    (anywhere, pd.factorize(df.group)[0], test | True, "belongs to two groups")):
+    anywhere, truths = (
+        setting * (example.max() + 1) + example,
+        _codes(df, [f"y_{l}" for l in label_names(df)]),
+    )
+    for key, values, rows, says in (
+        (partition, df.fold.to_numpy(), test, "is tested in two folds of one repeat"),
+        (anywhere, truths, test | True, "has two different truths"),
+        (anywhere, pd.factorize(df.group)[0], test | True, "belongs to two groups"),
+    ):
         keys, first, back = np.unique(key[rows], return_index=True, return_inverse=True)
         bad = values[rows] != values[rows][first][back]
-        if bad.any(): raise DataError(f"predictions: example {df.example[rows].iloc[bad.argmax()]} {says}: {_row(df, np.flatnonzero(rows)[bad.argmax()])}")
+        if bad.any():
+            raise DataError(
+                f"predictions: example {df.example[rows].iloc[bad.argmax()]} {says}: {_row(df, np.flatnonzero(rows)[bad.argmax()])}"
+            )
 
 # %% ../../nbs/evaluate/10_predictions.ipynb #24-10-predictions
 def _check_shared(df: pd.DataFrame) -> None:
-    "All models of one protocol are tested on the same examples, fold by fold (compared by count and sum of hashes, per seed)."
+    """All models of one protocol are tested on the same examples, fold by fold (compared by count
+    and sum of hashes, per seed).
+    """
     test = df[df.part == "test"]
     hashes = pd.util.hash_array(test.example.to_numpy(object))
-    pieces = test.assign(_h=hashes).groupby(list(FIT_COLUMNS), sort=False, dropna=False).agg(n=("example", "size"), h=("_h", "sum")).reset_index()
-    for fold, rows in pieces.groupby(["study", "target", "protocol", "seed", "repeat", "fold"], sort=False):
+    pieces = (
+        test.assign(_h=hashes)
+        .groupby(list(FIT_COLUMNS), sort=False, dropna=False)
+        .agg(n=("example", "size"), h=("_h", "sum"))
+        .reset_index()
+    )
+    for fold, rows in pieces.groupby(
+        ["study", "target", "protocol", "seed", "repeat", "fold"], sort=False
+    ):
         odd = rows[(rows.n != rows.n.iloc[0]) | (rows.h != rows.h.iloc[0])]
         if len(odd):
             a, b = rows.iloc[0], odd.iloc[0]
-            raise DataError(f"predictions: {fold[2]}, seed {fold[3]}, repeat {fold[4]}, fold {fold[5]}: arm {a.arm} ({a.model}) was tested on {a.n} examples, "
-                            f"arm {b.arm} ({b.model}) on {b.n if b.n != a.n else 'as many, but others'}; arms can only be compared on the same ones")
+            raise DataError(
+                f"predictions: {fold[2]}, seed {fold[3]}, repeat {fold[4]}, fold {fold[5]}: arm {a.arm} ({a.model}) was tested on {a.n} examples, "
+                f"arm {b.arm} ({b.model}) on {b.n if b.n != a.n else 'as many, but others'}; arms can only be compared on the same ones"
+            )
 
 # %% ../../nbs/evaluate/10_predictions.ipynb #25-10-predictions
 def validate_predictions(
-    df: pd.DataFrame,    # predictions
-) -> pd.DataFrame:       # the same table, untouched
-    "The table itself if it can be believed; else a `DataError` naming the first row (or fold) at fault."
-    _check_columns(df); _check_values(df); _check_once(df); _check_shared(df)
+    df: pd.DataFrame,  # predictions
+) -> pd.DataFrame:  # the same table, untouched
+    """The table itself if it can be believed.
+
+    Else a `DataError` naming the first row (or fold) at fault.
+    """
+    _check_columns(df)
+    _check_values(df)
+    _check_once(df)
+    _check_shared(df)
     return df
 
 # %% ../../nbs/evaluate/10_predictions.ipynb #31-10-predictions
 def aggregate(
-    df: pd.DataFrame,        # predictions
-    unit: str = "patient",   # what a row shall be; "beat", "record" and "frame" leave the table as it is
-) -> pd.DataFrame:           # same columns; one row per group where the unit is a group
-    "Predictions per unit: a group's mean probability and the labels that any of its examples carries."
-    if unit not in UNITS: raise ConfigError(f"unit {unit!r}: {nearest(unit, UNITS)}")
-    if unit not in GROUP_UNITS: return df
+    df: pd.DataFrame,  # predictions
+    # what a row shall be; "beat", "record" and "frame" leave the table as it is
+    unit: str = "patient",
+) -> pd.DataFrame:  # same columns; one row per group where the unit is a group
+    """Predictions per unit: a group's mean probability and the labels that any of its examples
+    carries.
+    """
+    if unit not in UNITS:
+        raise ConfigError(f"unit {unit!r}: {nearest(unit, UNITS)}")
+    if unit not in GROUP_UNITS:
+        return df
     labels = label_names(df)
     how = {f"y_{l}": "max" for l in labels} | {f"p_{l}": "mean" for l in labels}
     out = df.groupby([*FIT_COLUMNS, "group"], sort=False, dropna=False).agg(how).reset_index()
@@ -222,18 +328,31 @@ def aggregate(
 # %% ../../nbs/evaluate/10_predictions.ipynb #35-10-predictions
 def _arrow(df: pd.DataFrame) -> pa.Table:
     "The table in fixed types and without pandas' own metadata."
-    kind = lambda c: (pa.int8() if c.startswith("y_") else pa.float64() if c.startswith("p_")
-                      else pa.int64() if c in COUNTS + ("source_n", "target_n") else pa.string())
+    kind = lambda c: (
+        pa.int8()
+        if c.startswith("y_")
+        else pa.float64()
+        if c.startswith("p_")
+        else pa.int64()
+        if c in COUNTS + ("source_n", "target_n")
+        else pa.string()
+    )
     columns = [*COLUMNS, *(f"y_{l}" for l in label_names(df)), *(f"p_{l}" for l in label_names(df))]
-    schema = pa.schema([(c, kind(c) if c in COLUMNS or c[:2] in ("y_", "p_") else None) for c in columns])
-    return pa.Table.from_pandas(df[columns], schema=schema, preserve_index=False).replace_schema_metadata(None)
+    schema = pa.schema(
+        [(c, kind(c) if c in COLUMNS or c[:2] in ("y_", "p_") else None) for c in columns]
+    )
+    return pa.Table.from_pandas(
+        df[columns], schema=schema, preserve_index=False
+    ).replace_schema_metadata(None)
 
 # %% ../../nbs/evaluate/10_predictions.ipynb #36-10-predictions
 def save_predictions(
-    df: pd.DataFrame,    # predictions; validated first
-    path,                # where to, usually <run>/predictions.parquet
-) -> Path:               # the same
-    "Write predictions as parquet: the same table gives the same bytes, and the file is either whole or absent."
+    df: pd.DataFrame,  # predictions; validated first
+    path,  # where to, usually <run>/predictions.parquet
+) -> Path:  # the same
+    """Write predictions as parquet: the same table gives the same bytes, and the file is either
+    whole or absent.
+    """
     path = Path(path)
     table = _arrow(validate_predictions(df))
     with whole_file(path) as part:
@@ -248,20 +367,34 @@ def _with_added(df: pd.DataFrame) -> pd.DataFrame:
         return df
     for c in lacking:
         df[c] = pd.Series(ADDED[c], df.index, "int64" if c in COUNTS else "str")
-    return df[[*(c for c in COLUMNS if c in df.columns), *(c for c in df.columns if c not in COLUMNS)]]
+    return df[
+        [*(c for c in COLUMNS if c in df.columns), *(c for c in df.columns if c not in COLUMNS)]
+    ]
 
 # %% ../../nbs/evaluate/10_predictions.ipynb #39-10-predictions
 def load_predictions(
-    path,                # a parquet file written by `save_predictions`
+    path,  # a parquet file written by `save_predictions`
     check: bool = True,  # False: the caller validates what it puts together from many files
-) -> pd.DataFrame:       # predictions, validated
-    "Read predictions; a `DataError` names the file where it is missing, broken or not what it should be."
+) -> pd.DataFrame:  # predictions, validated
+    """Read predictions.
+
+    A `DataError` names the file where it is missing, broken or not what it should be.
+    """
     path = Path(path)
-    if not path.is_file(): raise DataError(f"{path}: no such file; a run folder holds predictions.parquet once its trial has finished")
-    try: df = pq.read_table(path).to_pandas()
-    except pa.ArrowInvalid as e: raise DataError(f"{path}: not a readable parquet file ({str(e).splitlines()[0]}); run the study again with --force") from e
+    if not path.is_file():
+        raise DataError(
+            f"{path}: no such file; a run folder holds predictions.parquet once its trial has finished"
+        )
+    try:
+        df = pq.read_table(path).to_pandas()
+    except pa.ArrowInvalid as e:
+        raise DataError(
+            f"{path}: not a readable parquet file ({str(e).splitlines()[0]}); run the study again with --force"
+        ) from e
     df = _with_added(df)
     if set(FORMER_ROLES) & set(df.role.unique()):
         df["role"] = df.role.astype(str).replace(FORMER_ROLES)
-    try: return validate_predictions(df) if check else df
-    except DataError as e: raise DataError(f"{path}: {e}") from e
+    try:
+        return validate_predictions(df) if check else df
+    except DataError as e:
+        raise DataError(f"{path}: {e}") from e

@@ -19,57 +19,96 @@ from ..files import write_whole
 
 # %% ../../nbs/evaluate/05_style.ipynb #05-05-style
 def number(
-    x: float,            # the number
-    digits: int = 3,     # digits after the point
-    missing: str = "unknown",    # what stands for NaN
-) -> str:                # ".031", "-.004", "1.000"
+    x: float,  # the number
+    digits: int = 3,  # digits after the point
+    missing: str = "unknown",  # what stands for NaN
+) -> str:  # ".031", "-.004", "1.000"
     "A number as journals print it."
-    if pd.isna(x): return missing
+    if pd.isna(x):
+        return missing
     s = f"{x:.{digits}f}"
-    if float(s) == 0: s = s.lstrip("-")
+    if float(s) == 0:
+        s = s.lstrip("-")
     return s.replace("0.", ".", 1) if abs(float(s)) < 1 else s
 
 # %% ../../nbs/evaluate/05_style.ipynb #06-05-style
 def p_text(
-    p: float,            # p-value
-) -> str:                # "p = .003", "p < .001"
+    p: float,  # p-value
+) -> str:  # "p = .003", "p < .001"
     "A p-value as journals print it; 'p unknown' where there is none."
-    if pd.isna(p): return "p unknown"
-    return "p < .001" if p < .001 else f"p = {number(p, 3 if p < .1 else 2)}"
+    if pd.isna(p):
+        return "p unknown"
+    return "p < .001" if p < 0.001 else f"p = {number(p, 3 if p < 0.1 else 2)}"
 
 # %% ../../nbs/evaluate/05_style.ipynb #09-05-style
 def estimate_text(
-    estimate: float,       # the number
-    lo: float,             # lower end of its interval; NaN: none
-    hi: float,             # upper end
-    digits: int = 3,       # digits after the point
-) -> str:                  # ".871 [.802, .930]"
+    estimate: float,  # the number
+    lo: float,  # lower end of its interval; NaN: none
+    hi: float,  # upper end
+    digits: int = 3,  # digits after the point
+) -> str:  # ".871 [.802, .930]"
     "An estimate with its interval, without leading zeros, as journals print it."
     f = lambda v: number(v, digits, "-")
     return f"{f(estimate)} [{f(lo)}, {f(hi)}]" if not pd.isna(lo) else f(estimate)
 
 # %% ../../nbs/evaluate/05_style.ipynb #13-05-style
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#444444")     # Okabe & Ito 2008
-ARM_COLOURS = {"scratch": "#444444", "frozen": "#56B4E9", "full": "#0072B2", "lora": "#D55E00", "norm": "#009E73", "gradual": "#CC79A7"}
+# Okabe & Ito 2008
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#444444")
+ARM_COLOURS = {
+    "scratch": "#444444",
+    "frozen": "#56B4E9",
+    "full": "#0072B2",
+    "lora": "#D55E00",
+    "norm": "#009E73",
+    "gradual": "#CC79A7",
+}
 OTHERS = ("#E69F00", "#882255", "#999933", "#332288", "#44AA99", "#661100", "#AA4499", "#117733")
-SHORT = {"scratch": "scratch", "frozen": "frozen", "full": "full fine-tuning", "lora": "LoRA", "norm": "norm layers", "gradual": "gradual"}
-MISSING = "0.6"    # colour of what carries no interval
+SHORT = {
+    "scratch": "scratch",
+    "frozen": "frozen",
+    "full": "full fine-tuning",
+    "lora": "LoRA",
+    "norm": "norm layers",
+    "gradual": "gradual",
+}
+MISSING = "0.6"  # colour of what carries no interval
 
 # %% ../../nbs/evaluate/05_style.ipynb #14-05-style
 def use_style() -> None:
-    "Set matplotlib's defaults for all pictures of a notebook: white, quiet, readable at 80 to 110 dpi."
-    plt.rcParams.update({
-        "figure.facecolor": "white", "axes.facecolor": "white", "savefig.facecolor": "white", "figure.dpi": 80, "figure.figsize": (6.4, 3.6),
-        "figure.constrained_layout.use": True, "font.size": 10, "axes.titlesize": 11, "axes.titlelocation": "left", "axes.labelsize": 10,
-        "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True, "axes.prop_cycle": plt.cycler(color=PALETTE),
-        "grid.color": "0.9", "legend.frameon": False, "legend.fontsize": 9, "lines.linewidth": 1.6, "xtick.labelsize": 9, "ytick.labelsize": 9})
+    """Set matplotlib's defaults for all pictures of a notebook: white, quiet, readable at 80 to 110
+    dpi.
+    """
+    plt.rcParams.update(
+        {
+            "figure.facecolor": "white",
+            "axes.facecolor": "white",
+            "savefig.facecolor": "white",
+            "figure.dpi": 80,
+            "figure.figsize": (6.4, 3.6),
+            "figure.constrained_layout.use": True,
+            "font.size": 10,
+            "axes.titlesize": 11,
+            "axes.titlelocation": "left",
+            "axes.labelsize": 10,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.axisbelow": True,
+            "axes.prop_cycle": plt.cycler(color=PALETTE),
+            "grid.color": "0.9",
+            "legend.frameon": False,
+            "legend.fontsize": 9,
+            "lines.linewidth": 1.6,
+            "xtick.labelsize": 9,
+            "ytick.labelsize": 9,
+        }
+    )
 
 # %% ../../nbs/evaluate/05_style.ipynb #16-05-style
-_NAMED: dict[str, str] = {}     # name of an arm -> its title, in the order of the study
+_NAMED: dict[str, str] = {}  # name of an arm -> its title, in the order of the study
 
 # %% ../../nbs/evaluate/05_style.ipynb #17-05-style
 def name_arms(
-    titles: dict[str, str],     # name of an arm -> title; empty: the usual one
+    titles: dict[str, str],  # name of an arm -> title; empty: the usual one
 ) -> None:
     "Titles and order of a study's arms for all pictures that follow; an empty dict forgets them."
     _NAMED.clear()
@@ -77,8 +116,8 @@ def name_arms(
 
 # %% ../../nbs/evaluate/05_style.ipynb #18-05-style
 def arm_colours(
-    arms,           # names, in the order of the picture
-) -> dict:          # name -> colour
+    arms,  # names, in the order of the picture
+) -> dict:  # name -> colour
     "Colours of the arms: fixed for the usual ones and for those that `name_arms` was told."
     names = list(dict.fromkeys(arms))
     others = [a for a in (*_NAMED, *names) if a not in ARM_COLOURS]
@@ -87,8 +126,8 @@ def arm_colours(
 
 # %% ../../nbs/evaluate/05_style.ipynb #19-05-style
 def arm_title(
-    arm: str,       # the arm's name
-) -> str:           # as in a legend
+    arm: str,  # the arm's name
+) -> str:  # as in a legend
     "An arm's name as a reader of a picture wants it."
     return _NAMED.get(arm) or SHORT.get(arm) or arm.replace("_", " ")
 
@@ -96,43 +135,64 @@ def arm_title(
 def _png(fig, alt: str, dpi: int) -> bytes:
     "The picture as PNG with its description inside."
     buffer = io.BytesIO()
-    fig.savefig(buffer, format="png", dpi=dpi, bbox_inches="tight", pad_inches=.06, metadata={"Description": alt, "Software": None})
+    fig.savefig(
+        buffer,
+        format="png",
+        dpi=dpi,
+        bbox_inches="tight",
+        pad_inches=0.06,
+        metadata={"Description": alt, "Software": None},
+    )
     return buffer.getvalue()
 
 # %% ../../nbs/evaluate/05_style.ipynb #25-05-style
 def show(
-    fig,                  # matplotlib figure; closed afterwards
-    name: str,            # file name without extension
-    alt: str,             # what the picture shows, in a sentence
-    run_dir=None,         # run folder; the picture is kept as figures/<name>.png in it
-    dpi: int = 96,        # resolution
+    fig,  # matplotlib figure; closed afterwards
+    name: str,  # file name without extension
+    alt: str,  # what the picture shows, in a sentence
+    run_dir=None,  # run folder; the picture is kept as figures/<name>.png in it
+    dpi: int = 96,  # resolution
 ) -> None:
     "Show a figure with its description, and keep it in the run folder."
     from IPython.display import display
-    if not alt or not alt.strip(): raise ConfigError(f"figure {name!r}: alt text is missing; say in a sentence what it shows")
-    if Path(name).name != name: raise ConfigError(f"figure {name!r}: give a plain name, without folder")
+
+    if not alt or not alt.strip():
+        raise ConfigError(f"figure {name!r}: alt text is missing; say in a sentence what it shows")
+    if Path(name).name != name:
+        raise ConfigError(f"figure {name!r}: give a plain name, without folder")
     png = _png(fig, alt, dpi)
     plt.close(fig)
     if run_dir:
         write_whole(Path(run_dir) / "figures" / f"{name}.png", png)
-    display({"image/png": base64.b64encode(png).decode(), "text/plain": f"[figure: {alt}]"}, metadata={"image/png": {"alt": alt}}, raw=True)
+    display(
+        {"image/png": base64.b64encode(png).decode(), "text/plain": f"[figure: {alt}]"},
+        metadata={"image/png": {"alt": alt}},
+        raw=True,
+    )
 
 # %% ../../nbs/evaluate/05_style.ipynb #29-05-style
 def new_axes(
-    ax,              # axes, or None
-    size: tuple,     # width and height of new ones (inches)
-):                   # axes
+    ax,  # axes, or None
+    size: tuple,  # width and height of new ones (inches)
+):  # axes
     "The axes given, or new ones."
-    if ax is not None: return ax
+    if ax is not None:
+        return ax
     return plt.subplots(figsize=size)[1]
 
 # %% ../../nbs/evaluate/05_style.ipynb #30-05-style
 def pick(
-    value,           # what was asked for; None: whatever there is
-    choices,         # what there is
-    what: str,       # its name in the error
-):                   # one of the choices
+    value,  # what was asked for; None: whatever there is
+    choices,  # what there is
+    what: str,  # its name in the error
+):  # one of the choices
     "`value` if it is a choice; the only choice where none was named; else a `ConfigError`."
-    if value in choices: return value
-    if value is None and len(choices) == 1: return choices[0]
-    raise ConfigError(f"{what} {value!r}: {nearest(value, choices)}" if value is not None else f"several {what}s: {nearest('', choices)}")
+    if value in choices:
+        return value
+    if value is None and len(choices) == 1:
+        return choices[0]
+    raise ConfigError(
+        f"{what} {value!r}: {nearest(value, choices)}"
+        if value is not None
+        else f"several {what}s: {nearest('', choices)}"
+    )

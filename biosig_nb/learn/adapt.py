@@ -9,24 +9,31 @@ __all__ = ['NORMS', 'build', 'adapt', 'unfreeze_norms', 'add_lora', 'Pool', 'add
 import copy
 import warnings
 from collections.abc import Callable
+
 import pandas as pd
 import torch
 from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
+
 from ..errors import ConfigError
 from .arms import Adaptation, Arm
 from .schedules import STAGES
 from ..models.counting import count_parameters
 
-NORMS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm, nn.modules.instancenorm._InstanceNorm)
+NORMS = (
+    nn.modules.batchnorm._BatchNorm,
+    nn.GroupNorm,
+    nn.LayerNorm,
+    nn.modules.instancenorm._InstanceNorm,
+)
 
 # %% ../../nbs/learn/40_adapt.ipynb #05-40-adapt
 def build(
-    make: Callable[[int], nn.Module],     # number of outputs -> a network with `body` and `head`
-    n_outputs: int,                       # outputs of the target task
-    seed: int,                            # random start of body and head
-) -> nn.Module:                           # a fresh network
+    make: Callable[[int], nn.Module],  # number of outputs -> a network with `body` and `head`
+    n_outputs: int,  # outputs of the target task
+    seed: int,  # random start of body and head
+) -> nn.Module:  # a fresh network
     "A network with a seeded random start that leaves torch's global random state alone."
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -34,13 +41,13 @@ def build(
 
 # %% ../../nbs/learn/40_adapt.ipynb #06-40-adapt
 def adapt(
-    how: Adaptation,                      # what may change
-    make: Callable[[int], nn.Module],     # number of outputs -> a network with `body` and `head`
-    n_outputs: int,                       # outputs of the target task
-    body_state: dict | None = None,       # state dict of the body; None: it keeps its random start
-    seed: int = 0,                        # random start of what is new
-    sample: torch.Tensor | None = None,   # some inputs [n, channel, time]; a linear probe needs them
-) -> nn.Module:                           # `requires_grad` says what may change, `stages` when
+    how: Adaptation,  # what may change
+    make: Callable[[int], nn.Module],  # number of outputs -> a network with `body` and `head`
+    n_outputs: int,  # outputs of the target task
+    body_state: dict | None = None,  # state dict of the body; None: it keeps its random start
+    seed: int = 0,  # random start of what is new
+    sample: torch.Tensor | None = None,  # some inputs [n, channel, time]; a linear probe needs them
+) -> nn.Module:  # `requires_grad` says what may change, `stages` when
     "Start and freeze a network; raises `ConfigError` where the adaptation does not fit it."
     net = build(make, n_outputs, seed)
     if body_state is not None:
@@ -59,24 +66,46 @@ def adapt(
 
 # %% ../../nbs/learn/40_adapt.ipynb #07-40-adapt
 def unfreeze_norms(
-    net: nn.Module,        # network with a frozen body
+    net: nn.Module,  # network with a frozen body
 ) -> None:
     "Let the normalisation layers of the body train; raises `ConfigError` where there are none."
     layers = [m for m in net.body.modules() if isinstance(m, NORMS)]
-    if not layers: raise ConfigError(f"adaptation 'norm': {type(net).__name__} has no normalisation layer in its body; leave this arm out")
-    for m in layers: m.requires_grad_(True)
+    if not layers:
+        raise ConfigError(
+            f"adaptation 'norm': {type(net).__name__} has no normalisation layer in its body; leave this arm out"
+        )
+    for m in layers:
+        m.requires_grad_(True)
 
 # %% ../../nbs/learn/40_adapt.ipynb #09-40-adapt
 def add_lora(
-    net: nn.Module,        # network; changed in place
-    rank: int,             # rank of the additions
-    seed: int,             # random start of the first matrices
+    net: nn.Module,  # network; changed in place
+    rank: int,  # rank of the additions
+    seed: int,  # random start of the first matrices
 ) -> None:
-    "Add LoRA to convolutions, linear layers and recurrent weights of the body; everything else of the body stays frozen."
-    layers = [f"body.{n}" for n, m in net.body.named_modules() if isinstance(m, (nn.Conv1d, nn.Conv2d, nn.Linear))]
-    recurrent = [f"body.{n}.{p}" for n, m in net.body.named_modules() if isinstance(m, nn.RNNBase) for p, _ in m.named_parameters() if p.startswith("weight_")]
-    if not layers + recurrent: raise ConfigError(f"adaptation 'lora': nothing in the body of {type(net).__name__} takes a low-rank addition")
-    config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=layers, target_parameters=recurrent or None)
+    """Add LoRA to convolutions, linear layers and recurrent weights of the body.
+
+    Everything else of the body stays frozen.
+    """
+    layers = [
+        f"body.{n}"
+        for n, m in net.body.named_modules()
+        if isinstance(m, (nn.Conv1d, nn.Conv2d, nn.Linear))
+    ]
+    recurrent = [
+        f"body.{n}.{p}"
+        for n, m in net.body.named_modules()
+        if isinstance(m, nn.RNNBase)
+        for p, _ in m.named_parameters()
+        if p.startswith("weight_")
+    ]
+    if not layers + recurrent:
+        raise ConfigError(
+            f"adaptation 'lora': nothing in the body of {type(net).__name__} takes a low-rank addition"
+        )
+    config = LoraConfig(
+        r=rank, lora_alpha=2 * rank, target_modules=layers, target_parameters=recurrent or None
+    )
     with torch.random.fork_rng(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.manual_seed(seed)
@@ -92,14 +121,16 @@ class Pool(nn.Module):
 
 
 def add_probe(
-    net: nn.Module,               # network with a frozen body; its head is replaced
-    n_outputs: int,               # outputs of the target task
-    seed: int,                    # random start of the linear layer
+    net: nn.Module,  # network with a frozen body; its head is replaced
+    n_outputs: int,  # outputs of the target task
+    seed: int,  # random start of the linear layer
     sample: torch.Tensor | None,  # some inputs [n, channel, time]
 ) -> None:
     "One linear layer on the pooled features; raises `ConfigError` without inputs to measure them."
     if sample is None:
-        raise ConfigError("adaptation 'linear' needs some inputs, to know how many features there are")
+        raise ConfigError(
+            "adaptation 'linear' needs some inputs, to know how many features there are"
+        )
     with torch.no_grad(), torch.random.fork_rng():
         width = Pool()(net.eval().body(sample)).shape[1]
         torch.manual_seed(seed)
@@ -107,21 +138,29 @@ def add_probe(
 
 # %% ../../nbs/learn/40_adapt.ipynb #21-40-adapt
 def merge_lora(
-    net: nn.Module,        # network with LoRA layers, as `adapt` makes it
-) -> nn.Module:            # a plain network of the original class, all parameters trainable
-    "Merge low-rank additions into the weights; the network given is left as it is. One without LoRA comes back as a copy."
+    net: nn.Module,  # network with LoRA layers, as `adapt` makes it
+) -> nn.Module:  # a plain network of the original class, all parameters trainable
+    """Merge low-rank additions into the weights; the network given is left as it is.
+
+    One without LoRA comes back as a copy.
+    """
     net = copy.deepcopy(net)
     for parent in list(net.modules()):
-        if isinstance(parent, BaseTunerLayer): continue
+        if isinstance(parent, BaseTunerLayer):
+            continue
         for name, layer in list(parent.named_children()):
-            if isinstance(layer, BaseTunerLayer): setattr(parent, name, merged_layer(layer))
+            if isinstance(layer, BaseTunerLayer):
+                setattr(parent, name, merged_layer(layer))
     return net.requires_grad_(True)
 
 # %% ../../nbs/learn/40_adapt.ipynb #22-40-adapt
 def merged_layer(
-    layer: BaseTunerLayer,   # a layer wrapped by peft, once for each adapted weight
-) -> nn.Module:              # the layer itself, with the additions in its weights
-    "Merge all wrappers around a layer; raises `ValueError` (peft) where a merged weight is not finite."
+    layer: BaseTunerLayer,  # a layer wrapped by peft, once for each adapted weight
+) -> nn.Module:  # the layer itself, with the additions in its weights
+    """Merge all wrappers around a layer.
+
+    Raises `ValueError` (peft) where a merged weight is not finite.
+    """
     plain = layer.get_base_layer()
     while isinstance(layer, BaseTunerLayer):
         layer.merge(safe_merge=True)
@@ -129,16 +168,17 @@ def merged_layer(
     if isinstance(plain, nn.RNNBase):
         for name in plain._flat_weights_names:
             weight = getattr(plain, name)
-            delattr(plain, name); setattr(plain, name, nn.Parameter(weight.detach()))
+            delattr(plain, name)
+            setattr(plain, name, nn.Parameter(weight.detach()))
     return plain
 
 # %% ../../nbs/learn/40_adapt.ipynb #31-40-adapt
 def trainable_table(
-    make: Callable[[int], nn.Module],     # number of outputs -> a network
-    n_outputs: int,                       # outputs of the target task
-    arms: tuple,                          # of Arm
-    sample: torch.Tensor | None = None,   # some inputs [n, channel, time], for a linear probe
-) -> pd.DataFrame:                        # arm, adaptation, rank, trainable, of, share
+    make: Callable[[int], nn.Module],  # number of outputs -> a network
+    n_outputs: int,  # outputs of the target task
+    arms: tuple,  # of Arm
+    sample: torch.Tensor | None = None,  # some inputs [n, channel, time], for a linear probe
+) -> pd.DataFrame:  # arm, adaptation, rank, trainable, of, share
     "What each arm may change, in parameters; `of` is the size of its network."
     rows = []
     for arm in arms:

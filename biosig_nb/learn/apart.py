@@ -15,31 +15,33 @@ from ..errors import LeakageError
 
 # %% ../../nbs/learn/12_apart.ipynb #05-12-apart
 def check_databases_apart(
-    source: dict,     # `source` of the source cohort: database, overlaps, ...
-    target: dict,     # `source` of the target cohort
+    source: dict,  # `source` of the source cohort: database, overlaps, ...
+    target: dict,  # `source` of the target cohort
 ) -> None:
     "Raise `LeakageError` where one database is said to hold recordings of the other."
     for a, b in ((source, target), (target, source)):
         if b.get("database") in a.get("overlaps", ()):
             copies = f"{a['database']} ({a.get('source', 'all of it')}) holds recordings of {b['database']}"
-            raise LeakageError(f"source and target overlap: {copies}; take another source or target")
+            raise LeakageError(
+                f"source and target overlap: {copies}; take another source or target"
+            )
 
 # %% ../../nbs/learn/12_apart.ipynb #08-12-apart
-STEP = 1e-4     # two samples that differ by less count as equal (signal units)
+STEP = 1e-4  # two samples that differ by less count as equal (signal units)
 
 
 def signal_hash(
-    x: np.ndarray,         # one example [channel, time]; NaN where lost
-    step: float = STEP,    # quantisation (signal units)
-) -> bytes:                # 16 bytes
+    x: np.ndarray,  # one example [channel, time]; NaN where lost
+    step: float = STEP,  # quantisation (signal units)
+) -> bytes:  # 16 bytes
     "Hash of a quantised signal."
     counts = np.round(np.nan_to_num(np.asarray(x, np.float32), nan=-1e9) / step)
     return hashlib.blake2b(counts.astype(np.int64).tobytes(), digest_size=16).digest()
 
 
 def signal_hashes(
-    cohort: Cohort,     # examples
-) -> list[bytes]:       # one an example
+    cohort: Cohort,  # examples
+) -> list[bytes]:  # one an example
     "Hashes of all signals of a cohort."
     if hasattr(cohort.signals, "hashes"):
         return cohort.signals.hashes()
@@ -47,10 +49,12 @@ def signal_hashes(
 
 
 def check_signals_apart(
-    source: Cohort,     # what is learned before
-    target: Cohort,     # what the network is wanted for
+    source: Cohort,  # what is learned before
+    target: Cohort,  # what the network is wanted for
 ) -> None:
-    "Raise `LeakageError` naming recordings of the target that are recordings of the source under another name."
+    """Raise `LeakageError` naming recordings of the target that are recordings of the source under
+    another name.
+    """
     if source.signals.shape[1:] != target.signals.shape[1:]:
         return
     known = dict(zip(signal_hashes(source), source.table.index))

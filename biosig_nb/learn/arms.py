@@ -24,8 +24,8 @@ ADAPTATIONS = ("full", "frozen", "norm", "lora", "gradual", "linear", "last bloc
 class Adaptation:
     "What of a started network may change; raises `ConfigError` for an unknown one."
 
-    name: str         # one of ADAPTATIONS
-    rank: int = 0     # of the low-rank additions; 0 for all other adaptations
+    name: str  # one of ADAPTATIONS
+    rank: int = 0  # of the low-rank additions; 0 for all other adaptations
 
     def __post_init__(self):
         if self.name not in ADAPTATIONS:
@@ -37,19 +37,19 @@ class Adaptation:
 # %% ../../nbs/learn/35_arms.ipynb #06-35-arms
 FULL, FROZEN, NORM = Adaptation("full"), Adaptation("frozen"), Adaptation("norm")
 GRADUAL, LINEAR = Adaptation("gradual"), Adaptation("linear")
-LAST_BLOCK = Adaptation("last block")     # the body's last block and what stands behind it
+LAST_BLOCK = Adaptation("last block")  # the body's last block and what stands behind it
 
 
 def lora(
-    rank: int = 4,     # of the additions
+    rank: int = 4,  # of the additions
 ) -> Adaptation:
     "Low-rank adaptation of a given rank."
     return Adaptation("lora", rank)
 
 
 def adaptation(
-    name: str,         # one of ADAPTATIONS, as a parameter of a study spells it
-    rank: int = 4,     # of low-rank additions
+    name: str,  # one of ADAPTATIONS, as a parameter of a study spells it
+    rank: int = 4,  # of low-rank additions
 ) -> Adaptation:
     "The adaptation that a parameter names; raises `ConfigError` for an unknown name."
     return lora(rank) if name == "lora" else Adaptation(name)
@@ -62,10 +62,10 @@ STARTS = ("random", "source", "weights", "shuffled")
 class Start:
     "What a network begins with; raises `ConfigError` where a source is wanting."
 
-    kind: str = "random"             # one of STARTS
-    task: Any = None                 # source Task that is trained first ("source", "shuffled")
-    weights: str = ""                # name of the weights, for tables ("weights")
-    file: Path | None = None         # file of the body's weights; None: a transform runs them
+    kind: str = "random"  # one of STARTS
+    task: Any = None  # source Task that is trained first ("source", "shuffled")
+    weights: str = ""  # name of the weights, for tables ("weights")
+    file: Path | None = None  # file of the body's weights; None: a transform runs them
 
     def __post_init__(self):
         if self.kind not in STARTS:
@@ -81,7 +81,7 @@ class Start:
         return self.task.name if self.task is not None else self.weights
 
     @property
-    def identity(self) -> tuple:     # of texts
+    def identity(self) -> tuple:  # of texts
         "What a result depends on, the source task apart: kind, name, and the content of the file."
         if self.file is None:
             return self.kind, self.weights
@@ -92,22 +92,22 @@ RANDOM = Start()
 
 
 def trained_on(
-    task,     # source Task
+    task,  # source Task
 ) -> Start:
     "Begin with the body that was trained on a source task."
     return Start("source", task)
 
 
 def shuffled(
-    task,     # source Task
+    task,  # source Task
 ) -> Start:
     "Begin with a body that was trained on a source task with shuffled labels: a control."
     return Start("shuffled", task)
 
 
 def from_weights(
-    name: str,                   # of the weights, for tables ("ImageNet")
-    file: Path | None = None,    # file of the body's weights; None: a transform runs them
+    name: str,  # of the weights, for tables ("ImageNet")
+    file: Path | None = None,  # file of the body's weights; None: a transform runs them
 ) -> Start:
     "Begin with weights that were trained elsewhere."
     return Start("weights", weights=name, file=file)
@@ -117,13 +117,13 @@ def from_weights(
 class Arm:
     "A start and an adaptation, with the name and the title under which tables show them."
 
-    start: Start = RANDOM               # what the network begins with
-    adaptation: Adaptation = FULL       # what of it may change
-    name: str = ""                      # in the column `arm`; empty: the usual name
-    title: str = ""                     # for readers; empty: made from the name
-    role: str = ""                      # one of ROLES of the Predictions; empty: control for a control's start
-    network: Callable | None = None     # outputs -> network, in place of the trial's
-    front: Any = None                   # Transform in place of the task's: the frozen part of the start
+    start: Start = RANDOM  # what the network begins with
+    adaptation: Adaptation = FULL  # what of it may change
+    name: str = ""  # in the column `arm`; empty: the usual name
+    title: str = ""  # for readers; empty: made from the name
+    role: str = ""  # one of ROLES of the Predictions; empty: control for a control's start
+    network: Callable | None = None  # outputs -> network, in place of the trial's
+    front: Any = None  # Transform in place of the task's: the frozen part of the start
 
     def __post_init__(self):
         untrained = self.start.kind == "random" and self.adaptation in (FROZEN, LINEAR)
@@ -147,9 +147,9 @@ class Arm:
 
 # %% ../../nbs/learn/35_arms.ipynb #18-35-arms
 def arm_named(
-    word: str,             # "scratch", an adaptation, or a control
-    source=None,           # source Task that pre-trained arms begin with
-    rank: int = 4,         # of low-rank additions
+    word: str,  # "scratch", an adaptation, or a control
+    source=None,  # source Task that pre-trained arms begin with
+    rank: int = 4,  # of low-rank additions
 ) -> Arm:
     "The arm that a word means; raises `ConfigError` for an unknown one, or without a source task."
     if word == "scratch":
@@ -158,15 +158,17 @@ def arm_named(
         return Arm(RANDOM, FROZEN)
     if source is None:
         raise ConfigError(f"arm '{word}' needs a source task")
-    return Arm(shuffled(source)) if word == "shuffled source" else Arm(
-        trained_on(source), adaptation(word, rank)
+    return (
+        Arm(shuffled(source))
+        if word == "shuffled source"
+        else Arm(trained_on(source), adaptation(word, rank))
     )
 
 
 def arms_named(
-    words: Iterable[str],     # see `arm_named`
-    source=None,              # source Task that pre-trained arms begin with
-    rank: int = 4,            # of low-rank additions
+    words: Iterable[str],  # see `arm_named`
+    source=None,  # source Task that pre-trained arms begin with
+    rank: int = 4,  # of low-rank additions
 ) -> tuple[Arm, ...]:
     "The arms that a list of words means, in its order."
     return tuple(arm_named(w, source, rank) for w in words)

@@ -18,8 +18,8 @@ from ..signals.beats import scale_rows
 
 # %% ../../nbs/learn/23_beat_transforms.ipynb #06-23-beat-transforms
 def window_range(
-    cohort: Cohort,     # beats
-) -> tuple[np.ndarray, np.ndarray]:     # lowest and highest value of each beat's ten seconds [n] (mV)
+    cohort: Cohort,  # beats
+) -> tuple[np.ndarray, np.ndarray]:  # lowest and highest value of each beat's ten seconds [n] (mV)
     "The range that stands beside each beat; raises `DataError` for a cohort without it."
     if lost := [c for c in ("low", "high") if c not in cohort.table]:
         what = f"{cohort.provenance.get('database', 'cohort')}: no column {' or '.join(lost)} in the table"
@@ -28,8 +28,8 @@ def window_range(
 
 
 def scaled_by_window(
-    cohort: Cohort,     # beats (mV)
-) -> Cohort:            # the same in [0, 1], padding 0
+    cohort: Cohort,  # beats (mV)
+) -> Cohort:  # the same in [0, 1], padding 0
     "Each beat scaled by the range of its ten seconds."
     x = scale_rows(cohort.signals[:, 0], recorded(cohort), *window_range(cohort))
     return replace(cohort, signals=x[:, None])
@@ -44,8 +44,8 @@ class WindowRange(Transform):
 
 # %% ../../nbs/learn/23_beat_transforms.ipynb #07-23-beat-transforms
 def clipped_to_window(
-    cohort: Cohort,     # beats (mV)
-) -> Cohort:            # the same, padding 0
+    cohort: Cohort,  # beats (mV)
+) -> Cohort:  # the same, padding 0
     "Each beat clipped to the range of its ten seconds."
     low, high = (v.astype(np.float32)[:, None] for v in window_range(cohort))
     x = np.where(recorded(cohort), np.clip(cohort.signals[:, 0], low, high), 0)
@@ -61,8 +61,8 @@ class InMillivolts(Transform):
 
 # %% ../../nbs/learn/23_beat_transforms.ipynb #08-23-beat-transforms
 def standardised_beats(
-    cohort: Cohort,     # beats, in any unit
-) -> Cohort:            # each with mean 0 and standard deviation 1 over its recorded samples, padding 0
+    cohort: Cohort,  # beats, in any unit
+) -> Cohort:  # each with mean 0 and standard deviation 1 over its recorded samples, padding 0
     "Each beat by its own mean and standard deviation; raises `DataError` for a flat one."
     real = recorded(cohort)
     n = real.sum(axis=1, keepdims=True)
@@ -70,7 +70,9 @@ def standardised_beats(
     away = np.where(real, x - x.sum(axis=1, keepdims=True) / n, 0)
     sd = np.sqrt((away**2).sum(axis=1, keepdims=True) / n)
     if not (sd > 0).all():
-        raise DataError(f"{cohort.table.index[int(np.argmin(sd > 0))]}: the beat is flat; leave it out")
+        raise DataError(
+            f"{cohort.table.index[int(np.argmin(sd > 0))]}: the beat is flat; leave it out"
+        )
     return replace(cohort, signals=(away / sd).astype(np.float32)[:, None])
 
 
@@ -82,18 +84,21 @@ class StandardiseBeat(Transform):
         return standardised_beats
 
 # %% ../../nbs/learn/23_beat_transforms.ipynb #12-23-beat-transforms
-INTERVALS = {"rr_prev": .8, "rr_next": .8, "rr_ratio": 1.}     # column: what counts as usual
+INTERVALS = {"rr_prev": 0.8, "rr_next": 0.8, "rr_ratio": 1.0}  # column: what counts as usual
 
 
 def intervals_beside(
-    cohort: Cohort,     # beats [n, 1, time]
-) -> Cohort:            # [n, 1, time + 3]
-    "RR intervals behind the last sample of each beat; raises `DataError` for a cohort without them."
+    cohort: Cohort,  # beats [n, 1, time]
+) -> Cohort:  # [n, 1, time + 3]
+    """RR intervals behind the last sample of each beat.
+
+    Raises `DataError` for a cohort without them.
+    """
     if lost := [c for c in INTERVALS if c not in cohort.table]:
         what = f"{cohort.provenance.get('database', 'cohort')}: no column {', '.join(lost)} in the table"
         raise DataError(f"{what}; expected beats with their RR intervals")
     shares = [cohort.table[k].to_numpy(float) / usual for k, usual in INTERVALS.items()]
-    rr = np.nan_to_num(np.log(np.clip(np.stack(shares, axis=1), .1, 10)))
+    rr = np.nan_to_num(np.log(np.clip(np.stack(shares, axis=1), 0.1, 10)))
     x = np.concatenate([cohort.signals, rr.astype(np.float32)[:, None]], axis=2)
     mask = None
     if cohort.mask is not None:

@@ -8,6 +8,7 @@ __all__ = ['spread', 'fitted', 'Comparator', 'thin', 'linear', 'boosted', 'featu
 # %% ../../nbs/learn/45_comparators.ipynb #03-45-opponents
 import hashlib
 from dataclasses import dataclass
+
 import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.dummy import DummyClassifier
@@ -18,6 +19,7 @@ from sklearn.metrics import log_loss
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils.validation import has_fit_parameter
+
 from ..data.cohort import Cohort
 from ..errors import ConfigError, nearest
 from .losses import group_weights
@@ -27,10 +29,10 @@ from ..models.minirocket import MiniRocket
 
 # %% ../../nbs/learn/45_comparators.ipynb #05-45-opponents
 def spread(
-    p: np.ndarray,                # probabilities of the classes a model has seen [n, seen]
-    seen: np.ndarray,             # which classes these are
-    classes: np.ndarray,          # all classes
-) -> np.ndarray:                  # [n, class], rows sum to 1
+    p: np.ndarray,  # probabilities of the classes a model has seen [n, seen]
+    seen: np.ndarray,  # which classes these are
+    classes: np.ndarray,  # all classes
+) -> np.ndarray:  # [n, class], rows sum to 1
     "Put probabilities into their columns; a class that the training side lacked gets 0."
     out = np.zeros((len(p), len(classes)))
     out[:, np.searchsorted(classes, seen)] = p
@@ -38,140 +40,242 @@ def spread(
 
 # %% ../../nbs/learn/45_comparators.ipynb #08-45-opponents
 def fitted(
-    model: BaseEstimator,                    # unfitted estimator or pipeline
-    x: np.ndarray,                           # training features
-    y: np.ndarray,                           # their classes [n], or labels [n, label] for a model that takes them
-    groups: np.ndarray,                      # their groups [n]
-    weight: np.ndarray | None = None,        # their weights [n]
-) -> BaseEstimator:                          # fitted clone
-    "Fit a clone; where all examples are of one class, a model that says so. Raises `ConfigError` for weights that the model does not take."
-    if y.ndim == 1 and len(np.unique(y)) == 1: return DummyClassifier(strategy="prior").fit(x, y)
+    model: BaseEstimator,  # unfitted estimator or pipeline
+    x: np.ndarray,  # training features
+    y: np.ndarray,  # their classes [n], or labels [n, label] for a model that takes them
+    groups: np.ndarray,  # their groups [n]
+    weight: np.ndarray | None = None,  # their weights [n]
+) -> BaseEstimator:  # fitted clone
+    """Fit a clone; where all examples are of one class, a model that says so.
+
+    Raises `ConfigError` for weights that the model does not take.
+    """
+    if y.ndim == 1 and len(np.unique(y)) == 1:
+        return DummyClassifier(strategy="prior").fit(x, y)
     name, last = model.steps[-1] if isinstance(model, Pipeline) else ("", model)
     given = {k: v for k, v in (("groups", groups), ("sample_weight", weight)) if v is not None}
     takes = {k for k in given if has_fit_parameter(last, k)}
-    if weight is not None and "sample_weight" not in takes: raise ConfigError(f"{type(last).__name__} takes no weights; use balance='none' or another model")
+    if weight is not None and "sample_weight" not in takes:
+        raise ConfigError(
+            f"{type(last).__name__} takes no weights; use balance='none' or another model"
+        )
     return clone(model).fit(x, y, **{f"{name}__{k}" if name else k: given[k] for k in takes})
 
 # %% ../../nbs/learn/45_comparators.ipynb #10-45-opponents
 @dataclass(frozen=True)
 class Comparator:
     "A scikit-learn model on features or signals, run through the same splits as the arms."
-    name: str                     # as it stands in the arm column ("features + logistic")
-    role: str                     # "comparator" (a method without pre-training) or "control" (what should not know the label)
-    features: np.ndarray          # [n, feature] or [n, channel, time], one row per example of the cohort, NaN allowed if the model takes it
-    candidates: tuple             # unfitted estimators; the one of lowest validation log loss is used (for each label by itself)
-    transform: object = None      # unfitted transformer, fitted on the training side without its labels; None: features as they are
-    balance: str = "none"         # "group": every group has the same weight in the fit and in the choice
-    limit: int = 0                # at most so many training examples, spread evenly over the groups; 0: all
 
-    def fit_predict(self,
-        y: np.ndarray,            # class index or 0/1 label of every example [n], or 0/1 matrix [n, label]
-        split: Split,             # sides
-        index: np.ndarray,        # examples to predict
-        n_classes: int = 2,       # classes there are, whether or not this cohort holds all of them; unused with a matrix
-    ) -> np.ndarray:              # probabilities [len(index), class], or of each label [len(index), label]
+    name: str  # as it stands in the arm column ("features + logistic")
+    # "comparator" (a method without pre-training) or "control" (what should not know the label)
+    role: str
+    # [n, feature] or [n, channel, time], one row per example of the cohort, NaN allowed if the
+    # model takes it
+    features: np.ndarray
+    # unfitted estimators; the one of lowest validation log loss is used (for each label by itself)
+    candidates: tuple
+    # unfitted transformer, fitted on the training side without its labels; None: features as they
+    # are
+    transform: object = None
+    balance: str = "none"  # "group": every group has the same weight in the fit and in the choice
+    limit: int = 0  # at most so many training examples, spread evenly over the groups; 0: all
+
+    def fit_predict(
+        self,
+        y: np.ndarray,  # class index or 0/1 label of every example [n], or 0/1 matrix [n, label]
+        split: Split,  # sides
+        index: np.ndarray,  # examples to predict
+        # classes there are, whether or not this cohort holds all of them; unused with a matrix
+        n_classes: int = 2,
+    ) -> np.ndarray:  # probabilities [len(index), class], or of each label [len(index), label]
         "Fit each candidate on the training side, choose on the validation side, predict `index`."
         y, train = np.asarray(y), thin(split.train, split.groups, self.limit)
         t = None if self.transform is None else clone(self.transform).fit(self.features[train])
-        sides = _Sides(self.features, t, train, split.validation, index, split.groups, self.balance == "group")
-        if y.ndim == 1: return sides.best(self.candidates, y, n_classes)
-        if all(getattr(c, "takes_labels", False) for c in self.candidates): return sides.best(self.candidates, y, 2)
+        sides = _Sides(
+            self.features, t, train, split.validation, index, split.groups, self.balance == "group"
+        )
+        if y.ndim == 1:
+            return sides.best(self.candidates, y, n_classes)
+        if all(getattr(c, "takes_labels", False) for c in self.candidates):
+            return sides.best(self.candidates, y, 2)
         return np.column_stack([sides.best(self.candidates, column, 2)[:, 1] for column in y.T])
 
     @property
-    def content_hash(self) -> str:        # 8 hex digits
-        "Changes with the models, their settings and the features (at most a million of their numbers are looked at)."
+    def content_hash(self) -> str:  # 8 hex digits
+        """Changes with the models, their settings and the features (at most a million of their
+        numbers are looked at).
+        """
         x = np.ascontiguousarray(self.features).ravel()
-        h = hashlib.sha256(repr((self.candidates, self.transform, self.balance, self.limit, self.features.shape)).encode())
-        h.update(np.ascontiguousarray(x[::1 + x.size // 1_000_000]).tobytes())
+        h = hashlib.sha256(
+            repr(
+                (self.candidates, self.transform, self.balance, self.limit, self.features.shape)
+            ).encode()
+        )
+        h.update(np.ascontiguousarray(x[:: 1 + x.size // 1_000_000]).tobytes())
         return h.hexdigest()[:8]
 
     @property
-    def width(self) -> int:       # numbers an example is described by
-        if self.transform is not None: return int(getattr(self.transform, "n_features", 0)) or int(np.prod(self.features.shape[1:]))
+    def width(self) -> int:  # numbers an example is described by
+        if self.transform is not None:
+            return int(getattr(self.transform, "n_features", 0)) or int(
+                np.prod(self.features.shape[1:])
+            )
         return int(np.prod(self.features.shape[1:]))
 
 # %% ../../nbs/learn/45_comparators.ipynb #11-45-opponents
 @dataclass(frozen=True)
 class _Sides:
     "What is needed to fit on one side and choose on another."
-    features: np.ndarray; transform: object; train: np.ndarray; validation: np.ndarray; wanted: np.ndarray; groups: np.ndarray; balanced: bool
+
+    features: np.ndarray
+    transform: object
+    train: np.ndarray
+    validation: np.ndarray
+    wanted: np.ndarray
+    groups: np.ndarray
+    balanced: bool
 
     def best(self, candidates, y, n_classes):
         "Probabilities of the wanted examples by the candidate of lowest validation loss."
-        x = self.features[self.train] if self.transform is None else self.transform.transform(self.features[self.train])
-        models = [fitted(c, x, y[self.train], self.groups[self.train], self.weights(self.train)) for c in candidates]
-        loss = lambda m: self.loss(self.probabilities(m, self.validation, y, n_classes), y[self.validation], n_classes)
-        return self.probabilities(models[0] if len(models) == 1 else min(models, key=loss), self.wanted, y, n_classes)
+        x = (
+            self.features[self.train]
+            if self.transform is None
+            else self.transform.transform(self.features[self.train])
+        )
+        models = [
+            fitted(c, x, y[self.train], self.groups[self.train], self.weights(self.train))
+            for c in candidates
+        ]
+        loss = lambda m: self.loss(
+            self.probabilities(m, self.validation, y, n_classes), y[self.validation], n_classes
+        )
+        return self.probabilities(
+            models[0] if len(models) == 1 else min(models, key=loss), self.wanted, y, n_classes
+        )
 
     def probabilities(self, model, at, y, n_classes):
-        "Predictions in pieces where features are made on the way: ten thousand a beat do not stay in memory."
-        p = model.predict_proba(self.features[at]) if self.transform is None else np.concatenate(
-            [model.predict_proba(self.transform.transform(self.features[at[i:i + 1024]])) for i in range(0, len(at), 1024)])
+        """Predictions in pieces where features are made on the way: ten thousand a beat do not stay
+        in memory.
+        """
+        p = (
+            model.predict_proba(self.features[at])
+            if self.transform is None
+            else np.concatenate(
+                [
+                    model.predict_proba(self.transform.transform(self.features[at[i : i + 1024]]))
+                    for i in range(0, len(at), 1024)
+                ]
+            )
+        )
         return p if y.ndim == 2 else spread(p, model.classes_, np.arange(n_classes))
 
-    def weights(self, at): return group_weights(self.groups[at]) if self.balanced else None
+    def weights(self, at):
+        return group_weights(self.groups[at]) if self.balanced else None
 
     def loss(self, p, y, n_classes):
         w = self.weights(self.validation)
-        if y.ndim == 1: return log_loss(y, p, labels=np.arange(n_classes), sample_weight=w)
+        if y.ndim == 1:
+            return log_loss(y, p, labels=np.arange(n_classes), sample_weight=w)
         return np.mean([log_loss(t, q, labels=[0, 1], sample_weight=w) for t, q in zip(y.T, p.T)])
 
 # %% ../../nbs/learn/45_comparators.ipynb #12-45-opponents
 def thin(
-    index: np.ndarray,            # examples
-    groups: np.ndarray,           # group of every example of the cohort
-    limit: int,                   # how many to keep; 0: all
-) -> np.ndarray:                  # the kept ones, in order
-    "Keep `limit` examples: a group's evenly spaced ones, no group more than the others unless they have no more."
-    if not limit or len(index) <= limit: return index
+    index: np.ndarray,  # examples
+    groups: np.ndarray,  # group of every example of the cohort
+    limit: int,  # how many to keep; 0: all
+) -> np.ndarray:  # the kept ones, in order
+    """Keep `limit` examples: a group's evenly spaced ones, no group more than the others unless
+    they have no more.
+    """
+    if not limit or len(index) <= limit:
+        return index
     _, of, size = np.unique(groups[index], return_inverse=True, return_counts=True)
-    level = np.searchsorted(np.cumsum(np.r_[0, [(size > k).sum() for k in range(size.max())]]), limit, side="right") - 1    # what each group may keep
-    keep = [index[of == g][np.linspace(0, n - 1, min(n, max(level, 1))).round().astype(int)] for g, n in enumerate(size)]
+    # what each group may keep
+    level = (
+        np.searchsorted(
+            np.cumsum(np.r_[0, [(size > k).sum() for k in range(size.max())]]), limit, side="right"
+        )
+        - 1
+    )
+    keep = [
+        index[of == g][np.linspace(0, n - 1, min(n, max(level, 1))).round().astype(int)]
+        for g, n in enumerate(size)
+    ]
     return np.sort(np.concatenate(keep))
 
 # %% ../../nbs/learn/45_comparators.ipynb #15-45-opponents
 def linear(
-    n_candidates: int = 3,               # how many strengths of the penalty are tried: as many as learning rates by the arms
-    categorical: bool = False,       # one-hot encode instead of scaling
-) -> tuple:                          # unfitted scikit-learn pipelines
+    # how many strengths of the penalty are tried: as many as learning rates by the arms
+    n_candidates: int = 3,
+    categorical: bool = False,  # one-hot encode instead of scaling
+) -> tuple:  # unfitted scikit-learn pipelines
     "Regularised logistic regression; missing values are filled with the training median."
     scaled = (SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler())
-    first = (OneHotEncoder(handle_unknown="ignore", sparse_output=False),) if categorical else scaled
-    strengths = {1: (.1,), 2: (.01, .1), 3: (.01, .1, 1.)}[n_candidates]
-    return tuple(make_pipeline(*first, LogisticRegression(C=c, class_weight="balanced", max_iter=3000)) for c in strengths)
+    first = (
+        (OneHotEncoder(handle_unknown="ignore", sparse_output=False),) if categorical else scaled
+    )
+    strengths = {1: (0.1,), 2: (0.01, 0.1), 3: (0.01, 0.1, 1.0)}[n_candidates]
+    return tuple(
+        make_pipeline(*first, LogisticRegression(C=c, class_weight="balanced", max_iter=3000))
+        for c in strengths
+    )
 
 # %% ../../nbs/learn/45_comparators.ipynb #17-45-opponents
 def boosted(
-    n_candidates: int = 3,               # how many sizes of tree are tried
-    categorical: tuple = (),         # columns that hold codes of categories
-) -> tuple:                          # unfitted scikit-learn models
+    n_candidates: int = 3,  # how many sizes of tree are tried
+    categorical: tuple = (),  # columns that hold codes of categories
+) -> tuple:  # unfitted scikit-learn models
     "Gradient-boosted trees on binned features (Ke et al. 2017), NaN allowed."
     sizes = {1: (8,), 2: (4, 16), 3: (3, 8, 31)}[n_candidates]
-    common = dict(learning_rate=.05, max_iter=150, l2_regularization=1., min_samples_leaf=10, early_stopping=False, random_state=0)
-    return tuple(HistGradientBoostingClassifier(max_leaf_nodes=s, categorical_features=list(categorical) or None, **common) for s in sizes)
+    common = dict(
+        learning_rate=0.05,
+        max_iter=150,
+        l2_regularization=1.0,
+        min_samples_leaf=10,
+        early_stopping=False,
+        random_state=0,
+    )
+    return tuple(
+        HistGradientBoostingClassifier(
+            max_leaf_nodes=s, categorical_features=list(categorical) or None, **common
+        )
+        for s in sizes
+    )
 
 # %% ../../nbs/learn/45_comparators.ipynb #18-45-opponents
 def features_comparator(
-    name: str,                       # as it stands in the tables ("features + boosted")
-    table,                           # features [n, feature], a table or an array, NaN allowed
-    kind: str = "linear",            # "linear" or "boosted"
-    n_candidates: int = 3,               # candidates: as many as learning rates by the arms
-    balance: str = "none",           # "group": every patient has the same weight
-) -> Comparator:                          # a comparator
+    name: str,  # as it stands in the tables ("features + boosted")
+    table,  # features [n, feature], a table or an array, NaN allowed
+    kind: str = "linear",  # "linear" or "boosted"
+    n_candidates: int = 3,  # candidates: as many as learning rates by the arms
+    balance: str = "none",  # "group": every patient has the same weight
+) -> Comparator:  # a comparator
     "Classical features with a linear or a boosted model. Raises `ConfigError` for another kind."
     kinds = {"linear": linear, "boosted": boosted}
-    if kind not in kinds: raise ConfigError(f"kind {kind!r}: {nearest(kind, kinds)}")
-    return Comparator(name, "comparator", np.asarray(table, float), kinds[kind](n_candidates), balance=balance)
+    if kind not in kinds:
+        raise ConfigError(f"kind {kind!r}: {nearest(kind, kinds)}")
+    return Comparator(
+        name, "comparator", np.asarray(table, float), kinds[kind](n_candidates), balance=balance
+    )
 
 # %% ../../nbs/learn/45_comparators.ipynb #22-45-opponents
 def minirocket_comparator(
-    cohort: Cohort,                  # examples with signals
-    n_features: int = 10_000,        # features of MiniRocket
-    limit: int = 2000,               # training examples of a fold at most; 0: all
-    balance: str = "none",           # "group": every patient has the same weight
-    seed: int = 0,                   # of MiniRocket
+    cohort: Cohort,  # examples with signals
+    n_features: int = 10_000,  # features of MiniRocket
+    limit: int = 2000,  # training examples of a fold at most; 0: all
+    balance: str = "none",  # "group": every patient has the same weight
+    seed: int = 0,  # of MiniRocket
     name: str = "MiniRocket + ridge",
-) -> Comparator:                          # a comparator
-    "Random-convolution features (Dempster, Schmidt & Webb 2021) of the signals with a ridge classifier."
-    return Comparator(name, "comparator", cohort.signals, (GroupRidge(),), MiniRocket(n_features, seed=seed), balance, limit)
+) -> Comparator:  # a comparator
+    """Random-convolution features (Dempster, Schmidt & Webb 2021) of the signals with a ridge
+    classifier.
+    """
+    return Comparator(
+        name,
+        "comparator",
+        cohort.signals,
+        (GroupRidge(),),
+        MiniRocket(n_features, seed=seed),
+        balance,
+        limit,
+    )

@@ -9,6 +9,7 @@ __all__ = ['permute_labels', 'permuted_predictions', 'metadata_control', 'gap_fe
 # %% ../../nbs/learn/55_controls.ipynb #03-55-controls
 from dataclasses import replace
 from pathlib import Path
+
 import numpy as np
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype, is_numeric_dtype
@@ -17,6 +18,7 @@ from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
 from ..data.cohort import Cohort
 from ..errors import ConfigError, DataError, nearest
 from ..evaluate.predictions import load_predictions, make_predictions, save_predictions
@@ -25,135 +27,228 @@ from .task import Task, exclusive
 
 # %% ../../nbs/learn/55_controls.ipynb #05-55-controls
 def permute_labels(
-    labels: np.ndarray,           # class index [n], or 0/1 matrix [n, label]; a group's examples in their order
-    groups: np.ndarray,           # group of each example [n]
-    seed: int,                    # of the permutation
-) -> np.ndarray:                  # labels, same shape
-    "Give each group the label sequence of another group (or, by chance, its own), cut or repeated to its length."
+    # class index [n], or 0/1 matrix [n, label]; a group's examples in their order
+    labels: np.ndarray,
+    groups: np.ndarray,  # group of each example [n]
+    seed: int,  # of the permutation
+) -> np.ndarray:  # labels, same shape
+    """Give each group the label sequence of another group (or, by chance, its own), cut or repeated
+    to its length.
+    """
     rng, out = np.random.default_rng([seed, 55]), np.array(labels)
     _, of, size = np.unique(groups, return_inverse=True, return_counts=True)
     rows = np.split(np.argsort(of, kind="stable"), np.cumsum(size)[:-1])
     for mine, theirs in zip(rows, rng.permutation(len(rows))):
-        given = labels[rows[theirs]]; start = rng.integers(max(1, len(given) - len(mine) + 1))
-        out[mine] = np.resize(given[start:start + len(mine)], (len(mine), *given.shape[1:]))
+        given = labels[rows[theirs]]
+        start = rng.integers(max(1, len(given) - len(mine) + 1))
+        out[mine] = np.resize(given[start : start + len(mine)], (len(mine), *given.shape[1:]))
     return out
 
 # %% ../../nbs/learn/55_controls.ipynb #09-55-controls
-def _one_permutation(task: Task, comparator: Comparator, i: int, seed: int, study: str, protocol: str) -> pd.DataFrame:
+def _one_permutation(
+    task: Task, comparator: Comparator, i: int, seed: int, study: str, protocol: str
+) -> pd.DataFrame:
     "Test predictions of a comparator fitted on the i-th permutation, all splits."
     c, many, out = task.cohort, exclusive(task.cohort), []
-    drawn = replace(c, labels=permute_labels(np.asarray(c.labels).astype(int), c.groups, seed * 10_007 + i)); Y = drawn.targets()
+    drawn = replace(
+        c, labels=permute_labels(np.asarray(c.labels).astype(int), c.groups, seed * 10_007 + i)
+    )
+    Y = drawn.targets()
     for s in task.splits:
         p = comparator.fit_predict(drawn.labels, s, s.test, len(c.label_names) if many else 2)
         p = p if many or drawn.labels.ndim == 2 else p[:, 1:]
-        out.append(make_predictions(
-            study=study, target=f"{task.name}, permutation {i:02d}", protocol=protocol, model="", arm=comparator.name, role="control", repeat=s.repeat, fold=s.fold,
-            example=c.table.index.to_numpy()[s.test], group=c.groups[s.test], Y=Y[s.test], P=p, labels=c.label_names))
+        out.append(
+            make_predictions(
+                study=study,
+                target=f"{task.name}, permutation {i:02d}",
+                protocol=protocol,
+                model="",
+                arm=comparator.name,
+                role="control",
+                repeat=s.repeat,
+                fold=s.fold,
+                example=c.table.index.to_numpy()[s.test],
+                group=c.groups[s.test],
+                Y=Y[s.test],
+                P=p,
+                labels=c.label_names,
+            )
+        )
     return pd.concat(out, ignore_index=True)
 
 # %% ../../nbs/learn/55_controls.ipynb #10-55-controls
 def permuted_predictions(
-    task: Task,                   # target task: cohort and splits
-    comparator: Comparator,                 # what is fitted again
-    n: int = 20,                  # permutations
-    seed: int = 0,                # of the permutations
-    study: str = "controls",      # study's name
+    task: Task,  # target task: cohort and splits
+    comparator: Comparator,  # what is fitted again
+    n: int = 20,  # permutations
+    seed: int = 0,  # of the permutations
+    study: str = "controls",  # study's name
     protocol: str = "recommended",
-    work: str | Path | None = None,    # folder where finished permutations are kept; None: nowhere
-) -> pd.DataFrame:                # predictions of the test sides; targets "<name>, permutation 00" and on
-    "Refit a comparator on labels permuted between groups. Raises `ConfigError` for fewer than 20 permutations, `DataError` for fewer than 4 groups."
-    if n < 20: raise ConfigError(f"n={n} permutations; fewer than 20 say too little about their mean")
-    if (g := len(np.unique(task.cohort.groups))) < 4: raise DataError(f"{g} groups cannot be permuted; at least 4 are needed")
-    out, stem = [], f"permuted-{protocol}-{task.name}-{comparator.name}-{task.fingerprint()}-{seed}".replace(" ", "_").replace("/", "_")
+    work: str | Path | None = None,  # folder where finished permutations are kept; None: nowhere
+) -> pd.DataFrame:  # predictions of the test sides; targets "<name>, permutation 00" and on
+    """Refit a comparator on labels permuted between groups.
+
+    Raises `ConfigError` for fewer than 20 permutations, `DataError` for fewer than 4 groups.
+    """
+    if n < 20:
+        raise ConfigError(f"n={n} permutations; fewer than 20 say too little about their mean")
+    if (g := len(np.unique(task.cohort.groups))) < 4:
+        raise DataError(f"{g} groups cannot be permuted; at least 4 are needed")
+    out, stem = (
+        [],
+        f"permuted-{protocol}-{task.name}-{comparator.name}-{task.fingerprint()}-{seed}".replace(
+            " ", "_"
+        ).replace("/", "_"),
+    )
     for i in range(n):
         path = None if work is None else Path(work) / f"{stem}-{i:03d}.parquet"
-        if path is not None and path.exists(): out.append(load_predictions(path)); continue
+        if path is not None and path.exists():
+            out.append(load_predictions(path))
+            continue
         out.append(_one_permutation(task, comparator, i, seed, study, protocol))
-        if path is not None: save_predictions(out[-1], path)
+        if path is not None:
+            save_predictions(out[-1], path)
     return pd.concat(out, ignore_index=True)
 
 # %% ../../nbs/learn/55_controls.ipynb #16-55-controls
 def _numbers(table: pd.DataFrame) -> tuple[np.ndarray, list[int]]:
-    "Columns as numbers [n, column] and which of them are codes of categories; NaN stays, a missing category is a category."
+    """Columns as numbers [n, column] and which of them are codes of categories.
+
+    NaN stays, a missing category is a category.
+    """
     out, codes = [], []
     for j, c in enumerate(table.columns):
         v = table[c]
-        if is_numeric_dtype(v) and not is_bool_dtype(v): out.append(v.to_numpy(float, na_value=np.nan)); continue
-        out.append(pd.factorize(v, use_na_sentinel=False)[0].astype(float)); codes.append(j)
+        if is_numeric_dtype(v) and not is_bool_dtype(v):
+            out.append(v.to_numpy(float, na_value=np.nan))
+            continue
+        out.append(pd.factorize(v, use_na_sentinel=False)[0].astype(float))
+        codes.append(j)
     return np.column_stack(out), codes
 
 
 def _models(kind: str, codes: list, width: int, n_candidates: int) -> tuple:
     "Candidates for a table some of whose columns are codes."
-    if kind not in ("linear", "boosted"): raise ConfigError(f"kind {kind!r}: {nearest(kind, ('linear', 'boosted'))}")
-    if kind == "boosted": return boosted(n_candidates, tuple(codes))
-    fill = make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True, add_indicator=True), StandardScaler())
-    numbers, one_hot = [j for j in range(width) if j not in codes], OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+    if kind not in ("linear", "boosted"):
+        raise ConfigError(f"kind {kind!r}: {nearest(kind, ('linear', 'boosted'))}")
+    if kind == "boosted":
+        return boosted(n_candidates, tuple(codes))
+    fill = make_pipeline(
+        SimpleImputer(strategy="median", keep_empty_features=True, add_indicator=True),
+        StandardScaler(),
+    )
+    numbers, one_hot = (
+        [j for j in range(width) if j not in codes],
+        OneHotEncoder(handle_unknown="ignore", sparse_output=False),
+    )
     first = ColumnTransformer([("numbers", fill, numbers), ("codes", one_hot, list(codes))])
     return tuple(Pipeline([("columns", clone(first)), m.steps[-1]]) for m in linear(n_candidates))
 
 # %% ../../nbs/learn/55_controls.ipynb #18-55-controls
 def metadata_control(
-    cohort: Cohort,               # examples with a table
-    columns: tuple,               # columns of the table; text and yes / no columns are categories, missing values allowed
-    kind: str = "linear",         # "linear" or "boosted"
-    n_candidates: int = 3,            # candidates
-    balance: str = "none",        # "group": every patient has the same weight
-    name: str | None = None,      # default: the columns joined by " + "
-) -> Comparator:                       # a control
-    "What is known of a patient without the signal. Raises `ConfigError` for a column that is not in the table."
+    cohort: Cohort,  # examples with a table
+    # columns of the table; text and yes / no columns are categories, missing values allowed
+    columns: tuple,
+    kind: str = "linear",  # "linear" or "boosted"
+    n_candidates: int = 3,  # candidates
+    balance: str = "none",  # "group": every patient has the same weight
+    name: str | None = None,  # default: the columns joined by " + "
+) -> Comparator:  # a control
+    """What is known of a patient without the signal.
+
+    Raises `ConfigError` for a column that is not in the table.
+    """
     for c in columns:
-        if c not in cohort.table: raise ConfigError(f"metadata column '{c}'; {nearest(c, cohort.table.columns)}")
+        if c not in cohort.table:
+            raise ConfigError(f"metadata column '{c}'; {nearest(c, cohort.table.columns)}")
     x, codes = _numbers(cohort.table[list(columns)])
-    return Comparator(name or " + ".join(columns), "control", x, _models(kind, codes, x.shape[1], n_candidates), balance=balance)
+    return Comparator(
+        name or " + ".join(columns),
+        "control",
+        x,
+        _models(kind, codes, x.shape[1], n_candidates),
+        balance=balance,
+    )
 
 # %% ../../nbs/learn/55_controls.ipynb #20-55-controls
 def gap_features(
-    missing: np.ndarray,          # [n, time] or [n, channel, time], True where a sample is missing
-) -> np.ndarray:                  # [n, 5] or [n, channel * 5]: share, gaps, longest (share), missing at the beginning (share), at the end (share)
+    missing: np.ndarray,  # [n, time] or [n, channel, time], True where a sample is missing
+    # [n, 5] or [n, channel * 5]: share, gaps, longest (share), missing at the beginning (share), at
+    # the end (share)
+) -> np.ndarray:
     "How much of each example is missing, and in what pattern."
-    if missing.ndim == 3: return np.hstack([gap_features(missing[:, j]) for j in range(missing.shape[1])])
+    if missing.ndim == 3:
+        return np.hstack([gap_features(missing[:, j]) for j in range(missing.shape[1])])
     n, t = missing.shape
-    edge = np.diff(np.pad(missing.astype(np.int8), [(0, 0), (1, 1)]), axis=1); start, end = np.nonzero(edge == 1), np.nonzero(edge == -1)
-    longest = np.zeros(n); np.maximum.at(longest, start[0], end[1] - start[1])
-    first, last = (np.where(m.all(axis=1), t, (~m).argmax(axis=1)) for m in (missing, missing[:, ::-1]))
-    return np.column_stack([missing.mean(axis=1), (edge == 1).sum(axis=1), longest / t, first / t, last / t]).astype(float)
+    edge = np.diff(np.pad(missing.astype(np.int8), [(0, 0), (1, 1)]), axis=1)
+    start, end = np.nonzero(edge == 1), np.nonzero(edge == -1)
+    longest = np.zeros(n)
+    np.maximum.at(longest, start[0], end[1] - start[1])
+    first, last = (
+        np.where(m.all(axis=1), t, (~m).argmax(axis=1)) for m in (missing, missing[:, ::-1])
+    )
+    return np.column_stack(
+        [missing.mean(axis=1), (edge == 1).sum(axis=1), longest / t, first / t, last / t]
+    ).astype(float)
 
 # %% ../../nbs/learn/55_controls.ipynb #22-55-controls
 def missingness_control(
-    cohort: Cohort,               # examples with a mask, or with NaN in the signals
-    columns: tuple = (),          # columns of the table whose empty cells count too
-    kind: str = "linear",         # "linear" or "boosted"
-    n_candidates: int = 3,            # candidates
-    balance: str = "none",        # "group": every patient has the same weight
+    cohort: Cohort,  # examples with a mask, or with NaN in the signals
+    columns: tuple = (),  # columns of the table whose empty cells count too
+    kind: str = "linear",  # "linear" or "boosted"
+    n_candidates: int = 3,  # candidates
+    balance: str = "none",  # "group": every patient has the same weight
     name: str = "missingness",
-) -> Comparator:                       # a control
+) -> Comparator:  # a control
     "What is missing, and nothing else. Raises `DataError` where nothing is missing."
     parts = [] if cohort.mask is None else [gap_features(~np.asarray(cohort.mask, bool))]
-    nan = np.concatenate([np.isnan(np.asarray(cohort.signals[i:i + 1024])) for i in range(0, len(cohort), 1024)])
-    if nan.any(): parts.append(gap_features(nan))
-    if len(columns): parts.append(cohort.table[list(columns)].isna().to_numpy(float))
+    nan = np.concatenate(
+        [np.isnan(np.asarray(cohort.signals[i : i + 1024])) for i in range(0, len(cohort), 1024)]
+    )
+    if nan.any():
+        parts.append(gap_features(nan))
+    if len(columns):
+        parts.append(cohort.table[list(columns)].isna().to_numpy(float))
     x = np.hstack(parts) if parts else np.zeros((len(cohort), 0))
-    if not x.any(): raise DataError(f"{cohort.provenance.get('database', 'cohort')}: nothing is missing, neither by mask nor as NaN; leave this control out")
-    return Comparator(name, "control", x, _models(kind, [], x.shape[1], n_candidates), balance=balance)
+    if not x.any():
+        raise DataError(
+            f"{cohort.provenance.get('database', 'cohort')}: nothing is missing, neither by mask nor as NaN; leave this control out"
+        )
+    return Comparator(
+        name, "control", x, _models(kind, [], x.shape[1], n_candidates), balance=balance
+    )
 
 # %% ../../nbs/learn/55_controls.ipynb #24-55-controls
 def position_control(
-    cohort: Cohort,               # examples with a table
-    column: str,                  # a number (index, seconds) or a time
-    kind: str = "boosted",        # "boosted" or "linear"
-    n_candidates: int = 3,            # candidates
-    balance: str = "none",        # "group": every patient has the same weight
-    name: str | None = None,      # default: "position (<column>)"
-) -> Comparator:                       # a control
-    "Where in its recording, or when, an example was taken. Raises `ConfigError` for a column that is missing or holds text."
-    if column not in cohort.table: raise ConfigError(f"position column '{column}'; {nearest(column, cohort.table.columns)}")
+    cohort: Cohort,  # examples with a table
+    column: str,  # a number (index, seconds) or a time
+    kind: str = "boosted",  # "boosted" or "linear"
+    n_candidates: int = 3,  # candidates
+    balance: str = "none",  # "group": every patient has the same weight
+    name: str | None = None,  # default: "position (<column>)"
+) -> Comparator:  # a control
+    """Where in its recording, or when, an example was taken.
+
+    Raises `ConfigError` for a column that is missing or holds text.
+    """
+    if column not in cohort.table:
+        raise ConfigError(f"position column '{column}'; {nearest(column, cohort.table.columns)}")
     v = cohort.table[column].reset_index(drop=True)
     time, by = is_datetime64_any_dtype(v), v.groupby(np.asarray(cohort.groups))
-    if not (time or is_numeric_dtype(v)): raise ConfigError(f"position column '{column}' is neither a number nor a time; use metadata_control")
+    if not (time or is_numeric_dtype(v)):
+        raise ConfigError(
+            f"position column '{column}' is neither a number nor a time; use metadata_control"
+        )
     rank = ((by.rank() - 1) / (by.transform("count") - 1).clip(lower=1)).to_numpy(float)
     if time:
         angle = 2 * np.pi * ((v - v.dt.normalize()).dt.total_seconds() / 86_400).to_numpy(float)
         x = np.column_stack([rank, np.sin(angle), np.cos(angle)])
-    else: x = np.column_stack([v.to_numpy(float, na_value=np.nan), rank])
-    return Comparator(name or f"position ({column})", "control", x, _models(kind, [], x.shape[1], n_candidates), balance=balance)
+    else:
+        x = np.column_stack([v.to_numpy(float, na_value=np.nan), rank])
+    return Comparator(
+        name or f"position ({column})",
+        "control",
+        x,
+        _models(kind, [], x.shape[1], n_candidates),
+        balance=balance,
+    )

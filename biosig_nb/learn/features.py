@@ -15,10 +15,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
+
 import numpy as np
 import torch
 from filelock import FileLock, Timeout
 from PIL import Image
+
 from ..data.cache import cache_folder, make_room
 from ..data.cohort import Cohort
 from ..data.segments.sweeps import Scans, Sequences, picture_hash
@@ -31,55 +33,85 @@ from ..signals.frame_images import SIZE, frame_square
 
 # %% ../../nbs/learn/65_features.ipynb #05-65-features
 def content_hash(
-    image: str | Path | np.ndarray,      # a file, or a picture in memory
-) -> bytes:                              # sha256, 32 bytes
+    image: str | Path | np.ndarray,  # a file, or a picture in memory
+) -> bytes:  # sha256, 32 bytes
     "What a picture is known by; raises `DataError` where a file cannot be read."
-    if isinstance(image, np.ndarray): return picture_hash(image)
-    try: return hashlib.sha256(Path(image).read_bytes()).digest()
-    except OSError as e: raise DataError(f"picture {image}: cannot be read ({type(e).__name__})") from e
+    if isinstance(image, np.ndarray):
+        return picture_hash(image)
+    try:
+        return hashlib.sha256(Path(image).read_bytes()).digest()
+    except OSError as e:
+        raise DataError(f"picture {image}: cannot be read ({type(e).__name__})") from e
 
 # %% ../../nbs/learn/65_features.ipynb #06-65-features
 def as_picture(
-    image: str | Path | np.ndarray,      # a file, or a picture [h, w] or [h, w, 3] uint8
-) -> np.ndarray:                         # [h, w, 3] uint8
+    image: str | Path | np.ndarray,  # a file, or a picture [h, w] or [h, w, 3] uint8
+) -> np.ndarray:  # [h, w, 3] uint8
     "A picture in three colours; grey is repeated. Raises `DataError` where it is none."
     if not isinstance(image, np.ndarray):
         try:
-            with Image.open(image) as f: image = np.asarray(f.convert("RGB"))
-        except (OSError, SyntaxError, ValueError) as e: raise DataError(f"picture {image}: cannot be read ({type(e).__name__})") from e
-    if image.ndim == 2: image = np.repeat(image[..., None], 3, 2)
+            with Image.open(image) as f:
+                image = np.asarray(f.convert("RGB"))
+        except (OSError, SyntaxError, ValueError) as e:
+            raise DataError(f"picture {image}: cannot be read ({type(e).__name__})") from e
+    if image.ndim == 2:
+        image = np.repeat(image[..., None], 3, 2)
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-        raise DataError(f"a picture is [height, width] or [height, width, 3] in uint8, found {list(image.shape)} in {image.dtype}")
+        raise DataError(
+            f"a picture is [height, width] or [height, width, 3] in uint8, found {list(image.shape)} in {image.dtype}"
+        )
     return image
 
 # %% ../../nbs/learn/65_features.ipynb #09-65-features
 def _row(d: int, dtype: str) -> np.dtype:
     "Layout of a row."
-    return np.dtype([("hash", "u1", 32), ("x", {"float16": "<f2", "float32": "<f4"}[dtype], d), ("check", "<u4")])
+    return np.dtype(
+        [
+            ("hash", "u1", 32),
+            ("x", {"float16": "<f2", "float32": "<f4"}[dtype], d),
+            ("check", "<u4"),
+        ]
+    )
+
 
 def _rows(path: Path, row: np.dtype) -> tuple[np.ndarray, bool]:
     "The whole rows of a file, and whether there was anything else in it."
-    try: raw = path.read_bytes()
-    except FileNotFoundError: return np.zeros(0, row), False
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        return np.zeros(0, row), False
     n, end = len(raw) // row.itemsize, row.itemsize - 4
-    rows = np.frombuffer(raw, row, n); view = memoryview(raw)
-    good = np.array([zlib.crc32(view[k * row.itemsize:k * row.itemsize + end]) for k in range(n)], np.uint32) == rows["check"]
+    rows = np.frombuffer(raw, row, n)
+    view = memoryview(raw)
+    good = (
+        np.array(
+            [zlib.crc32(view[k * row.itemsize : k * row.itemsize + end]) for k in range(n)],
+            np.uint32,
+        )
+        == rows["check"]
+    )
     return rows[good], not good.all() or len(raw) != n * row.itemsize
+
 
 def _used(path: Path, row: np.dtype) -> np.ndarray:
     "The whole rows of a file, which is noted as used now."
-    with suppress(OSError): os.utime(path)
+    with suppress(OSError):
+        os.utime(path)
     return _rows(path, row)[0]
 
 # %% ../../nbs/learn/65_features.ipynb #10-65-features
 def _packed(hashes: list, x: np.ndarray, row: np.dtype) -> bytes:
     "Rows as they go to disk."
     out = np.zeros(len(x), row)
-    with np.errstate(over="ignore"): out["x"] = x
+    with np.errstate(over="ignore"):
+        out["x"] = x
     if not np.isfinite(out["x"]).all():
-        raise DataError(f"features up to {np.nanmax(np.abs(x)):.3g} do not fit into {out['x'].dtype.base}; use float32, or look at the weights")
+        raise DataError(
+            f"features up to {np.nanmax(np.abs(x)):.3g} do not fit into {out['x'].dtype.base}; use float32, or look at the weights"
+        )
     out["hash"] = np.frombuffer(b"".join(hashes), np.uint8).reshape(-1, 32)
-    for k in range(len(out)): out["check"][k] = zlib.crc32(out[k:k + 1].tobytes()[:-4])
+    for k in range(len(out)):
+        out["check"][k] = zlib.crc32(out[k : k + 1].tobytes()[:-4])
     return out.tobytes()
 
 # %% ../../nbs/learn/65_features.ipynb #12-65-features
@@ -87,73 +119,118 @@ def _computed(images: list, network, prepare: Callable) -> np.ndarray:
     "Features of some pictures, computed now."
     pictures = [prepare(i) for i in images]
     if len(sizes := {p.shape for p in pictures}) > 1:
-        raise DataError(f"pictures of {len(sizes)} sizes, such as {sorted(sizes)[:2]}; give a `prepare` that brings them to one")
+        raise DataError(
+            f"pictures of {len(sizes)} sizes, such as {sorted(sizes)[:2]}; give a `prepare` that brings them to one"
+        )
     x = np.asarray(network.features(np.stack(pictures)), np.float32)
     if x.shape != (len(images), network.n_features):
-        raise DataError(f"{type(network).__name__} gave features {list(x.shape)} for {len(images)} pictures, expected {network.n_features} each")
+        raise DataError(
+            f"{type(network).__name__} gave features {list(x.shape)} for {len(images)} pictures, expected {network.n_features} each"
+        )
     return x
 
-def _add(path: Path, row: np.dtype, where: dict, images: Sequence, network, prepare: Callable, chunk: int) -> np.ndarray:
-    "Compute and append up to `chunk` rows that the file lacks; the caller holds its lock. The whole rows afterwards."
-    rows, bad = _rows(path, row); have = {r.tobytes() for r in rows["hash"]}
-    if bad: write_whole(path, rows.tobytes())
+
+def _add(
+    path: Path, row: np.dtype, where: dict, images: Sequence, network, prepare: Callable, chunk: int
+) -> np.ndarray:
+    """Compute and append up to `chunk` rows that the file lacks; the caller holds its lock.
+
+    The whole rows afterwards.
+    """
+    rows, bad = _rows(path, row)
+    have = {r.tobytes() for r in rows["hash"]}
+    if bad:
+        write_whole(path, rows.tobytes())
     if todo := [n for n in where if n not in have][:chunk]:
         new = _packed(todo, _computed([images[where[n]] for n in todo], network, prepare), row)
-        with open(path, "ab") as f: f.write(new); f.flush(); os.fsync(f.fileno())
+        with open(path, "ab") as f:
+            f.write(new)
+            f.flush()
+            os.fsync(f.fileno())
     return _rows(path, row)[0]
 
 # %% ../../nbs/learn/65_features.ipynb #14-65-features
 def image_features(
-    images: Sequence,                        # files, pictures in memory [h, w] or [h, w, 3] uint8, or Scans
-    network,                                 # has `features`, `n_features` and `key`: a Backbone
-    folder: str | Path | None,               # cache folder; None: `cache_folder()`
-    prepare: Callable = as_picture,          # file or picture -> picture [h, w, 3] uint8, all of one size
-    prepared: str = "as it is",              # what `prepare` does, in words; features are kept by it
-    dtype: str = "float32",                  # "float16" halves the disk space
-    chunk: int = 128,                        # pictures computed under one lock
-    progress: Callable | None = None,        # called with (pictures done, pictures in all) after each chunk
-    patience: float = 3600.,                 # how long to wait for another process (s)
-) -> np.ndarray:                             # [picture, n_features] float32, always as kept
-    "Features of pictures, from disk where they are kept, computed where not. Raises `DataError` for an unreadable picture or where another process blocks."
-    if dtype not in ("float16", "float32"): raise ConfigError(f"dtype='{dtype}'; choose from: float16, float32")
+    images: Sequence,  # files, pictures in memory [h, w] or [h, w, 3] uint8, or Scans
+    network,  # has `features`, `n_features` and `key`: a Backbone
+    folder: str | Path | None,  # cache folder; None: `cache_folder()`
+    prepare: Callable = as_picture,  # file or picture -> picture [h, w, 3] uint8, all of one size
+    prepared: str = "as it is",  # what `prepare` does, in words; features are kept by it
+    dtype: str = "float32",  # "float16" halves the disk space
+    chunk: int = 128,  # pictures computed under one lock
+    # called with (pictures done, pictures in all) after each chunk
+    progress: Callable | None = None,
+    patience: float = 3600.0,  # how long to wait for another process (s)
+) -> np.ndarray:  # [picture, n_features] float32, always as kept
+    """Features of pictures, from disk where they are kept, computed where not.
+
+    Raises `DataError` for an unreadable picture or where another process blocks.
+    """
+    if dtype not in ("float16", "float32"):
+        raise ConfigError(f"dtype='{dtype}'; choose from: float16, float32")
     folder = cache_folder() if folder is None else Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     key = {**network.key, "prepared": prepared, "dtype": dtype, "n_features": network.n_features}
-    path = folder / f"{hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]}.rows"
-    row, names = _row(network.n_features, dtype), getattr(images, "hashes", None) or [content_hash(i) for i in images]
+    path = (
+        folder / f"{hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]}.rows"
+    )
+    row, names = (
+        _row(network.n_features, dtype),
+        getattr(images, "hashes", None) or [content_hash(i) for i in images],
+    )
     where, found, added = {n: k for k, n in enumerate(names)}, {}, False
     rows = _used(path, row)
     while True:
         found |= {r["hash"].tobytes(): r["x"] for r in rows}
         missing = {n: k for n, k in where.items() if n not in found}
-        if progress and names: progress(len(where) - len(missing), len(where))
-        if not missing: break
+        if progress and names:
+            progress(len(where) - len(missing), len(where))
+        if not missing:
+            break
         try:
             with FileLock(path.with_suffix(".lock"), timeout=patience):
-                if not path.exists(): write_whole(path.with_suffix(".json"), json.dumps(key, indent=1))
+                if not path.exists():
+                    write_whole(path.with_suffix(".json"), json.dumps(key, indent=1))
                 rows, added = _add(path, row, missing, images, network, prepare, chunk), True
-        except Timeout as e: raise DataError(f"another process has held {path.name} for {patience:g} s; wait for it to end") from e
-    if added: make_room(folder)
-    return np.stack([found[n] for n in names]).astype(np.float32) if names else np.zeros((0, network.n_features), np.float32)
+        except Timeout as e:
+            raise DataError(
+                f"another process has held {path.name} for {patience:g} s; wait for it to end"
+            ) from e
+    if added:
+        make_room(folder)
+    return (
+        np.stack([found[n] for n in names]).astype(np.float32)
+        if names
+        else np.zeros((0, network.n_features), np.float32)
+    )
 
 # %% ../../nbs/learn/65_features.ipynb #16-65-features
 class Brightness:
-    "Mean and spread of the grey values (0 to 1), in place of a network: what can be had without one."
-    n_features, key, name, weights = 2, {"backbone": "brightness", "version": 1}, "brightness", "none"
+    """Mean and spread of the grey values (0 to 1), in place of a network: what can be had without
+    one.
+    """
 
-    def features(self,
-        images: np.ndarray,      # pictures [n, h, w, 3] uint8
-    ) -> np.ndarray:             # [n, 2]
+    n_features, key, name, weights = (
+        2,
+        {"backbone": "brightness", "version": 1},
+        "brightness",
+        "none",
+    )
+
+    def features(
+        self,
+        images: np.ndarray,  # pictures [n, h, w, 3] uint8
+    ) -> np.ndarray:  # [n, 2]
         x = images.reshape(len(images), -1) / 255
         return np.stack([x.mean(1), x.std(1)], 1).astype(np.float32)
 
 # %% ../../nbs/learn/65_features.ipynb #23-65-features
 @lru_cache(maxsize=2)
 def loaded_backbone(
-    name: str,                    # one of models.backbones.BACKBONES
-    weights: str = "imagenet",    # or "random"
-    seed: int = 0,                # of random weights
-    preprocess: str = "own",      # see `models.backbones.backbone`
+    name: str,  # one of models.backbones.BACKBONES
+    weights: str = "imagenet",  # or "random"
+    seed: int = 0,  # of random weights
+    preprocess: str = "own",  # see `models.backbones.backbone`
 ) -> Backbone:
     "A backbone, built without touching torch's random state; the last two are remembered."
     with torch.random.fork_rng():
@@ -161,12 +238,12 @@ def loaded_backbone(
 
 
 def square_features(
-    pictures: Sequence,            # Scans, files, or pictures [h, w] or [h, w, 3] uint8
-    network,                       # Backbone, Trunk or Brightness
-    folder: Path | None = None,    # cache folder; None: `cache_folder()`
-    size: int = SIZE,              # side of the squares (pixels)
-    box: tuple | None = None,      # part of a picture that is cut out (pixels); None: all of it
-) -> np.ndarray:                   # [picture, feature], from the cache where they are there
+    pictures: Sequence,  # Scans, files, or pictures [h, w] or [h, w, 3] uint8
+    network,  # Backbone, Trunk or Brightness
+    folder: Path | None = None,  # cache folder; None: `cache_folder()`
+    size: int = SIZE,  # side of the squares (pixels)
+    box: tuple | None = None,  # part of a picture that is cut out (pixels); None: all of it
+) -> np.ndarray:  # [picture, feature], from the cache where they are there
     "Features of pictures that are cut, padded to a square and resized before."
     cut = partial(frame_square, box=box, size=size)
     return image_features(pictures, network, folder, cut, f"box {box}, {size} x {size}")
@@ -176,14 +253,14 @@ def square_features(
 class FrameFeatures(Transform):
     "Features of frames by a frozen image network, in place of the pictures: [n, feature, length]."
 
-    backbone: str                  # one of models.backbones.BACKBONES
-    weights: str = "imagenet"      # or "random"
-    seed: int = 0                  # of random weights
-    preprocess: str = "own"        # "own": grey values as the weights want them; "unit": 0 to 1
-    size: int = SIZE               # side of the pictures (pixels)
-    box: tuple | None = None       # part of a frame that is the picture (pixels); None: all of it
-    trunk: bool = False            # maps that enter the last block, which the network behind learns
-    folder: Path | None = field(default=None, repr=False, compare=False)     # None: `cache_folder()`
+    backbone: str  # one of models.backbones.BACKBONES
+    weights: str = "imagenet"  # or "random"
+    seed: int = 0  # of random weights
+    preprocess: str = "own"  # "own": grey values as the weights want them; "unit": 0 to 1
+    size: int = SIZE  # side of the pictures (pixels)
+    box: tuple | None = None  # part of a frame that is the picture (pixels); None: all of it
+    trunk: bool = False  # maps that enter the last block, which the network behind learns
+    folder: Path | None = field(default=None, repr=False, compare=False)  # None: `cache_folder()`
     held: dict = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
@@ -195,7 +272,7 @@ class FrameFeatures(Transform):
     def of_frames(
         self,
         scans: Scans,
-    ) -> np.ndarray:     # [frame, feature]
+    ) -> np.ndarray:  # [frame, feature]
         "Features of all frames, computed or read once and then held in memory."
         key = scans.provenance["fingerprint"], len(scans)
         if key not in self.held:

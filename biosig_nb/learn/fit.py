@@ -6,9 +6,18 @@
 __all__ = ['set_train_mode', 'recipe_losses', 'Learner', 'Fit', 'device_count', 'fit_once', 'try_rates', 'fit', 'predict']
 
 # %% ../../nbs/learn/30_fit.ipynb #04-30-fit
-import json, logging, os, pickle, socket, sys, tempfile, time, warnings
+import json
+import logging
+import os
+import pickle
+import socket
+import sys
+import tempfile
+import time
+import warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+
 import lightning as L
 import numpy as np
 import pandas as pd
@@ -18,51 +27,76 @@ from lightning.pytorch.plugins.environments import LightningEnvironment
 from lightning.pytorch.strategies import DDPStrategy
 from sklearn.metrics import f1_score
 from torch import distributed, multiprocessing, nn
+
 from ..errors import ConfigError, DataError
 from ..files import write_whole
 from .focal import categorical_focal_losses
 from .losses import example_losses, focal_losses
-from .recipe import Chunks, Examples, Recipe, IntervalBatches, chunk_size, resolve_precision
+from biosig_nb.learn.recipe import (
+    Chunks,
+    Examples,
+    IntervalBatches,
+    Recipe,
+    chunk_size,
+    resolve_precision,
+)
 from .schedules import optimiser
 from .windows import predict_windows
 
-for _name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"): logging.getLogger(_name).setLevel(logging.ERROR)
+for _name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
+    logging.getLogger(_name).setLevel(logging.ERROR)
 
 # %% ../../nbs/learn/30_fit.ipynb #06-30-fit
 def set_train_mode(
-    net: nn.Module,       # network, some of whose parameters may be frozen
+    net: nn.Module,  # network, some of whose parameters may be frozen
 ) -> None:
     "Training mode, but a normalisation layer with only frozen parameters stays in eval mode."
     net.train()
     for m in net.modules():
         own = list(m.parameters(recurse=False))
-        if own and hasattr(m, "running_mean") and not any(p.requires_grad for p in own): m.eval()
+        if own and hasattr(m, "running_mean") and not any(p.requires_grad for p in own):
+            m.eval()
 
 # %% ../../nbs/learn/30_fit.ipynb #08-30-fit
 def recipe_losses(
-    recipe: Recipe,            # says which loss
-    logits: torch.Tensor,      # network output [batch, output]
-    targets: torch.Tensor,     # class index [batch], or 0/1 matrix [batch, output]
-) -> torch.Tensor:             # one loss per example [batch]
+    recipe: Recipe,  # says which loss
+    logits: torch.Tensor,  # network output [batch, output]
+    targets: torch.Tensor,  # class index [batch], or 0/1 matrix [batch, output]
+) -> torch.Tensor:  # one loss per example [batch]
     "The loss of a recipe, for classes that exclude each other and for labels that do not."
-    if recipe.loss == "likelihood": return example_losses(logits, targets)
-    return categorical_focal_losses(logits, targets, recipe.gamma) if targets.ndim == 1 else focal_losses(logits, targets, recipe.gamma, recipe.alpha)
+    if recipe.loss == "likelihood":
+        return example_losses(logits, targets)
+    return (
+        categorical_focal_losses(logits, targets, recipe.gamma)
+        if targets.ndim == 1
+        else focal_losses(logits, targets, recipe.gamma, recipe.alpha)
+    )
 
 # %% ../../nbs/learn/30_fit.ipynb #10-30-fit
 class Learner(L.LightningModule):
-    "A network with its loss, optimiser and validation loss; keeps the weights of the best look and the history."
-    def __init__(self,
-        net: nn.Module,       # what is trained
-        recipe: Recipe,       # how
-        lr: float,            # learning rate
-        seed: int,            # random state of dropout
-        budget: int,          # updates at most
+    """A network with its loss, optimiser and validation loss.
+
+    Keeps the weights of the best look and the history.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,  # what is trained
+        recipe: Recipe,  # how
+        lr: float,  # learning rate
+        seed: int,  # random state of dropout
+        budget: int,  # updates at most
     ):
         super().__init__()
         self.net, self.recipe, self.lr, self.seed, self.budget = net, recipe, lr, seed, budget
-        self.history, self.best, self.best_loss, self.best_score = [], None, float("inf"), float("inf")
-        self._sums, self._train, self._right, self._said = [0., 0.], [], [], []
-        self.seconds, self.since = 0., time.monotonic()
+        self.history, self.best, self.best_loss, self.best_score = (
+            [],
+            None,
+            float("inf"),
+            float("inf"),
+        )
+        self._sums, self._train, self._right, self._said = [0.0, 0.0], [], [], []
+        self.seconds, self.since = 0.0, time.monotonic()
 
     def spent(self) -> float:
         "Seconds of this training, those before it was interrupted included."
@@ -74,12 +108,17 @@ class Learner(L.LightningModule):
 
     def on_train_epoch_start(self):
         self.trainer.train_dataloader.number = self.current_epoch
-        torch.manual_seed(self.seed * 1_000_003 + self.current_epoch + (self.global_rank << 40))      # another dropout mask in each process
+        # another dropout mask in each process
+        torch.manual_seed(self.seed * 1_000_003 + self.current_epoch + (self.global_rank << 40))
         set_train_mode(self.net)
 
     def over_all(self, x: torch.Tensor) -> torch.Tensor:
         "Sum of a tensor over the processes; with one process the tensor itself."
-        return x if self.trainer.world_size == 1 else self.trainer.strategy.reduce(x.to(self.device), reduce_op="sum")
+        return (
+            x
+            if self.trainer.world_size == 1
+            else self.trainer.strategy.reduce(x.to(self.device), reduce_op="sum")
+        )
 
     def training_step(self, batch, _):
         x, y, w = batch
@@ -89,123 +128,243 @@ class Learner(L.LightningModule):
         loss = total / weight
         if self.recipe.stop_on == "train_accuracy":
             right = (out.detach().argmax(1) == y).float()
-            self._right.append(right.mean() if self.trainer.world_size == 1 else torch.div(*self.over_all(torch.stack([right.sum(), torch.ones_like(right).sum()]))))
-        if not torch.isfinite(loss): raise DataError(f"the training loss became {loss.item()} at update {self.global_step} (learning rate {self.lr:g}); try a smaller one")
+            self._right.append(
+                right.mean()
+                if self.trainer.world_size == 1
+                else torch.div(
+                    *self.over_all(torch.stack([right.sum(), torch.ones_like(right).sum()]))
+                )
+            )
+        if not torch.isfinite(loss):
+            raise DataError(
+                f"the training loss became {loss.item()} at update {self.global_step} (learning rate {self.lr:g}); try a smaller one"
+            )
         self._train.append(loss)
         return mine / weight * self.trainer.world_size
 
-    def on_validation_epoch_start(self): self._sums, self._said = [0., 0.], []
+    def on_validation_epoch_start(self):
+        self._sums, self._said = [0.0, 0.0], []
+
     def validation_step(self, batch, _):
         x, y, w = batch
         out = predict_windows(self.net, x, self.recipe.crop, self.recipe.aggregate, y.ndim == 1)
-        self._sums[0] += (recipe_losses(self.recipe, out, y) * w).sum().item(); self._sums[1] += w.sum().item()
-        if self.recipe.stop_on == "validation_macro_f1": self._said.append(torch.stack([y, out.argmax(1)]).cpu())
+        self._sums[0] += (recipe_losses(self.recipe, out, y) * w).sum().item()
+        self._sums[1] += w.sum().item()
+        if self.recipe.stop_on == "validation_macro_f1":
+            self._said.append(torch.stack([y, out.argmax(1)]).cpu())
 
     def score(self, loss: float) -> float:
         "What a look is judged by, lower is better."
-        if self.recipe.stop_on == "validation_loss": return loss
-        if self.recipe.stop_on == "train_accuracy": return -torch.stack(self._right).mean().item() if self._right else 0.
+        if self.recipe.stop_on == "validation_loss":
+            return loss
+        if self.recipe.stop_on == "train_accuracy":
+            return -torch.stack(self._right).mean().item() if self._right else 0.0
         said = [torch.cat(self._said, dim=1)] * self.trainer.world_size
-        if len(said) > 1: distributed.all_gather_object(said, said[0])
+        if len(said) > 1:
+            distributed.all_gather_object(said, said[0])
         truth, said = torch.cat(said, dim=1).numpy()
         return -float(f1_score(truth, said, average="macro", zero_division=0))
 
     def on_validation_epoch_end(self):
         total, weight = self.over_all(torch.tensor(self._sums, dtype=torch.float64)).tolist()
         loss = total / weight
-        score = self.score(loss); self._right = []
+        score = self.score(loss)
+        self._right = []
         self.log("score", torch.tensor(score, dtype=torch.float64))
-        self.history.append((self.global_step, torch.stack(self._train).mean().item() if self._train else float("nan"), loss)); self._train = []
-        if score < self.best_score: self.best_score, self.best_loss, self.best = score, loss, {k: v.detach().cpu().clone() for k, v in self.net.state_dict().items()}
+        self.history.append(
+            (
+                self.global_step,
+                torch.stack(self._train).mean().item() if self._train else float("nan"),
+                loss,
+            )
+        )
+        self._train = []
+        if score < self.best_score:
+            self.best_score, self.best_loss, self.best = (
+                score,
+                loss,
+                {k: v.detach().cpu().clone() for k, v in self.net.state_dict().items()},
+            )
 
-    def on_save_checkpoint(self, checkpoint): checkpoint["learner"] = {"history": self.history, "best": self.best, "best_loss": self.best_loss, "best_score": self.best_score, "seconds": self.spent()}
-    def on_load_checkpoint(self, checkpoint): vars(self).update(checkpoint["learner"], since=time.monotonic())
+    def on_save_checkpoint(self, checkpoint):
+        checkpoint["learner"] = {
+            "history": self.history,
+            "best": self.best,
+            "best_loss": self.best_loss,
+            "best_score": self.best_score,
+            "seconds": self.spent(),
+        }
+
+    def on_load_checkpoint(self, checkpoint):
+        vars(self).update(checkpoint["learner"], since=time.monotonic())
 
 # %% ../../nbs/learn/30_fit.ipynb #12-30-fit
 @dataclass
 class Fit:
     "A trained network and how it came about."
-    net: nn.Module                # with the weights of the best look at the validation side
-    history: pd.DataFrame         # update, train_loss, validation_loss: one row a look
-    lr: float                     # learning rate
-    updates: int                  # updates made
-    stopped: str                  # "patience" or "cap"
-    best_loss: float              # validation loss at the best look
-    seconds: float = 0.           # wall time, learning-rate trials and the time before an interruption included
-    tried: dict = field(default_factory=dict)     # learning rate -> score in its trial (lower is better)
-    best_score: float = float("nan")     # of the recipe's `stop_on` at the best look; lower is better
+
+    net: nn.Module  # with the weights of the best look at the validation side
+    history: pd.DataFrame  # update, train_loss, validation_loss: one row a look
+    lr: float  # learning rate
+    updates: int  # updates made
+    stopped: str  # "patience" or "cap"
+    best_loss: float  # validation loss at the best look
+    # wall time, learning-rate trials and the time before an interruption included
+    seconds: float = 0.0
+    # learning rate -> score in its trial (lower is better)
+    tried: dict = field(default_factory=dict)
+    best_score: float = float("nan")  # of the recipe's `stop_on` at the best look; lower is better
 
 # %% ../../nbs/learn/30_fit.ipynb #14-30-fit
 def run_trainer(
-    learner: Learner,             # network, recipe and budget
-    batches: IntervalBatches,             # training side
-    chunks: Chunks,               # validation side
-    folder: str | Path | None,    # where a checkpoint is kept; None: nowhere
-    **where,                      # Lightning's devices and strategy; default: one device
-) -> tuple:                       # updates made, "patience" or "cap"
+    learner: Learner,  # network, recipe and budget
+    batches: IntervalBatches,  # training side
+    chunks: Chunks,  # validation side
+    folder: str | Path | None,  # where a checkpoint is kept; None: nowhere
+    **where,  # Lightning's devices and strategy; default: one device
+) -> tuple:  # updates made, "patience" or "cap"
     "Run Lightning's loop; the learner remembers the rest."
     recipe, bar = learner.recipe, sys.stdout.isatty()
-    patience = recipe.patience if getattr(learner.net, "stages", None) is None else learner.budget      # a stage that stands still is not the last
+    # a stage that stands still is not the last
+    patience = recipe.patience if getattr(learner.net, "stages", None) is None else learner.budget
     stop = EarlyStopping("score", patience=patience, check_on_train_epoch_end=False)
-    keep = [ModelCheckpoint(folder, filename="last", every_n_epochs=1, save_on_train_epoch_end=True, save_top_k=1, enable_version_counter=False)] if folder else []
+    keep = (
+        [
+            ModelCheckpoint(
+                folder,
+                filename="last",
+                every_n_epochs=1,
+                save_on_train_epoch_end=True,
+                save_top_k=1,
+                enable_version_counter=False,
+            )
+        ]
+        if folder
+        else []
+    )
     with torch.random.fork_rng(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        trainer = L.Trainer(max_steps=learner.budget, max_epochs=-1, precision=resolve_precision(recipe.precision), logger=False, callbacks=[stop, *keep], enable_progress_bar=bar,
-                            enable_model_summary=False, enable_checkpointing=bool(folder), num_sanity_val_steps=0, deterministic=True, **(where or dict(accelerator="auto", devices=1)))
+        trainer = L.Trainer(
+            max_steps=learner.budget,
+            max_epochs=-1,
+            precision=resolve_precision(recipe.precision),
+            logger=False,
+            callbacks=[stop, *keep],
+            enable_progress_bar=bar,
+            enable_model_summary=False,
+            enable_checkpointing=bool(folder),
+            num_sanity_val_steps=0,
+            deterministic=True,
+            **(where or dict(accelerator="auto", devices=1)),
+        )
         last = Path(folder) / "last.ckpt" if folder else None
-        trainer.fit(learner, batches, chunks, ckpt_path=last if last and last.exists() else None, weights_only=True)
-    return trainer.global_step, "patience" if stop.stopped_epoch or stop.wait_count >= patience else "cap"
+        trainer.fit(
+            learner,
+            batches,
+            chunks,
+            ckpt_path=last if last and last.exists() else None,
+            weights_only=True,
+        )
+    return (
+        trainer.global_step,
+        "patience" if stop.stopped_epoch or stop.wait_count >= patience else "cap",
+    )
 
 # %% ../../nbs/learn/30_fit.ipynb #16-30-fit
 def device_count(
-    devices: int | str | None = None,      # how many, or "auto" for all GPUs; None: BIOSIG_DEVICES from the environment, else 1
-) -> int:                                  # at least 1
-    "On how many devices a network is trained; without a GPU, in how many processes. Raises `ConfigError` for what is no number, or more than there are."
-    said, gpus = str(os.environ.get("BIOSIG_DEVICES") or 1 if devices is None else devices), torch.cuda.device_count()
-    if said == "auto": return max(1, gpus)
-    if not said.isdecimal() or int(said) < 1: raise ConfigError(f"devices='{said}': a number from 1, or 'auto' for all GPUs (argument, or BIOSIG_DEVICES in the environment)")
-    if 0 < gpus < int(said): raise ConfigError(f"devices={said}: this machine has {gpus} GPU{'s' * (gpus > 1)}")
+    # how many, or "auto" for all GPUs; None: BIOSIG_DEVICES from the environment, else 1
+    devices: int | str | None = None,
+) -> int:  # at least 1
+    """On how many devices a network is trained; without a GPU, in how many processes.
+
+    Raises `ConfigError` for what is no number, or more than there are.
+    """
+    said, gpus = (
+        str(os.environ.get("BIOSIG_DEVICES") or 1 if devices is None else devices),
+        torch.cuda.device_count(),
+    )
+    if said == "auto":
+        return max(1, gpus)
+    if not said.isdecimal() or int(said) < 1:
+        raise ConfigError(
+            f"devices='{said}': a number from 1, or 'auto' for all GPUs (argument, or BIOSIG_DEVICES in the environment)"
+        )
+    if 0 < gpus < int(said):
+        raise ConfigError(f"devices={said}: this machine has {gpus} GPU{'s' * (gpus > 1)}")
     return int(said)
 
 # %% ../../nbs/learn/30_fit.ipynb #19-30-fit
 def train_share(
-    rank: int,                    # number of this process
-    world: int,                   # of how many
-    port: int,                    # where they meet
-    tmp: str,                     # folder of the files between them and the caller
+    rank: int,  # number of this process
+    world: int,  # of how many
+    port: int,  # where they meet
+    tmp: str,  # folder of the files between them and the caller
 ) -> None:
-    "What each process does: its share of every batch and of the validation side. The first one writes what came out, an error is written for the caller."
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), NODE_RANK="0", LOCAL_RANK=str(rank))
+    """What each process does: its share of every batch and of the validation side.
+
+    The first one writes what came out, an error is written for the caller.
+    """
+    os.environ.update(
+        MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), NODE_RANK="0", LOCAL_RANK=str(rank)
+    )
     tmp, gpu, share = Path(tmp), torch.cuda.is_available(), slice(rank, None, world)
     try:
         learner, batches, chunks, folder = torch.load(tmp / "task", mmap=True, weights_only=False)
         v, batches.share = chunks.data, share
-        where = dict(accelerator="gpu" if gpu else "cpu", devices=world, strategy=DDPStrategy(broadcast_buffers=False), sync_batchnorm=gpu, plugins=[LightningEnvironment()])
-        ended = run_trainer(learner, batches, Chunks(Examples(v.x[share], v.y[share], v.w[share])), folder, **where)
+        where = dict(
+            accelerator="gpu" if gpu else "cpu",
+            devices=world,
+            strategy=DDPStrategy(broadcast_buffers=False),
+            sync_batchnorm=gpu,
+            plugins=[LightningEnvironment()],
+        )
+        ended = run_trainer(
+            learner, batches, Chunks(Examples(v.x[share], v.y[share], v.w[share])), folder, **where
+        )
         learner.on_save_checkpoint(found := {})
-        if rank == 0: torch.save((found, ended), tmp / "done")
+        if rank == 0:
+            torch.save((found, ended), tmp / "done")
     except Exception as e:
         (tmp / f"error {rank}").write_bytes(pickle.dumps(e))
         raise
 
 # %% ../../nbs/learn/30_fit.ipynb #20-30-fit
 def train_shared(
-    task: tuple,                  # what `run_trainer` takes; the learner gets the history and the best weights
-    world: int,                   # processes
-) -> tuple:                       # updates made, "patience" or "cap"
-    "`run_trainer` in several processes; raises what the first of them to fail raised, `ConfigError` for batch normalisation without GPUs."
-    learner = task[0]; set_train_mode(learner.net)
-    if not torch.cuda.is_available() and any(isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training for m in learner.net.modules()):
-        raise ConfigError(f"devices={world}: batch normalisation over several processes needs GPUs; use one device")
+    task: tuple,  # what `run_trainer` takes; the learner gets the history and the best weights
+    world: int,  # processes
+) -> tuple:  # updates made, "patience" or "cap"
+    """`run_trainer` in several processes.
+
+    Raises what the first of them to fail raised, `ConfigError` for batch normalisation without
+    GPUs.
+    """
+    learner = task[0]
+    set_train_mode(learner.net)
+    if not torch.cuda.is_available() and any(
+        isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training for m in learner.net.modules()
+    ):
+        raise ConfigError(
+            f"devices={world}: batch normalisation over several processes needs GPUs; use one device"
+        )
     with tempfile.TemporaryDirectory() as tmp, socket.socket() as s:
         torch.save(task, Path(tmp) / "task")
-        s.bind(("127.0.0.1", 0)); port = s.getsockname()[1]; s.close()
-        processes = multiprocessing.spawn(train_share, (world, port, tmp), nprocs=world, join=False, daemon=True)
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+        s.close()
+        processes = multiprocessing.spawn(
+            train_share, (world, port, tmp), nprocs=world, join=False, daemon=True
+        )
         try:
-            while not processes.join(grace_period=20): pass                  # one failed: the others are ended, those that wait on it by force
-        except (multiprocessing.ProcessRaisedException, multiprocessing.ProcessExitedException) as e:
+            # one failed: the others are ended, those that wait on it by force
+            while not processes.join(grace_period=20):
+                pass
+        except (
+            multiprocessing.ProcessRaisedException,
+            multiprocessing.ProcessExitedException,
+        ) as e:
             failed = sorted(Path(tmp).glob("error *"), key=lambda p: p.stat().st_mtime_ns)
-            if failed: raise pickle.loads(failed[0].read_bytes()) from e
+            if failed:
+                raise pickle.loads(failed[0].read_bytes()) from e
             raise
         found, ended = torch.load(Path(tmp) / "done", weights_only=True)
     learner.on_load_checkpoint(found)
@@ -213,70 +372,124 @@ def train_shared(
 
 # %% ../../nbs/learn/30_fit.ipynb #22-30-fit
 def fit_once(
-    net: nn.Module,               # network; trained in place
-    train: Examples,              # examples to fit on
-    validation: Examples,         # examples to stop on
-    recipe: Recipe,               # budget and stopping rule
-    lr: float,                    # learning rate
-    seed: int = 0,                # order of batches and dropout
-    budget: int | None = None,    # updates at most, rounded down to whole stretches; None: the recipe's
-    folder: str | Path | None = None,      # where a checkpoint is kept for resuming; None: nowhere
-    devices: int | str | None = None,      # see `device_count`; never more than examples in a batch or to stop on
-) -> Fit:                         # with the best weights loaded
+    net: nn.Module,  # network; trained in place
+    train: Examples,  # examples to fit on
+    validation: Examples,  # examples to stop on
+    recipe: Recipe,  # budget and stopping rule
+    lr: float,  # learning rate
+    seed: int = 0,  # order of batches and dropout
+    # updates at most, rounded down to whole stretches; None: the recipe's
+    budget: int | None = None,
+    folder: str | Path | None = None,  # where a checkpoint is kept for resuming; None: nowhere
+    # see `device_count`; never more than examples in a batch or to stop on
+    devices: int | str | None = None,
+) -> Fit:  # with the best weights loaded
     "Train until patience or the cap; raises `DataError` when the loss is no longer finite."
-    budget = max(1, (budget or recipe.max_updates) // recipe.check_every) * recipe.check_every       # whole stretches only
-    learner, world = Learner(net, recipe, lr, seed, budget), min(device_count(devices), recipe.batch_size, len(train), len(validation))
+    # whole stretches only
+    budget = max(1, (budget or recipe.max_updates) // recipe.check_every) * recipe.check_every
+    learner, world = (
+        Learner(net, recipe, lr, seed, budget),
+        min(device_count(devices), recipe.batch_size, len(train), len(validation)),
+    )
     task = learner, IntervalBatches(train, recipe, seed), Chunks(validation), folder
     updates, stopped = run_trainer(*task) if world == 1 else train_shared(task, world)
     net.load_state_dict(learner.best)
     history = pd.DataFrame(learner.history, columns=["update", "train_loss", "validation_loss"])
-    return Fit(net.cpu(), history, lr, updates, stopped, learner.best_loss, learner.spent(), best_score=learner.best_score)
+    return Fit(
+        net.cpu(),
+        history,
+        lr,
+        updates,
+        stopped,
+        learner.best_loss,
+        learner.spent(),
+        best_score=learner.best_score,
+    )
 
 # %% ../../nbs/learn/30_fit.ipynb #31-30-fit
 def try_rates(
-    make: "callable",             # () -> a fresh network, the same one at each call
-    train: Examples,              # examples to fit on
-    validation: Examples,         # examples to choose on
-    recipe: Recipe,               # budget, learning rates, stopping rule
-    seed: int = 0,                # order of batches and dropout
-    folder: str | Path | None = None,      # where results are kept for resuming
-    devices: int | str | None = None,      # see `device_count`
-) -> dict:                        # learning rate -> score in its trial, seconds that it took
-    "A short training with each learning rate; one that was tried before an interruption is not tried again."
+    make: "callable",  # () -> a fresh network, the same one at each call
+    train: Examples,  # examples to fit on
+    validation: Examples,  # examples to choose on
+    recipe: Recipe,  # budget, learning rates, stopping rule
+    seed: int = 0,  # order of batches and dropout
+    folder: str | Path | None = None,  # where results are kept for resuming
+    devices: int | str | None = None,  # see `device_count`
+) -> dict:  # learning rate -> score in its trial, seconds that it took
+    """A short training with each learning rate.
+
+    One that was tried before an interruption is not tried again.
+    """
     kept = Path(folder) / "tried.json" if folder else None
-    tried = {lr: tuple(found) for lr, found in json.loads(kept.read_text())} if kept and kept.exists() else {}
+    tried = (
+        {lr: tuple(found) for lr, found in json.loads(kept.read_text())}
+        if kept and kept.exists()
+        else {}
+    )
     for lr in recipe.lrs:
-        if lr in tried: continue
-        done = fit_once(make(), train, validation, recipe, lr, seed, max(recipe.check_every, int(recipe.trial_share * recipe.max_updates)), devices=devices)
+        if lr in tried:
+            continue
+        done = fit_once(
+            make(),
+            train,
+            validation,
+            recipe,
+            lr,
+            seed,
+            max(recipe.check_every, int(recipe.trial_share * recipe.max_updates)),
+            devices=devices,
+        )
         tried[lr] = done.best_score, done.seconds
-        if kept: write_whole(kept, json.dumps(list(tried.items())))
+        if kept:
+            write_whole(kept, json.dumps(list(tried.items())))
     return {lr: tried[lr] for lr in recipe.lrs}
 
 
 def fit(
-    make: "callable",             # () -> a fresh network, the same one at each call
-    train: Examples,              # examples to fit on
-    validation: Examples,         # examples to choose on
-    recipe: Recipe,               # budget, learning rates, stopping rule
-    seed: int = 0,                # order of batches and dropout
-    folder: str | Path | None = None,      # where a checkpoint is kept for resuming
-    devices: int | str | None = None,      # see `device_count`
-) -> Fit:                         # the network trained with the best of the recipe's learning rates
-    "Try each learning rate for `trial_share` of the budget, then train with the one that scored best on the validation side."
-    found = try_rates(make, train, validation, recipe, seed, folder, devices) if len(recipe.lrs) > 1 else {}
+    make: "callable",  # () -> a fresh network, the same one at each call
+    train: Examples,  # examples to fit on
+    validation: Examples,  # examples to choose on
+    recipe: Recipe,  # budget, learning rates, stopping rule
+    seed: int = 0,  # order of batches and dropout
+    folder: str | Path | None = None,  # where a checkpoint is kept for resuming
+    devices: int | str | None = None,  # see `device_count`
+) -> Fit:  # the network trained with the best of the recipe's learning rates
+    """Try each learning rate for `trial_share` of the budget, then train with the one that scored
+    best on the validation side.
+    """
+    found = (
+        try_rates(make, train, validation, recipe, seed, folder, devices)
+        if len(recipe.lrs) > 1
+        else {}
+    )
     tried = {lr: score for lr, (score, _) in found.items()}
-    done = fit_once(make(), train, validation, recipe, min(tried, key=tried.get, default=recipe.lrs[0]), seed, folder=folder, devices=devices)
+    done = fit_once(
+        make(),
+        train,
+        validation,
+        recipe,
+        min(tried, key=tried.get, default=recipe.lrs[0]),
+        seed,
+        folder=folder,
+        devices=devices,
+    )
     return replace(done, tried=tried, seconds=done.seconds + sum(s for _, s in found.values()))
 
 # %% ../../nbs/learn/30_fit.ipynb #35-30-fit
 @torch.inference_mode()
 def predict(
-    net: nn.Module,               # trained network
-    x: torch.Tensor,              # signals [n, channel, time]
-    size: int | None = None,      # examples at a time; default: what fits
-    recipe: Recipe = Recipe(),    # says whether long examples are judged whole or in windows
-    exclusive: bool = False,      # classes exclude each other (matters for windows only)
-) -> torch.Tensor:                # logits [n, output] float32
+    net: nn.Module,  # trained network
+    x: torch.Tensor,  # signals [n, channel, time]
+    size: int | None = None,  # examples at a time; default: what fits
+    recipe: Recipe = Recipe(),  # says whether long examples are judged whole or in windows
+    exclusive: bool = False,  # classes exclude each other (matters for windows only)
+) -> torch.Tensor:  # logits [n, output] float32
     "Logits in full precision, in eval mode."
-    net.eval(); size = size or chunk_size(x)
-    return torch.cat([predict_windows(net, x[lo:lo + size], recipe.crop, recipe.aggregate, exclusive) for lo in range(0, len(x), size)])
+    net.eval()
+    size = size or chunk_size(x)
+    return torch.cat(
+        [
+            predict_windows(net, x[lo : lo + size], recipe.crop, recipe.aggregate, exclusive)
+            for lo in range(0, len(x), size)
+        ]
+    )

@@ -8,20 +8,26 @@ __all__ = ['categorical_focal_losses']
 # %% ../../nbs/learn/21_focal.ipynb #03-21-focal
 import torch
 import torch.nn.functional as F
+
 from ..errors import ConfigError, DataError
 
 # %% ../../nbs/learn/21_focal.ipynb #04-21-focal
 def categorical_focal_losses(
-    logits: torch.Tensor,      # network output [batch, class]
-    targets: torch.Tensor,     # class index [batch] (integers)
-    gamma: float = 2.,         # how fast known examples fade; 0: cross-entropy
-) -> torch.Tensor:             # one loss per example [batch] (nats)
-    """Focal loss for classes that exclude each other (Lin et al. 2017, with softmax instead of a sigmoid, "sparse categorical").
+    logits: torch.Tensor,  # network output [batch, class]
+    targets: torch.Tensor,  # class index [batch] (integers)
+    gamma: float = 2.0,  # how fast known examples fade; 0: cross-entropy
+) -> torch.Tensor:  # one loss per example [batch] (nats)
+    """Focal loss for classes that exclude each other (Lin et al. 2017, with softmax instead of a
+    sigmoid, "sparse categorical").
 
-    Raises `ConfigError` for a negative gamma, `DataError` for targets that are not one class index an example.
+    Raises `ConfigError` for a negative gamma, `DataError` for targets that are not one class index
+    an example.
     """
-    if gamma < 0: raise ConfigError(f"gamma={gamma}: 0 (cross-entropy) or more")
+    if gamma < 0:
+        raise ConfigError(f"gamma={gamma}: 0 (cross-entropy) or more")
     if targets.shape != logits.shape[:1] or targets.is_floating_point():
-        raise DataError(f"focal loss: {list(logits.shape)} logits need {len(logits)} class indices, found {str(targets.dtype)[6:]} {list(targets.shape)}")
-    log_p = -F.cross_entropy(logits, targets, reduction="none")      # of the true class
-    return -(-torch.expm1(log_p)).clamp_min(torch.finfo(log_p.dtype).tiny)**gamma * log_p
+        raise DataError(
+            f"focal loss: {list(logits.shape)} logits need {len(logits)} class indices, found {str(targets.dtype)[6:]} {list(targets.shape)}"
+        )
+    log_p = -F.cross_entropy(logits, targets, reduction="none")  # of the true class
+    return -((-torch.expm1(log_p)).clamp_min(torch.finfo(log_p.dtype).tiny) ** gamma) * log_p

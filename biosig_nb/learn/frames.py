@@ -7,8 +7,10 @@ __all__ = ['FrameComparator', 'FrameAnswers', 'smoothed']
 
 # %% ../../nbs/learn/53_frames.ipynb #03-53-frames
 from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
+
 from ..data.cohort import Cohort
 from ..data.segments.sweeps import Scans, frame_scores
 from ..evaluate.predictions import FIT_COLUMNS
@@ -20,14 +22,24 @@ from .task import Answers
 @dataclass(frozen=True)
 class FrameComparator(Comparator):
     "A comparator whose features describe frames, in a trial whose examples are sequences of them."
-    at: np.ndarray = None             # positions of the frames of each sequence [sequence, length]
-    frame_groups: np.ndarray = None   # patient of each frame [frame]
+
+    at: np.ndarray = None  # positions of the frames of each sequence [sequence, length]
+    frame_groups: np.ndarray = None  # patient of each frame [frame]
 
     def fit_predict(self, y, split, index, n_classes=2):
         "Probabilities [len(index), length] of frames; see `Comparator.fit_predict`."
-        label = np.zeros(len(self.features), int); label[self.at] = np.asarray(y).astype(int)
+        label = np.zeros(len(self.features), int)
+        label[self.at] = np.asarray(y).astype(int)
         of = lambda some: np.unique(self.at[some])
-        sides = Split(self.frame_groups, of(split.train), of(split.validation), of(split.test), split.repeat, split.fold, split.unit)
+        sides = Split(
+            self.frame_groups,
+            of(split.train),
+            of(split.validation),
+            of(split.test),
+            split.repeat,
+            split.fold,
+            split.unit,
+        )
         wanted, out = of(index), np.zeros(len(self.features))
         out[wanted] = super().fit_predict(label, sides, wanted, 2)[:, 1]
         return out[self.at[index]]
@@ -37,13 +49,13 @@ class FrameComparator(Comparator):
 class FrameAnswers:
     "A row a frame: the mean of the probabilities that a frame got in all sequences that hold it."
 
-    label: str     # what is predicted of a frame ("head")
+    label: str  # what is predicted of a frame ("head")
 
     def __call__(
         self,
-        cohort: Cohort,        # sequences (of `data.segments.sweeps.to_cohort`)
-        index: np.ndarray,     # those that were asked about [n]
-        p: np.ndarray,         # probabilities [n, length]
+        cohort: Cohort,  # sequences (of `data.segments.sweeps.to_cohort`)
+        index: np.ndarray,  # those that were asked about [n]
+        p: np.ndarray,  # probabilities [n, length]
     ) -> Answers:
         f = frame_scores(cohort, index, p)
         y, mean = f.label.to_numpy()[:, None], f.p.to_numpy()[:, None]
@@ -51,12 +63,19 @@ class FrameAnswers:
 
 # %% ../../nbs/learn/53_frames.ipynb #09-53-frames
 def smoothed(
-    predictions: pd.DataFrame,     # of frames, one arm
-    scans: Scans,                  # their frames
-    label: str,                    # what is told of a frame
-    width: int = 5,                # frames that are averaged
-) -> pd.DataFrame:                 # the same rows
-    "The moving average along each scan: what a memory of a few frames would give without learning one."
-    d = predictions.assign(scan=scans.table.scan.reindex(predictions.example).to_numpy(), at=scans.table.frame.reindex(predictions.example).to_numpy()).sort_values([*FIT_COLUMNS, "scan", "at"])
-    d[f"p_{label}"] = d.groupby([*FIT_COLUMNS, "scan"], sort=False)[f"p_{label}"].transform(lambda s: s.rolling(width, center=True, min_periods=1).mean())
+    predictions: pd.DataFrame,  # of frames, one arm
+    scans: Scans,  # their frames
+    label: str,  # what is told of a frame
+    width: int = 5,  # frames that are averaged
+) -> pd.DataFrame:  # the same rows
+    """The moving average along each scan: what a memory of a few frames would give without learning
+    one.
+    """
+    d = predictions.assign(
+        scan=scans.table.scan.reindex(predictions.example).to_numpy(),
+        at=scans.table.frame.reindex(predictions.example).to_numpy(),
+    ).sort_values([*FIT_COLUMNS, "scan", "at"])
+    d[f"p_{label}"] = d.groupby([*FIT_COLUMNS, "scan"], sort=False)[f"p_{label}"].transform(
+        lambda s: s.rolling(width, center=True, min_periods=1).mean()
+    )
     return d.drop(columns=["scan", "at"]).sort_index()

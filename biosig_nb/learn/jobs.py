@@ -31,9 +31,12 @@ from .weights import load_body, save_body
 
 # %% ../../nbs/learn/49_jobs.ipynb #05-49-jobs
 def network_text(
-    make: Callable,     # number of outputs -> network: a class, a function, or a partial of one
+    make: Callable,  # number of outputs -> network: a class, a function, or a partial of one
 ) -> str:
-    "A network's name with the arguments that are fixed; raises `ConfigError` for one without a name."
+    """A network's name with the arguments that are fixed.
+
+    Raises `ConfigError` for one without a name.
+    """
     if isinstance(make, partial):
         fixed = [*map(repr, make.args), *(f"{k}={v!r}" for k, v in sorted(make.keywords.items()))]
         return f"{network_text(make.func)}({', '.join(fixed)})"
@@ -47,13 +50,13 @@ def network_text(
 class Job:
     "One fit: who is trained, on which task, on which fold, and what it begins with."
 
-    task: Task                        # what is learned
-    who: Arm | Comparator                  # a network's start and adaptation, or a model without a network
-    seed: int                         # random start
-    split: Split                      # which fold
-    network: Callable | None = None   # number of outputs -> network; None for a model without one
-    first: "Job | None" = None        # the job whose body this one begins with
-    factor: int = 1                   # the cap on updates is so many times the recipe's
+    task: Task  # what is learned
+    who: Arm | Comparator  # a network's start and adaptation, or a model without a network
+    seed: int  # random start
+    split: Split  # which fold
+    network: Callable | None = None  # number of outputs -> network; None for a model without one
+    first: "Job | None" = None  # the job whose body this one begins with
+    factor: int = 1  # the cap on updates is so many times the recipe's
 
     @property
     def trains_network(self) -> bool:
@@ -77,7 +80,7 @@ class Job:
         return f"{self.task.name}: {self.who.name} ({where}{double})"
 
     @cached_property
-    def key(self) -> str:     # 12 hex digits
+    def key(self) -> str:  # 12 hex digits
         "Changes with all that the result depends on."
         if self.trains_network:
             arm = (*self.who.start.identity, self.who.adaptation)
@@ -101,7 +104,7 @@ class JobStore:
 
     def __init__(
         self,
-        folder: str | Path,     # made when the first job is kept
+        folder: str | Path,  # made when the first job is kept
     ):
         self.folder = Path(folder)
         self._seen = (None, None)
@@ -109,7 +112,7 @@ class JobStore:
     def path(
         self,
         job: Job,
-        ending: str,     # ".json", ".parquet", ".safetensors", ...
+        ending: str,  # ".json", ".parquet", ".safetensors", ...
     ) -> Path:
         return self.folder / f"{job.name}{ending}"
 
@@ -123,16 +126,16 @@ class JobStore:
     def predictions(
         self,
         job: Job,
-        perturbation: str = "",     # name of a perturbation; empty: as recorded
+        perturbation: str = "",  # name of a perturbation; empty: as recorded
     ) -> pd.DataFrame:
         return load_predictions(self.path(job, _ending(perturbation)), check=False)
 
     def keep(
         self,
         job: Job,
-        facts: dict,                      # plain values
-        tables: dict | None = None,       # perturbation ("": none) -> Predictions
-        body: tuple | None = None,        # (network, card) whose body others begin with
+        facts: dict,  # plain values
+        tables: dict | None = None,  # perturbation ("": none) -> Predictions
+        body: tuple | None = None,  # (network, card) whose body others begin with
     ) -> None:
         "Write what a job left; its facts come last."
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -153,8 +156,11 @@ class JobStore:
     def seen(
         self,
         job: Job,
-    ) -> Cohort:     # as the job's network sees it
-        "The job's cohort, transformed; the last one is remembered, since all arms of a fold ask for it."
+    ) -> Cohort:  # as the job's network sees it
+        """The job's cohort, transformed.
+
+        The last one is remembered, since all arms of a fold ask for it.
+        """
         key = (id(job.task.cohort), repr(job.transform), id(job.split))
         if self._seen[0] != key:
             self._seen = (None, None)

@@ -12,28 +12,33 @@ import torch.nn.functional as F
 
 # %% ../../nbs/learn/20_losses.ipynb #04-20-losses
 def example_losses(
-    logits: torch.Tensor,      # network output [batch, output]
-    targets: torch.Tensor,     # class index [batch] (integers), or matrix [batch, output] of 0, 1 or shares of 1 (floats); NaN: unknown
-) -> torch.Tensor:             # one loss per example [batch] (nats)
-    "Cross-entropy over classes for integer targets, mean binary cross-entropy over the labels that are known for a matrix."
-    if targets.ndim == 1: return F.cross_entropy(logits, targets, reduction="none")
+    logits: torch.Tensor,  # network output [batch, output]
+    # class index [batch] (integers), or matrix [batch, output] of 0, 1 or shares of 1 (floats);
+    # NaN: unknown
+    targets: torch.Tensor,
+) -> torch.Tensor:  # one loss per example [batch] (nats)
+    """Cross-entropy over classes for integer targets, mean binary cross-entropy over the labels
+    that are known for a matrix.
+    """
+    if targets.ndim == 1:
+        return F.cross_entropy(logits, targets, reduction="none")
     known = ~torch.isnan(targets)
     losses = F.binary_cross_entropy_with_logits(logits, torch.nan_to_num(targets), reduction="none")
     return losses.mean(1) if known.all() else (losses * known).sum(1) / known.sum(1).clamp_min(1)
 
 # %% ../../nbs/learn/20_losses.ipynb #05-20-losses
 def probabilities(
-    logits: torch.Tensor,      # network output [batch, output]
-    exclusive: bool,           # True: classes exclude each other (softmax); False: one sigmoid per label
-) -> np.ndarray:               # [batch, output] float64, softmax rows sum to 1
+    logits: torch.Tensor,  # network output [batch, output]
+    exclusive: bool,  # True: classes exclude each other (softmax); False: one sigmoid per label
+) -> np.ndarray:  # [batch, output] float64, softmax rows sum to 1
     "Probabilities in double precision, so that a confident network makes no ties at 0 or 1."
     logits = logits.double()
     return (logits.softmax(1) if exclusive else logits.sigmoid()).numpy()
 
 # %% ../../nbs/learn/20_losses.ipynb #08-20-losses
 def group_weights(
-    groups: np.ndarray,        # group of every example [n]
-) -> np.ndarray:               # weights [n] float32, mean 1
+    groups: np.ndarray,  # group of every example [n]
+) -> np.ndarray:  # weights [n] float32, mean 1
     "Weights that give every group the same total."
     _, where, count = np.unique(groups, return_inverse=True, return_counts=True)
     w = 1 / count[where]
@@ -41,12 +46,16 @@ def group_weights(
 
 # %% ../../nbs/learn/20_losses.ipynb #12-20-losses
 def focal_losses(
-    logits: torch.Tensor,      # network output [batch, label]
-    targets: torch.Tensor,     # 0/1 matrix [batch, label] (floats)
-    gamma: float = 2.,         # how fast a label that is right loses its weight; 0: not at all
-    alpha: float = .79,        # weight of a label that is present; 1 - alpha of one that is not
-) -> torch.Tensor:             # one loss per example [batch], mean over its labels (nats)
-    "Binary focal loss (Lin et al. 2017), computed from logits; the defaults are those of the published study of fetal heads."
+    logits: torch.Tensor,  # network output [batch, label]
+    targets: torch.Tensor,  # 0/1 matrix [batch, label] (floats)
+    gamma: float = 2.0,  # how fast a label that is right loses its weight; 0: not at all
+    alpha: float = 0.79,  # weight of a label that is present; 1 - alpha of one that is not
+) -> torch.Tensor:  # one loss per example [batch], mean over its labels (nats)
+    """Binary focal loss (Lin et al. 2017), computed from logits.
+
+    The defaults are those of the published study of fetal heads.
+    """
     entropy = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
-    easy = torch.exp(gamma * F.logsigmoid(torch.where(targets > .5, -logits, logits)))      # (1 - p)^gamma, with a gradient where p is 1
+    # (1 - p)^gamma, with a gradient where p is 1
+    easy = torch.exp(gamma * F.logsigmoid(torch.where(targets > 0.5, -logits, logits)))
     return (easy * (alpha * targets + (1 - alpha) * (1 - targets)) * entropy).mean(1)

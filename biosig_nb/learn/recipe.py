@@ -9,137 +9,213 @@ __all__ = ['STOP_ON', 'LEARNING_RATES', 'Recipe', 'resolve_precision', 'Examples
 # %% ../../nbs/learn/25_recipe.ipynb #04-25-recipe
 from dataclasses import dataclass
 from functools import lru_cache
+
 import torch
+
 from ..errors import ConfigError
 
 # %% ../../nbs/learn/25_recipe.ipynb #06-25-recipe
-STOP_ON = ("validation_loss", "validation_macro_f1", "train_accuracy")     # the last two for classes that exclude each other
+# the last two for classes that exclude each other
+STOP_ON = ("validation_loss", "validation_macro_f1", "train_accuracy")
 
 # %% ../../nbs/learn/25_recipe.ipynb #07-25-recipe
 @dataclass(frozen=True)
 class Recipe:
-    "How a network is trained; one recipe for all arms of a trial. Raises `ConfigError` for values that make no sense."
-    max_updates: int = 400             # cap on optimiser steps
-    batch_size: int = 64               # examples an update
-    lrs: tuple = (3e-4, 1e-3, 3e-3)    # learning rates tried inside the fold, judged on validation loss
-    trial_share: float = .15           # each try may use this share of max_updates
-    check_every: int = 20              # updates between two looks at the validation side
-    patience: int = 6                  # looks without a better validation loss before stopping
-    weight_decay: float = 1e-2         # AdamW's
-    warmup: int = 20                   # updates of linear warm-up
-    schedule: str = "constant"         # "constant", "cosine" down to 0 at max_updates, or "one_cycle"
-    cycled: bool = False               # with "one_cycle" AdamW's first momentum goes the other way: from .95 to .85 and back
-    precision: str = "32-true"         # lightning's names, or "auto": bf16-mixed where the processor has it
-    balance: str = "none"              # "group": every patient has the same weight in the loss
-    stop_on: str = "validation_loss"   # one of STOP_ON: what a look is judged by
-    crop: int = 0                      # training sees a random stretch of so many samples of each example; 0: all of it
-    loss: str = "likelihood"           # "likelihood" (cross-entropy), or "focal": what is known well counts less
-    gamma: float = 2.                  # of the focal loss: how much less
-    alpha: float = .79                 # of the focal loss, yes / no labels only: weight of a yes, 1 - alpha that of a no
-    aggregate: str = "whole"               # how a longer example is judged: "whole", or windows of `crop` samples, "mean" or "max" of their probabilities
+    """How a network is trained; one recipe for all arms of a trial.
+
+    Raises `ConfigError` for values that make no sense.
+    """
+
+    max_updates: int = 400  # cap on optimiser steps
+    batch_size: int = 64  # examples an update
+    # learning rates tried inside the fold, judged on validation loss
+    lrs: tuple = (3e-4, 1e-3, 3e-3)
+    trial_share: float = 0.15  # each try may use this share of max_updates
+    check_every: int = 20  # updates between two looks at the validation side
+    patience: int = 6  # looks without a better validation loss before stopping
+    weight_decay: float = 1e-2  # AdamW's
+    warmup: int = 20  # updates of linear warm-up
+    schedule: str = "constant"  # "constant", "cosine" down to 0 at max_updates, or "one_cycle"
+    # with "one_cycle" AdamW's first momentum goes the other way: from .95 to .85 and back
+    cycled: bool = False
+    # lightning's names, or "auto": bf16-mixed where the processor has it
+    precision: str = "32-true"
+    balance: str = "none"  # "group": every patient has the same weight in the loss
+    stop_on: str = "validation_loss"  # one of STOP_ON: what a look is judged by
+    crop: int = 0  # training sees a random stretch of so many samples of each example; 0: all of it
+    # "likelihood" (cross-entropy), or "focal": what is known well counts less
+    loss: str = "likelihood"
+    gamma: float = 2.0  # of the focal loss: how much less
+    # of the focal loss, yes / no labels only: weight of a yes, 1 - alpha that of a no
+    alpha: float = 0.79
+    # how a longer example is judged: "whole", or windows of `crop` samples, "mean" or "max" of
+    # their probabilities
+    aggregate: str = "whole"
 
     def __post_init__(self):
         for name in ("max_updates", "batch_size", "check_every", "patience"):
-            if getattr(self, name) < 1: raise ConfigError(f"recipe: {name}={getattr(self, name)}, must be at least 1")
-        if not self.lrs or min(self.lrs) <= 0: raise ConfigError(f"recipe: lrs={self.lrs}, needs at least one positive learning rate")
-        if self.crop < 0: raise ConfigError(f"recipe: crop={self.crop}, must be 0 or a number of samples")
-        for name, choices in {"stop_on": STOP_ON, "schedule": ("constant", "cosine", "one_cycle"), "aggregate": ("whole", "mean", "max"), "loss": ("likelihood", "focal"), "balance": ("none", "group"), "precision": ("32-true", "bf16-mixed", "auto")}.items():
-            if getattr(self, name) not in choices: raise ConfigError(f"recipe: {name}='{getattr(self, name)}', choose from {', '.join(choices)}")
+            if getattr(self, name) < 1:
+                raise ConfigError(f"recipe: {name}={getattr(self, name)}, must be at least 1")
+        if not self.lrs or min(self.lrs) <= 0:
+            raise ConfigError(f"recipe: lrs={self.lrs}, needs at least one positive learning rate")
+        if self.crop < 0:
+            raise ConfigError(f"recipe: crop={self.crop}, must be 0 or a number of samples")
+        for name, choices in {
+            "stop_on": STOP_ON,
+            "schedule": ("constant", "cosine", "one_cycle"),
+            "aggregate": ("whole", "mean", "max"),
+            "loss": ("likelihood", "focal"),
+            "balance": ("none", "group"),
+            "precision": ("32-true", "bf16-mixed", "auto"),
+        }.items():
+            if getattr(self, name) not in choices:
+                raise ConfigError(
+                    f"recipe: {name}='{getattr(self, name)}', choose from {', '.join(choices)}"
+                )
 
 # %% ../../nbs/learn/25_recipe.ipynb #08-25-recipe
-LEARNING_RATES = {1: (3e-3,), 2: (1e-3, 3e-3), 3: (3e-4, 1e-3, 3e-3)}     # how many an arm may try -> which, for networks of the size used here
+# how many an arm may try -> which, for networks of the size used here
+LEARNING_RATES = {1: (3e-3,), 2: (1e-3, 3e-3), 3: (3e-4, 1e-3, 3e-3)}
 
 # %% ../../nbs/learn/25_recipe.ipynb #12-25-recipe
 def resolve_precision(
-    precision: str,       # a Recipe's precision
-) -> str:                 # "32-true" or "bf16-mixed"
+    precision: str,  # a Recipe's precision
+) -> str:  # "32-true" or "bf16-mixed"
     "`auto` becomes bf16-mixed on a GPU or on a processor with AVX-512 bf16 instructions."
-    if precision != "auto": return precision
-    has = torch.cuda.is_bf16_supported() if torch.cuda.is_available() else torch.cpu._is_avx512_bf16_supported()
+    if precision != "auto":
+        return precision
+    has = (
+        torch.cuda.is_bf16_supported()
+        if torch.cuda.is_available()
+        else torch.cpu._is_avx512_bf16_supported()
+    )
     return "bf16-mixed" if has else "32-true"
 
 # %% ../../nbs/learn/25_recipe.ipynb #15-25-recipe
 @dataclass(frozen=True)
 class Examples:
     "Examples in memory: what a loss needs, and nothing else."
-    x: torch.Tensor       # signals [n, channel, time]
-    y: torch.Tensor       # class index [n] (long), or 0/1 matrix [n, label] (float)
-    w: torch.Tensor       # weight of each example [n], mean about 1
-    real: torch.Tensor | None = None      # first and last + 1 sample that is no padding [n, 2]
 
-    def __len__(self): return len(self.x)
-    def batch(self, index): return self.x[index], self.y[index], self.w[index]
+    x: torch.Tensor  # signals [n, channel, time]
+    y: torch.Tensor  # class index [n] (long), or 0/1 matrix [n, label] (float)
+    w: torch.Tensor  # weight of each example [n], mean about 1
+    real: torch.Tensor | None = None  # first and last + 1 sample that is no padding [n, 2]
+
+    def __len__(self):
+        return len(self.x)
+
+    def batch(self, index):
+        return self.x[index], self.y[index], self.w[index]
 
 # %% ../../nbs/learn/25_recipe.ipynb #16-25-recipe
 @lru_cache(maxsize=4)
 def epoch_order(
-    n: int,               # examples
-    epoch: int,           # which pass over them
-    seed: int,            # order of the examples
-) -> torch.Tensor:        # a permutation of range(n)
+    n: int,  # examples
+    epoch: int,  # which pass over them
+    seed: int,  # order of the examples
+) -> torch.Tensor:  # a permutation of range(n)
     "The order of one pass; cached, since many batches are cut from it."
     return torch.randperm(n, generator=torch.Generator().manual_seed(seed * 1_000_003 + epoch))
 
 # %% ../../nbs/learn/25_recipe.ipynb #17-25-recipe
 def batch_index(
-    update: int,          # number of the update, from 0
-    n: int,               # examples
-    batch_size: int,      # wanted batch; a smaller cohort gives smaller batches
-    seed: int,            # order of the examples
-) -> torch.Tensor:        # indices of the batch
+    update: int,  # number of the update, from 0
+    n: int,  # examples
+    batch_size: int,  # wanted batch; a smaller cohort gives smaller batches
+    seed: int,  # order of the examples
+) -> torch.Tensor:  # indices of the batch
     "The batch of a given update: shuffled epochs laid end to end, incomplete batches left out."
     size = min(batch_size, n)
     epoch, k = divmod(update, n // size)
-    return epoch_order(n, epoch, seed)[k * size:(k + 1) * size]
+    return epoch_order(n, epoch, seed)[k * size : (k + 1) * size]
 
 # %% ../../nbs/learn/25_recipe.ipynb #21-25-recipe
 def crop_batch(
-    data: Examples,       # examples
+    data: Examples,  # examples
     index: torch.Tensor,  # those of the batch
-    length: int,          # samples of a crop
-    seed: int,            # of the starts
-    update: int,          # number of the update
-    share: slice = slice(None),      # which of the batch are wanted
-) -> tuple:               # signals [batch, channel, length], labels, weights
+    length: int,  # samples of a crop
+    seed: int,  # of the starts
+    update: int,  # number of the update
+    share: slice = slice(None),  # which of the batch are wanted
+) -> tuple:  # signals [batch, channel, length], labels, weights
     "A batch of random stretches; the starts hang on seed and update only."
     n = data.x.shape[-1]
-    if length >= n: return data.batch(index[share])
-    lo, hi = data.real[index].T if data.real is not None else (torch.zeros(len(index)), torch.full((len(index),), float(n)))
-    first = torch.minimum(lo.float(), torch.tensor(float(n - length))); last = torch.maximum(hi.float() - length, first)
-    at = first + torch.rand(len(index), generator=torch.Generator().manual_seed(seed * 1_000_003 + update)) * (last - first + 1)
+    if length >= n:
+        return data.batch(index[share])
+    lo, hi = (
+        data.real[index].T
+        if data.real is not None
+        else (torch.zeros(len(index)), torch.full((len(index),), float(n)))
+    )
+    first = torch.minimum(lo.float(), torch.tensor(float(n - length)))
+    last = torch.maximum(hi.float() - length, first)
+    at = first + torch.rand(
+        len(index), generator=torch.Generator().manual_seed(seed * 1_000_003 + update)
+    ) * (last - first + 1)
     index, at = index[share], torch.minimum(at.floor(), last).long()[share]
-    return torch.stack([data.x[i, :, a:a + length] for i, a in zip(index.tolist(), at.tolist())]), data.y[index], data.w[index]
+    return (
+        torch.stack([data.x[i, :, a : a + length] for i, a in zip(index.tolist(), at.tolist())]),
+        data.y[index],
+        data.w[index],
+    )
 
 # %% ../../nbs/learn/25_recipe.ipynb #24-25-recipe
 class IntervalBatches:
-    "An iterable over the batches of one stretch of `check_every` updates; `number` says which stretch."
-    def __init__(self,
-        data: Examples,       # training examples
-        recipe: Recipe,       # gives batch size and stretch length
-        seed: int,            # order of the batches
-    ): self.data, self.recipe, self.seed, self.number, self.share = data, recipe, seed, 0, slice(None)
+    """An iterable over the batches of one stretch of `check_every` updates.
 
-    def __len__(self): return self.recipe.check_every
+    `number` says which stretch.
+    """
+
+    def __init__(
+        self,
+        data: Examples,  # training examples
+        recipe: Recipe,  # gives batch size and stretch length
+        seed: int,  # order of the batches
+    ):
+        self.data, self.recipe, self.seed, self.number, self.share = (
+            data,
+            recipe,
+            seed,
+            0,
+            slice(None),
+        )
+
+    def __len__(self):
+        return self.recipe.check_every
+
     def __iter__(self):
         for update in range(self.number * len(self), (self.number + 1) * len(self)):
             index = batch_index(update, len(self.data), self.recipe.batch_size, self.seed)
-            yield crop_batch(self.data, index, self.recipe.crop, self.seed, update, self.share) if self.recipe.crop else self.data.batch(index[self.share])
+            yield (
+                crop_batch(self.data, index, self.recipe.crop, self.seed, update, self.share)
+                if self.recipe.crop
+                else self.data.batch(index[self.share])
+            )
 
 # %% ../../nbs/learn/25_recipe.ipynb #25-25-recipe
 def chunk_size(
-    x: torch.Tensor,      # signals [n, channel, time]
-) -> int:                 # examples at a time
-    "How many examples a network looks at at once: 2048, fewer of long ones. A processor is fastest where a layer's output fits its cache, a GPU where it has much to do."
+    x: torch.Tensor,  # signals [n, channel, time]
+) -> int:  # examples at a time
+    """How many examples a network looks at at once: 2048, fewer of long ones.
+
+    A processor is fastest where a layer's output fits its cache, a GPU where it has much to do.
+    """
     return max(1, min(2048, 2 ** (23 if torch.cuda.is_available() else 18) // max(1, x[0].numel())))
 
 # %% ../../nbs/learn/25_recipe.ipynb #26-25-recipe
 class Chunks:
     "An iterable over all examples in order, in pieces that fit in memory."
-    def __init__(self,
-        data: Examples,       # examples
-        size: int | None = None,     # examples a piece; default: what fits
-    ): self.data, self.size = data, size or chunk_size(data.x)
 
-    def __len__(self): return -(-len(self.data) // self.size)
+    def __init__(
+        self,
+        data: Examples,  # examples
+        size: int | None = None,  # examples a piece; default: what fits
+    ):
+        self.data, self.size = data, size or chunk_size(data.x)
+
+    def __len__(self):
+        return -(-len(self.data) // self.size)
+
     def __iter__(self):
-        for lo in range(0, len(self.data), self.size): yield self.data.batch(slice(lo, lo + self.size))
+        for lo in range(0, len(self.data), self.size):
+            yield self.data.batch(slice(lo, lo + self.size))

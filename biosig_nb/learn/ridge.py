@@ -10,21 +10,24 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
+
 from ..errors import DataError
 
-STRENGTHS = tuple(np.logspace(-3, 3, 10))     # penalties tried, those of the MiniRocket paper
+STRENGTHS = tuple(np.logspace(-3, 3, 10))  # penalties tried, those of the MiniRocket paper
 
 # %% ../../nbs/learn/43_ridge.ipynb #05-43-ridge
 def held_out(
-    U: np.ndarray,             # left singular vectors of the centred, weighted features [n, r]
-    s2: np.ndarray,            # squared singular values [r]
-    y: np.ndarray,             # centred, weighted targets [n, output]
-    root: np.ndarray,          # square roots of the weights [n]
-    groups: list,              # index arrays, one a group
-    alpha: float,              # penalty
-) -> np.ndarray:               # residuals of each group when it is left out [n, output], times `root`
+    U: np.ndarray,  # left singular vectors of the centred, weighted features [n, r]
+    s2: np.ndarray,  # squared singular values [r]
+    y: np.ndarray,  # centred, weighted targets [n, output]
+    root: np.ndarray,  # square roots of the weights [n]
+    groups: list,  # index arrays, one a group
+    alpha: float,  # penalty
+) -> np.ndarray:  # residuals of each group when it is left out [n, output], times `root`
     "Leave-one-group-out residuals of a ridge regression with an intercept that is not penalised."
-    shrunk = U * (s2 / (s2 + alpha)); r = y - shrunk @ (U.T @ y); one = root / np.sqrt((root**2).sum())
+    shrunk = U * (s2 / (s2 + alpha))
+    r = y - shrunk @ (U.T @ y)
+    one = root / np.sqrt((root**2).sum())
     out = np.empty_like(y)
     for g in groups:
         H = shrunk[g] @ U[g].T + np.outer(one[g], one[g])
@@ -33,96 +36,164 @@ def held_out(
 
 # %% ../../nbs/learn/43_ridge.ipynb #07-43-ridge
 def squash(
-    F: np.ndarray,             # decision values of left-out examples [n, class]
-    y: np.ndarray,             # class index [n]
-    w: np.ndarray,             # weights [n]
-) -> tuple[float, np.ndarray]:     # (slope, intercepts [class])
-    "Slope and intercepts that make softmax(slope * F + intercepts) likely; slope from .01 up, standard normal prior on it."
+    F: np.ndarray,  # decision values of left-out examples [n, class]
+    y: np.ndarray,  # class index [n]
+    w: np.ndarray,  # weights [n]
+) -> tuple[float, np.ndarray]:  # (slope, intercepts [class])
+    """Slope and intercepts that make softmax(slope * F + intercepts) likely.
+
+    Slope from .01 up, standard normal prior on it.
+    """
     k, rows = F.shape[1], np.arange(len(y))
+
     def loss(v):
-        z = log_softmax(v[0] * F + np.r_[0, v[1:]], axis=1); e = (np.exp(z) - np.eye(k)[y]) * w[:, None]
-        return .5 * v[0]**2 - (w * z[rows, y]).sum(), np.r_[v[0] + (e * F).sum(), e.sum(axis=0)[1:]]
-    v = minimize(loss, np.r_[1., np.zeros(k - 1)], jac=True, method="L-BFGS-B", bounds=[(.01, None)] + [(-12, 12)] * (k - 1)).x
+        z = log_softmax(v[0] * F + np.r_[0, v[1:]], axis=1)
+        e = (np.exp(z) - np.eye(k)[y]) * w[:, None]
+        return 0.5 * v[0] ** 2 - (w * z[rows, y]).sum(), np.r_[
+            v[0] + (e * F).sum(), e.sum(axis=0)[1:]
+        ]
+
+    v = minimize(
+        loss,
+        np.r_[1.0, np.zeros(k - 1)],
+        jac=True,
+        method="L-BFGS-B",
+        bounds=[(0.01, None)] + [(-12, 12)] * (k - 1),
+    ).x
     return float(v[0]), np.r_[0, v[1:]]
 
 # %% ../../nbs/learn/43_ridge.ipynb #08-43-ridge
 class GroupRidge(ClassifierMixin, BaseEstimator):
     """Ridge classifier whose penalty and probabilities rest on groups left out of the fit.
 
-    One output a class (a binary task: one), coded -1 / 1. A 0/1 matrix [n, label] gives one model a label from a single decomposition.
-    Features are scaled to standard deviation 1. Raises `DataError` where a class index has one value only."""
-    takes_labels = True                 # a matrix of labels is fitted in one go
+    One output a class (a binary task: one), coded -1 / 1. A 0/1 matrix [n, label] gives one model a
+    label from a single decomposition. Features are scaled to standard deviation 1. Raises
+    `DataError` where a class index has one value only.
+    """
 
-    def __init__(self,
-        strengths: tuple = STRENGTHS,   # penalties to choose from
-    ): self.strengths = strengths
+    takes_labels = True  # a matrix of labels is fitted in one go
 
-    def fit(self,
-        X: np.ndarray,                  # features [n, feature]
-        y: np.ndarray,                  # class of each example [n], or 0/1 matrix [n, label]
-        groups: np.ndarray | None = None,          # what is left out together [n]; None: single examples
-        sample_weight: np.ndarray | None = None,   # weights [n]
-    ):                                  # itself
-        "Choose the penalty by leave-one-group-out squared error, fit, and fit the curve to the left-out decision values."
-        X, y = np.asarray(X, float), np.asarray(y); w = np.ones(len(X)) if sample_weight is None else np.asarray(sample_weight, float)
-        self.several_ = y.ndim == 2; Y = self._targets(y)
-        self.mean_, self.scale_, level = np.average(X, axis=0, weights=w), X.std(axis=0), np.average(Y, axis=0, weights=w)
-        self.scale_ = np.where(self.scale_ > 1e-8, self.scale_, 1.); root = np.sqrt(w)
+    def __init__(
+        self,
+        strengths: tuple = STRENGTHS,  # penalties to choose from
+    ):
+        self.strengths = strengths
+
+    def fit(
+        self,
+        X: np.ndarray,  # features [n, feature]
+        y: np.ndarray,  # class of each example [n], or 0/1 matrix [n, label]
+        groups: np.ndarray | None = None,  # what is left out together [n]; None: single examples
+        sample_weight: np.ndarray | None = None,  # weights [n]
+    ):  # itself
+        """Choose the penalty by leave-one-group-out squared error, fit, and fit the curve to the
+        left-out decision values.
+        """
+        X, y = np.asarray(X, float), np.asarray(y)
+        w = np.ones(len(X)) if sample_weight is None else np.asarray(sample_weight, float)
+        self.several_ = y.ndim == 2
+        Y = self._targets(y)
+        self.mean_, self.scale_, level = (
+            np.average(X, axis=0, weights=w),
+            X.std(axis=0),
+            np.average(Y, axis=0, weights=w),
+        )
+        self.scale_ = np.where(self.scale_ > 1e-8, self.scale_, 1.0)
+        root = np.sqrt(w)
         Z, T = (X - self.mean_) / self.scale_ * root[:, None], (Y - level) * root[:, None]
         U, s2, back = _decompose(Z)
         of = np.unique(groups, return_inverse=True)[1] if groups is not None else np.arange(len(X))
         parts = np.split(np.argsort(of, kind="stable"), np.cumsum(np.bincount(of))[:-1])
-        left = np.stack([held_out(U, s2, T, root, parts, a) for a in self.strengths])                   # [strength, n, output]
-        errors = (left**2).sum(axis=1); errors = errors if self.several_ else np.broadcast_to(errors.sum(axis=1, keepdims=True), errors.shape)
-        best = errors.argmin(axis=0); self.alpha_ = np.asarray(self.strengths)[best]
-        self.coef_ = np.stack([back(U.T @ T[:, j], a) for j, a in enumerate(self.alpha_)]) / self.scale_; self.intercept_ = level - self.coef_ @ self.mean_
+        # [strength, n, output]
+        left = np.stack([held_out(U, s2, T, root, parts, a) for a in self.strengths])
+        errors = (left**2).sum(axis=1)
+        errors = (
+            errors
+            if self.several_
+            else np.broadcast_to(errors.sum(axis=1, keepdims=True), errors.shape)
+        )
+        best = errors.argmin(axis=0)
+        self.alpha_ = np.asarray(self.strengths)[best]
+        self.coef_ = (
+            np.stack([back(U.T @ T[:, j], a) for j, a in enumerate(self.alpha_)]) / self.scale_
+        )
+        self.intercept_ = level - self.coef_ @ self.mean_
         self.left_out_ = Y - left[best, :, np.arange(Y.shape[1])].T / root[:, None]
         self._fit_curves(y, w)
         return self
 
     def _targets(self, y):
         "Truth as -1 / 1 [n, output]."
-        if self.several_: self.classes_ = np.arange(2); return 2. * y - 1
+        if self.several_:
+            self.classes_ = np.arange(2)
+            return 2.0 * y - 1
         self.classes_, code = np.unique(y, return_inverse=True)
-        if len(self.classes_) < 2: raise DataError(f"ridge: all {len(y)} training examples are of class {self.classes_[0]}; two are needed")
-        return np.where(np.eye(len(self.classes_))[code] > 0, 1., -1.)[:, 1 if len(self.classes_) == 2 else 0:]
+        if len(self.classes_) < 2:
+            raise DataError(
+                f"ridge: all {len(y)} training examples are of class {self.classes_[0]}; two are needed"
+            )
+        return np.where(np.eye(len(self.classes_))[code] > 0, 1.0, -1.0)[
+            :, 1 if len(self.classes_) == 2 else 0 :
+        ]
 
     def _fit_curves(self, y, w):
-        if self.several_: self.curves_ = [squash(_pair(f), t.astype(int), w) for f, t in zip(self.left_out_.T, y.T)]
-        else: self.curves_ = [squash(_pair(self.left_out_[:, 0]) if len(self.classes_) == 2 else self.left_out_, np.searchsorted(self.classes_, y), w)]
+        if self.several_:
+            self.curves_ = [
+                squash(_pair(f), t.astype(int), w) for f, t in zip(self.left_out_.T, y.T)
+            ]
+        else:
+            self.curves_ = [
+                squash(
+                    _pair(self.left_out_[:, 0]) if len(self.classes_) == 2 else self.left_out_,
+                    np.searchsorted(self.classes_, y),
+                    w,
+                )
+            ]
 
-    def decision_function(self,
-        X: np.ndarray,                  # features [n, feature]
-    ) -> np.ndarray:                    # [n, output]; [n] of a binary task
+    def decision_function(
+        self,
+        X: np.ndarray,  # features [n, feature]
+    ) -> np.ndarray:  # [n, output]; [n] of a binary task
         "Fitted values, about -1 to 1."
         f = np.asarray(X, float) @ self.coef_.T + self.intercept_
         return f[:, 0] if f.shape[1] == 1 and not self.several_ else f
 
-    def predict_proba(self,
-        X: np.ndarray,                  # features [n, feature]
-    ) -> np.ndarray:                    # [n, class]; of a matrix of labels the probability of each [n, label]
+    def predict_proba(
+        self,
+        X: np.ndarray,  # features [n, feature]
+    ) -> np.ndarray:  # [n, class]; of a matrix of labels the probability of each [n, label]
         "Decision values through the fitted curve."
-        f = self.decision_function(X); curve = lambda z, c: softmax(c[0] * z + c[1], axis=1)
-        if self.several_: return np.column_stack([curve(_pair(col), c)[:, 1] for col, c in zip(f.T, self.curves_)])
+        f = self.decision_function(X)
+        curve = lambda z, c: softmax(c[0] * z + c[1], axis=1)
+        if self.several_:
+            return np.column_stack(
+                [curve(_pair(col), c)[:, 1] for col, c in zip(f.T, self.curves_)]
+            )
         return curve(_pair(f) if f.ndim == 1 else f, self.curves_[0])
 
-    def predict(self,
-        X: np.ndarray,                  # features [n, feature]
-    ) -> np.ndarray:                    # class of the largest decision value [n]; 0/1 matrix [n, label]
+    def predict(
+        self,
+        X: np.ndarray,  # features [n, feature]
+    ) -> np.ndarray:  # class of the largest decision value [n]; 0/1 matrix [n, label]
         "Decisions."
         f = self.decision_function(X)
-        if self.several_: return (f > 0).astype(int)
+        if self.several_:
+            return (f > 0).astype(int)
         return self.classes_[(f > 0).astype(int) if f.ndim == 1 else f.argmax(axis=1)]
 
 # %% ../../nbs/learn/43_ridge.ipynb #09-43-ridge
-def _pair(f: np.ndarray) -> np.ndarray: return np.column_stack([np.zeros(len(f)), f])
+def _pair(f: np.ndarray) -> np.ndarray:
+    return np.column_stack([np.zeros(len(f)), f])
 
 
 def _decompose(Z: np.ndarray):
-    "Left singular vectors, squared singular values, and (U'y, penalty) -> coefficients, by the smaller of the two Gram matrices."
+    """Left singular vectors, squared singular values, and (U'y, penalty) -> coefficients, by the
+    smaller of the two Gram matrices.
+    """
     n, p = Z.shape
     values, vectors = np.linalg.eigh(Z @ Z.T if n <= p else Z.T @ Z)
-    keep = values > values[-1] * 1e-10 if values[-1] > 0 else values > -1; s2, V = np.maximum(values[keep], 1e-300), vectors[:, keep]
+    keep = values > values[-1] * 1e-10 if values[-1] > 0 else values > -1
+    s2, V = np.maximum(values[keep], 1e-300), vectors[:, keep]
     U = V if n <= p else Z @ V / np.sqrt(s2)
     right = (lambda v: Z.T @ (V @ v)) if n <= p else (lambda v: V @ (np.sqrt(s2) * v))
     return U, s2, lambda uy, alpha: right(uy / (s2 + alpha))

@@ -8,76 +8,110 @@ __all__ = ['STAGES', 'ease', 'rate', 'momentum', 'layer_groups', 'Moving', 'opti
 # %% ../../nbs/learn/28_schedules.ipynb #04-28-schedules
 import math
 from collections.abc import Callable
+
 import torch
 from torch import nn
+
 from ..errors import ConfigError
 from .recipe import Recipe
 
 # %% ../../nbs/learn/28_schedules.ipynb #05-28-schedules
 def ease(
-    share: float,        # how far between two points, 0 to 1
-    start: float,        # value at 0
-    end: float,          # value at 1
-) -> float:              # between the two
+    share: float,  # how far between two points, 0 to 1
+    start: float,  # value at 0
+    end: float,  # value at 1
+) -> float:  # between the two
     "Half a cosine from one value to another."
-    return end + (start - end) * .5 * (1 + math.cos(math.pi * min(1., max(0., share))))
+    return end + (start - end) * 0.5 * (1 + math.cos(math.pi * min(1.0, max(0.0, share))))
 
 # %% ../../nbs/learn/28_schedules.ipynb #06-28-schedules
 def _cycle(update: int, budget: int, start: float, top: float, end: float) -> float:
     "From `start` to `top` in the first quarter of the budget, to `end` in the rest."
     turn = max(1, budget // 4)
-    return ease(update / turn, start, top) if update < turn else ease((update - turn) / max(1, budget - turn), top, end)
+    return (
+        ease(update / turn, start, top)
+        if update < turn
+        else ease((update - turn) / max(1, budget - turn), top, end)
+    )
 
 # %% ../../nbs/learn/28_schedules.ipynb #07-28-schedules
 def rate(
-    update: int,         # number of the update, from 0
-    budget: int,         # updates in all
-    recipe: Recipe,      # its schedule and warm-up
-) -> float:              # factor of the learning rate
+    update: int,  # number of the update, from 0
+    budget: int,  # updates in all
+    recipe: Recipe,  # its schedule and warm-up
+) -> float:  # factor of the learning rate
     "The factor of one update."
-    if recipe.schedule == "one_cycle": return _cycle(update, budget, 1 / 25, 1., 1e-5)
+    if recipe.schedule == "one_cycle":
+        return _cycle(update, budget, 1 / 25, 1.0, 1e-5)
     warm = max(1, min(recipe.warmup, budget // 5))
-    return min(1, (update + 1) / warm) * (ease(update / budget, 1., 0.) if recipe.schedule == "cosine" else 1.)
+    return min(1, (update + 1) / warm) * (
+        ease(update / budget, 1.0, 0.0) if recipe.schedule == "cosine" else 1.0
+    )
 
 # %% ../../nbs/learn/28_schedules.ipynb #08-28-schedules
 def momentum(
-    update: int,         # number of the update, from 0
-    budget: int,         # updates in all
-    recipe: Recipe,      # its schedule, and whether momentum is cycled
-) -> float:              # AdamW's first beta
+    update: int,  # number of the update, from 0
+    budget: int,  # updates in all
+    recipe: Recipe,  # its schedule, and whether momentum is cycled
+) -> float:  # AdamW's first beta
     "The share of the running mean that one update keeps."
-    return _cycle(update, budget, .95, .85, .95) if recipe.cycled and recipe.schedule == "one_cycle" else .9
+    return (
+        _cycle(update, budget, 0.95, 0.85, 0.95)
+        if recipe.cycled and recipe.schedule == "one_cycle"
+        else 0.9
+    )
 
 # %% ../../nbs/learn/28_schedules.ipynb #13-28-schedules
-STAGES = ((0., 0., 1.), (0., .1, .1), (1e-4, 1e-3, 1e-2))      # stage -> factor of the lower body, the upper body and the head
+# stage -> factor of the lower body, the upper body and the head
+STAGES = ((0.0, 0.0, 1.0), (0.0, 0.1, 0.1), (1e-4, 1e-3, 1e-2))
 
 # %% ../../nbs/learn/28_schedules.ipynb #15-28-schedules
 def layer_groups(
-    net: nn.Module,       # network with `body` and `head`
-) -> list:                # parameters of the lower body, the upper body and the head
-    "Parameters in three groups; raises `ConfigError` where a network's own groups are not three that hold each parameter once."
-    if hasattr(net, "groups"): groups = [[p for part in parts for p in (part.parameters() if isinstance(part, nn.Module) else [part])] for parts in net.groups()]
+    net: nn.Module,  # network with `body` and `head`
+) -> list:  # parameters of the lower body, the upper body and the head
+    """Parameters in three groups.
+
+    Raises `ConfigError` where a network's own groups are not three that hold each parameter once.
+    """
+    if hasattr(net, "groups"):
+        groups = [
+            [
+                p
+                for part in parts
+                for p in (part.parameters() if isinstance(part, nn.Module) else [part])
+            ]
+            for parts in net.groups()
+        ]
     else:
-        layers = [m for m in net.body.modules() if list(m.parameters(recurse=False))]; half = len(layers) // 2
-        groups = [[p for m in part for p in m.parameters(recurse=False)] for part in (layers[:half], layers[half:])] + [list(net.head.parameters())]
+        layers = [m for m in net.body.modules() if list(m.parameters(recurse=False))]
+        half = len(layers) // 2
+        groups = [
+            [p for m in part for p in m.parameters(recurse=False)]
+            for part in (layers[:half], layers[half:])
+        ] + [list(net.head.parameters())]
     found = [id(p) for g in groups for p in g]
     if len(groups) != 3 or sorted(found) != sorted(id(p) for p in net.parameters()):
-        raise ConfigError(f"{type(net).__name__}: {len(groups)} groups with {len(found)} parameters; three are wanted that hold each of the {len(list(net.parameters()))} once")
+        raise ConfigError(
+            f"{type(net).__name__}: {len(groups)} groups with {len(found)} parameters; three are wanted that hold each of the {len(list(net.parameters()))} once"
+        )
     return groups
 
 # %% ../../nbs/learn/28_schedules.ipynb #16-28-schedules
 class Moving(torch.optim.lr_scheduler.LambdaLR):
     "A factor of the learning rate for each group, and AdamW's first momentum, after each update."
-    def __init__(self,
-        opt,                       # AdamW
-        factors: list,             # for each group: number of the update -> factor
-        momentum: Callable,        # number of the update -> first beta
+
+    def __init__(
+        self,
+        opt,  # AdamW
+        factors: list,  # for each group: number of the update -> factor
+        momentum: Callable,  # number of the update -> first beta
     ):
         self.momentum = momentum
         super().__init__(opt, factors)
 
-    def get_lr(self) -> list:      # learning rate of each group
-        for g in self.optimizer.param_groups: g["betas"] = (self.momentum(self.last_epoch), g["betas"][1])
+    def get_lr(self) -> list:  # learning rate of each group
+        for g in self.optimizer.param_groups:
+            g["betas"] = (self.momentum(self.last_epoch), g["betas"][1])
         return super().get_lr()
 
     def state_dict(self) -> dict:  # what a checkpoint keeps; functions are made anew
@@ -85,18 +119,27 @@ class Moving(torch.optim.lr_scheduler.LambdaLR):
 
 # %% ../../nbs/learn/28_schedules.ipynb #17-28-schedules
 def optimiser(
-    net: nn.Module,       # network; with an attribute `stages` it is trained layer by layer
-    recipe: Recipe,       # schedule, weight decay
-    lr: float,            # learning rate
-    budget: int,          # updates in all
-) -> tuple:               # (AdamW, scheduler to be stepped after each update)
+    net: nn.Module,  # network; with an attribute `stages` it is trained layer by layer
+    recipe: Recipe,  # schedule, weight decay
+    lr: float,  # learning rate
+    budget: int,  # updates in all
+) -> tuple:  # (AdamW, scheduler to be stepped after each update)
     "What trains a network: one rate for all that may change, or a rate for each group and stage."
     stages = getattr(net, "stages", None)
     if stages is None:
-        each, groups, factors = budget, [[p for p in net.parameters() if p.requires_grad]], [lambda u: rate(u, budget, recipe)]
+        each, groups, factors = (
+            budget,
+            [[p for p in net.parameters() if p.requires_grad]],
+            [lambda u: rate(u, budget, recipe)],
+        )
     else:
         each = -(-budget // len(stages))
         groups = layer_groups(net)
-        factors = [lambda u, k=k: stages[min(u // each, len(stages) - 1)][k] * rate(u % each, each, recipe) for k in range(len(groups))]
-    opt = torch.optim.AdamW([{"params": g} for g in groups], lr=lr, weight_decay=recipe.weight_decay)
+        factors = [
+            lambda u, k=k: stages[min(u // each, len(stages) - 1)][k] * rate(u % each, each, recipe)
+            for k in range(len(groups))
+        ]
+    opt = torch.optim.AdamW(
+        [{"params": g} for g in groups], lr=lr, weight_decay=recipe.weight_decay
+    )
     return opt, Moving(opt, factors, lambda u: momentum(u % each, each, recipe))

@@ -7,77 +7,110 @@ __all__ = ['Split', 'stratify_on', 'one_fold', 'grouped_kfold', 'check_support',
            'check_apart', 'describe_splits', 'kept_splits']
 
 # %% ../../nbs/learn/10_splits.ipynb #03-10-splits
-import hashlib, json, warnings
+import hashlib
+import json
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
+
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
 from ..data.cache import kept_table
 from ..errors import ConfigError, DataError, LeakageError
 
 # %% ../../nbs/learn/10_splits.ipynb #07-10-splits
 @dataclass(frozen=True)
 class Split:
-    "Index arrays of three sides over one cohort; raises `LeakageError` where a group stands on two of them, `DataError` where a side is empty."
-    groups: np.ndarray                    # group of every example of the cohort [n]
-    train: np.ndarray                     # indices to fit on
-    validation: np.ndarray                # indices to choose on: learning rate, stopping, thresholds, calibration
-    test: np.ndarray                      # indices to report on, used once
-    repeat: int = 0                       # which repetition of the whole cross-validation
-    fold: int = 0                         # which fold within it
-    unit: str = "group"                   # what a group is: patient, record, scan, or example (leaks by design)
-    allow: tuple = ()                     # groups that are allowed on two sides, by name
+    """Index arrays of three sides over one cohort.
+
+    Raises `LeakageError` where a group stands on two of them, `DataError` where a side is empty.
+    """
+
+    groups: np.ndarray  # group of every example of the cohort [n]
+    train: np.ndarray  # indices to fit on
+    validation: np.ndarray  # indices to choose on: learning rate, stopping, thresholds, calibration
+    test: np.ndarray  # indices to report on, used once
+    repeat: int = 0  # which repetition of the whole cross-validation
+    fold: int = 0  # which fold within it
+    unit: str = "group"  # what a group is: patient, record, scan, or example (leaks by design)
+    allow: tuple = ()  # groups that are allowed on two sides, by name
 
     def __post_init__(self):
         for side in ("train", "validation", "test"):
-            if not len(getattr(self, side)): raise DataError(f"split repeat {self.repeat} fold {self.fold}: the {side} side is empty; use fewer folds or more groups")
+            if not len(getattr(self, side)):
+                raise DataError(
+                    f"split repeat {self.repeat} fold {self.fold}: the {side} side is empty; use fewer folds or more groups"
+                )
         for a, b in (("train", "test"), ("validation", "test"), ("train", "validation")):
-            shared = set(self.groups[getattr(self, a)]) & set(self.groups[getattr(self, b)]) - set(self.allow)
+            shared = set(self.groups[getattr(self, a)]) & set(self.groups[getattr(self, b)]) - set(
+                self.allow
+            )
             if shared:
                 names = ", ".join(sorted(map(str, shared))[:5])
-                raise LeakageError(f"{len(shared)} {self.unit}(s) stand in {a} and in {b}: {names}{', ...' if len(shared) > 5 else ''}; split by {self.unit}")
+                raise LeakageError(
+                    f"{len(shared)} {self.unit}(s) stand in {a} and in {b}: {names}{', ...' if len(shared) > 5 else ''}; split by {self.unit}"
+                )
 
 # %% ../../nbs/learn/10_splits.ipynb #11-10-splits
 def stratify_on(
-    targets: np.ndarray,       # labels: class index [n], or 0/1 matrix [n, label]
-) -> np.ndarray:               # one integer per example [n]
-    "One class per example for stratification; of several labels, the rarest one that an example carries."
-    if targets.ndim == 1: return targets.astype(int)
-    if targets.shape[1] == 1: return targets[:, 0].astype(int)
+    targets: np.ndarray,  # labels: class index [n], or 0/1 matrix [n, label]
+) -> np.ndarray:  # one integer per example [n]
+    """One class per example for stratification.
+
+    Of several labels, the rarest one that an example carries.
+    """
+    if targets.ndim == 1:
+        return targets.astype(int)
+    if targets.shape[1] == 1:
+        return targets[:, 0].astype(int)
     rare = np.argsort(targets.sum(0))
     return np.where(targets.any(1), rare[targets[:, rare].argmax(1)] + 1, 0)
 
 # %% ../../nbs/learn/10_splits.ipynb #13-10-splits
 def one_fold(
-    groups: np.ndarray,        # groups of the examples to part [n]
-    strata: np.ndarray,        # class of each of them [n]
-    share: float,              # wanted share of the smaller side, 0 to .5
-    seed: int,                 # shuffles the groups
-) -> tuple[np.ndarray, np.ndarray]:     # (larger side, smaller side), positions into `groups`
-    "Part off about `share` of the groups, stratified: one fold of a `StratifiedGroupKFold` with round(1 / share) folds."
+    groups: np.ndarray,  # groups of the examples to part [n]
+    strata: np.ndarray,  # class of each of them [n]
+    share: float,  # wanted share of the smaller side, 0 to .5
+    seed: int,  # shuffles the groups
+) -> tuple[np.ndarray, np.ndarray]:  # (larger side, smaller side), positions into `groups`
+    """Part off about `share` of the groups, stratified: one fold of a `StratifiedGroupKFold` with
+    round(1 / share) folds.
+    """
     k = min(max(2, round(1 / share)), len(np.unique(groups)))
-    if k < 2: raise DataError(f"{len(np.unique(groups))} group(s) cannot be parted; at least 2 are needed")
-    alone = len(np.unique(groups)) == len(groups)                 # every example its own group: the plain splitter is the same and much faster
+    if k < 2:
+        raise DataError(
+            f"{len(np.unique(groups))} group(s) cannot be parted; at least 2 are needed"
+        )
+    # every example its own group: the plain splitter is the same and much faster
+    alone = len(np.unique(groups)) == len(groups)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)              # a class rarer than k is spread as far as it goes
-        return next((StratifiedKFold if alone else StratifiedGroupKFold)(k, shuffle=True, random_state=seed).split(groups, strata, groups))
+        # a class rarer than k is spread as far as it goes
+        warnings.simplefilter("ignore", UserWarning)
+        return next(
+            (StratifiedKFold if alone else StratifiedGroupKFold)(
+                k, shuffle=True, random_state=seed
+            ).split(groups, strata, groups)
+        )
 
 # %% ../../nbs/learn/10_splits.ipynb #14-10-splits
 def grouped_kfold(
-    groups: np.ndarray,        # group of every example [n]
-    targets: np.ndarray,       # labels [n] or [n, label], to stratify on
-    n_folds: int = 5,          # folds a repeat
-    n_repeats: int = 1,        # repeats, each with its own shuffle
-    validation: float = .25,   # share of the training side's groups kept for choosing
-    seed: int = 0,             # start of the shuffles
-    unit: str = "patient",     # what a group is, for messages and the saved file
-) -> list[Split]:              # n_repeats x n_folds splits
+    groups: np.ndarray,  # group of every example [n]
+    targets: np.ndarray,  # labels [n] or [n, label], to stratify on
+    n_folds: int = 5,  # folds a repeat
+    n_repeats: int = 1,  # repeats, each with its own shuffle
+    validation: float = 0.25,  # share of the training side's groups kept for choosing
+    seed: int = 0,  # start of the shuffles
+    unit: str = "patient",  # what a group is, for messages and the saved file
+) -> list[Split]:  # n_repeats x n_folds splits
     "Repeated stratified K-fold over groups, with a validation side inside each training side."
     strata, splits = stratify_on(targets), []
     check_support(groups, strata, n_folds, unit)
     for repeat in range(n_repeats):
-        folds = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed + repeat).split(groups, strata, groups)
+        folds = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed + repeat).split(
+            groups, strata, groups
+        )
         for fold, (rest, test) in enumerate(folds):
             a, b = one_fold(groups[rest], strata[rest], validation, seed + 1000 * repeat + fold)
             splits.append(Split(groups, rest[a], rest[b], test, repeat, fold, unit))
@@ -85,26 +118,35 @@ def grouped_kfold(
 
 # %% ../../nbs/learn/10_splits.ipynb #16-10-splits
 def check_support(
-    groups: np.ndarray,        # group of every example [n]
-    strata: np.ndarray,        # class of every example [n]
-    n_folds: int,              # folds wanted
-    unit: str = "patient",     # what a group is
+    groups: np.ndarray,  # group of every example [n]
+    strata: np.ndarray,  # class of every example [n]
+    n_folds: int,  # folds wanted
+    unit: str = "patient",  # what a group is
 ) -> None:
-    "Raise `DataError` where the two most frequent classes have fewer groups than folds, `ConfigError` for fewer than 2 folds."
-    if n_folds < 2: raise ConfigError(f"n_folds={n_folds}: cross-validation needs at least 2")
-    per_class = sorted((len(np.unique(groups[strata == c])) for c in np.unique(strata)), reverse=True)
-    if len(per_class) < 2: raise DataError(f"one class only in {len(groups)} examples; a split needs two")
-    if per_class[1] < n_folds: raise DataError(f"the second most frequent class has {per_class[1]} {unit}(s), fewer than {n_folds} folds; use n_folds <= {per_class[1]}")
+    """Raise `DataError` where the two most frequent classes have fewer groups than folds,
+    `ConfigError` for fewer than 2 folds.
+    """
+    if n_folds < 2:
+        raise ConfigError(f"n_folds={n_folds}: cross-validation needs at least 2")
+    per_class = sorted(
+        (len(np.unique(groups[strata == c])) for c in np.unique(strata)), reverse=True
+    )
+    if len(per_class) < 2:
+        raise DataError(f"one class only in {len(groups)} examples; a split needs two")
+    if per_class[1] < n_folds:
+        raise DataError(
+            f"the second most frequent class has {per_class[1]} {unit}(s), fewer than {n_folds} folds; use n_folds <= {per_class[1]}"
+        )
 
 # %% ../../nbs/learn/10_splits.ipynb #20-10-splits
 def holdout(
-    groups: np.ndarray,        # group of every example [n]
-    targets: np.ndarray,       # labels [n] or [n, label]
-    test: float = .2,          # share of the groups for the test side
-    validation: float = .1,    # share of the remaining groups for the validation side
-    seed: int = 0,             # shuffles the groups
-    unit: str = "patient",     # what a group is; "example" for the published splits by beat
-) -> Split:                    # one split
+    groups: np.ndarray,  # group of every example [n]
+    targets: np.ndarray,  # labels [n] or [n, label]
+    test: float = 0.2,  # share of the groups for the test side
+    validation: float = 0.1,  # share of the remaining groups for the validation side
+    seed: int = 0,  # shuffles the groups
+    unit: str = "patient",  # what a group is; "example" for the published splits by beat
+) -> Split:  # one split
     "One stratified hold-out over groups."
     strata = stratify_on(targets)
     rest, held = one_fold(groups, strata, test, seed)
@@ -113,67 +155,110 @@ def holdout(
 
 # %% ../../nbs/learn/10_splits.ipynb #21-10-splits
 def fixed_split(
-    groups: np.ndarray,        # group of every example [n]
-    names: np.ndarray,         # what the lists speak of, for every example [n] (record names)
-    train: list,               # names of the training side, validation included
-    test: list,                # names of the test side
-    validation: list,          # which names of the training list are kept for choosing
-    unit: str = "patient",     # what a group is
-    allow: tuple = (),         # groups that the lists are known to put on both sides
-) -> Split:                    # one split
-    "A split by published lists. Names that are not in the cohort are passed over; `Split` then checks the sides."
-    if stray := set(validation) - set(train): raise ConfigError(f"validation names that are not in the training list: {', '.join(sorted(stray))}")
+    groups: np.ndarray,  # group of every example [n]
+    names: np.ndarray,  # what the lists speak of, for every example [n] (record names)
+    train: list,  # names of the training side, validation included
+    test: list,  # names of the test side
+    validation: list,  # which names of the training list are kept for choosing
+    unit: str = "patient",  # what a group is
+    allow: tuple = (),  # groups that the lists are known to put on both sides
+) -> Split:  # one split
+    """A split by published lists.
+
+    Names that are not in the cohort are passed over; `Split` then checks the sides.
+    """
+    if stray := set(validation) - set(train):
+        raise ConfigError(
+            f"validation names that are not in the training list: {', '.join(sorted(stray))}"
+        )
     where = lambda wanted: np.flatnonzero(np.isin(names, list(wanted)))
-    return Split(groups, where(set(train) - set(validation)), where(validation), where(test), unit=unit, allow=allow)
+    return Split(
+        groups,
+        where(set(train) - set(validation)),
+        where(validation),
+        where(test),
+        unit=unit,
+        allow=allow,
+    )
 
 # %% ../../nbs/learn/10_splits.ipynb #25-10-splits
 def duplicates_across(
-    signals: np.ndarray,       # examples [n, channel, time]
-    a: np.ndarray,             # indices of one side
-    b: np.ndarray,             # indices of the other side
-    step: float = 1e-4,        # quantisation step (signal units)
-) -> list[tuple[int, int]]:    # pairs (index in a, index in b) with equal quantised signals
+    signals: np.ndarray,  # examples [n, channel, time]
+    a: np.ndarray,  # indices of one side
+    b: np.ndarray,  # indices of the other side
+    step: float = 1e-4,  # quantisation step (signal units)
+) -> list[tuple[int, int]]:  # pairs (index in a, index in b) with equal quantised signals
     "Exact copies between two sides, by hash of the quantised signal."
-    key = lambda i: hashlib.blake2b(np.round(np.asarray(signals[i], np.float32) / step).astype(np.int64).tobytes(), digest_size=16).digest()
-    if hasattr(signals, "hashes"):            # signals by reference know their content
+    key = lambda i: hashlib.blake2b(
+        np.round(np.asarray(signals[i], np.float32) / step).astype(np.int64).tobytes(),
+        digest_size=16,
+    ).digest()
+    if hasattr(signals, "hashes"):  # signals by reference know their content
         key = signals.hashes().__getitem__
     first = {key(i): int(i) for i in a}
     return [(first[k], int(j)) for j in b if (k := key(j)) in first]
 
 # %% ../../nbs/learn/10_splits.ipynb #28-10-splits
 def check_apart(
-    source_groups: np.ndarray,     # groups of the source cohort
-    target_groups: np.ndarray,     # groups of the target cohort
+    source_groups: np.ndarray,  # groups of the source cohort
+    target_groups: np.ndarray,  # groups of the target cohort
 ) -> None:
     "Raise `LeakageError` naming the groups that source and target share."
     if shared := set(source_groups) & set(target_groups):
-        raise LeakageError(f"source and target share {len(shared)} group(s): {', '.join(sorted(map(str, shared))[:5])}; leave them out of one of the two")
+        raise LeakageError(
+            f"source and target share {len(shared)} group(s): {', '.join(sorted(map(str, shared))[:5])}; leave them out of one of the two"
+        )
 
 # %% ../../nbs/learn/10_splits.ipynb #31-10-splits
 def describe_splits(
-    splits: list[Split],       # all splits of a task
-) -> dict:                     # {"hash": ..., "splits": [...]}, plain types only
+    splits: list[Split],  # all splits of a task
+) -> dict:  # {"hash": ..., "splits": [...]}, plain types only
     "Splits as plain lists with their hash, for splits.json."
-    names = lambda s, ix: sorted(set(map(str, s.groups[ix]))) if s.unit != "example" else [int(i) for i in ix]
-    rows = [dict(repeat=s.repeat, fold=s.fold, unit=s.unit, allow=list(s.allow), n={k: len(getattr(s, k)) for k in ("train", "validation", "test")},
-                 **{k: names(s, getattr(s, k)) for k in ("train", "validation", "test")}) for s in splits]
-    return {"hash": hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()[:16], "splits": rows}
+    names = lambda s, ix: (
+        sorted(set(map(str, s.groups[ix]))) if s.unit != "example" else [int(i) for i in ix]
+    )
+    rows = [
+        dict(
+            repeat=s.repeat,
+            fold=s.fold,
+            unit=s.unit,
+            allow=list(s.allow),
+            n={k: len(getattr(s, k)) for k in ("train", "validation", "test")},
+            **{k: names(s, getattr(s, k)) for k in ("train", "validation", "test")},
+        )
+        for s in splits
+    ]
+    return {
+        "hash": hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()[:16],
+        "splits": rows,
+    }
 
 # %% ../../nbs/learn/10_splits.ipynb #35-10-splits
 def kept_splits(
-    build,                     # function of no arguments that returns the splits; called only where none are kept
-    groups: np.ndarray,        # group of every example [n]
-    targets: np.ndarray,       # labels [n] or [n, label]
-    folder: str | Path | None, # cache folder; None: `cache_folder()`
-    **how,                     # all else that decides what `build` returns: seed, folds, ...
-) -> list[Split]:              # as `build` would return them; `allow` is not kept
+    build,  # function of no arguments that returns the splits; called only where none are kept
+    groups: np.ndarray,  # group of every example [n]
+    targets: np.ndarray,  # labels [n] or [n, label]
+    folder: str | Path | None,  # cache folder; None: `cache_folder()`
+    **how,  # all else that decides what `build` returns: seed, folds, ...
+) -> list[Split]:  # as `build` would return them; `allow` is not kept
     "Splits from the cache, computed first where they are not there."
-    mark = hashlib.sha256("\n".join(map(str, groups)).encode() + np.ascontiguousarray(targets).tobytes()).hexdigest()
+    mark = hashlib.sha256(
+        "\n".join(map(str, groups)).encode() + np.ascontiguousarray(targets).tobytes()
+    ).hexdigest()
+
     def table():
-        code = lambda s: np.select([np.isin(np.arange(len(groups)), getattr(s, side)) for side in ("train", "validation", "test")], (1, 2, 3)).astype(np.int8)
+        code = lambda s: np.select(
+            [
+                np.isin(np.arange(len(groups)), getattr(s, side))
+                for side in ("train", "validation", "test")
+            ],
+            (1, 2, 3),
+        ).astype(np.int8)
         return pd.DataFrame({f"{s.repeat} {s.fold} {s.unit}": code(s) for s in build()})
+
     t, out = kept_table(table, folder, dict(splits=mark, shape=list(np.shape(targets)), **how)), []
     for name in t:
-        repeat, fold, unit = name.split(" "); sides = (np.flatnonzero(t[name].to_numpy() == k) for k in (1, 2, 3))
+        repeat, fold, unit = name.split(" ")
+        sides = (np.flatnonzero(t[name].to_numpy() == k) for k in (1, 2, 3))
         out.append(Split(np.asarray(groups), *sides, int(repeat), int(fold), unit))
     return out

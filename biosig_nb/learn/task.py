@@ -6,12 +6,15 @@
 __all__ = ['Task', 'Answers', 'answers_of', 'examples', 'exclusive', 'shuffle_labels']
 
 # %% ../../nbs/learn/48_task.ipynb #03-48-task
-import hashlib, json
+import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import NamedTuple
+
 import numpy as np
 import torch
+
 from ..data.cohort import Cohort
 from .losses import group_weights
 from .recipe import Examples, Recipe
@@ -20,7 +23,7 @@ from .transforms import Transform
 
 # %% ../../nbs/learn/48_task.ipynb #05-48-task
 def settings(
-    recipe: Recipe,     # how a network is trained
+    recipe: Recipe,  # how a network is trained
 ) -> dict:
     "What of a recipe differs from the defaults."
     values = {f.name: getattr(recipe, f.name) for f in fields(recipe)}
@@ -31,17 +34,17 @@ def settings(
 class Task:
     "A cohort with its splits, the recipe by which it is learned, and what is done to it before."
 
-    name: str                # as it stands in the tables ("ptbdb")
-    cohort: Cohort           # the examples, in physical units
-    splits: tuple            # of Split: one for a source, repeats x folds for a target
-    recipe: Recipe           # the same for all arms
-    transform: Transform | None = None     # from physical units to what a network sees
-    perturbations: tuple = ()     # of (name, function of signals): robustness of the first repeat
-    around: Callable | None = None     # of a source: (network, outputs) -> network around its body
-    supervised: bool = True     # False, of a source: its predictions are not kept
-    answers: Callable | None = None     # (cohort, index, p) -> Answers; None: a row an example
+    name: str  # as it stands in the tables ("ptbdb")
+    cohort: Cohort  # the examples, in physical units
+    splits: tuple  # of Split: one for a source, repeats x folds for a target
+    recipe: Recipe  # the same for all arms
+    transform: Transform | None = None  # from physical units to what a network sees
+    perturbations: tuple = ()  # of (name, function of signals): robustness of the first repeat
+    around: Callable | None = None  # of a source: (network, outputs) -> network around its body
+    supervised: bool = True  # False, of a source: its predictions are not kept
+    answers: Callable | None = None  # (cohort, index, p) -> Answers; None: a row an example
 
-    def fingerprint(self) -> str:     # 12 hex digits
+    def fingerprint(self) -> str:  # 12 hex digits
         "Changes with the data, the labels, the splits, the recipe and the transform."
         around = getattr(self.around, "__name__", "")
         parts = (
@@ -62,17 +65,17 @@ class Task:
 class Answers(NamedTuple):
     "What was predicted, a row for each thing that was asked about."
 
-    example: np.ndarray     # ids [row]
-    group: np.ndarray       # patient of each [row]
-    Y: np.ndarray           # truth, 0/1 [row, label]
-    P: np.ndarray           # probabilities [row, label]
-    labels: tuple           # names of the labels
+    example: np.ndarray  # ids [row]
+    group: np.ndarray  # patient of each [row]
+    Y: np.ndarray  # truth, 0/1 [row, label]
+    P: np.ndarray  # probabilities [row, label]
+    labels: tuple  # names of the labels
 
 
 def answers_of(
-    task: Task,            # what was learned
-    index: np.ndarray,     # examples that were asked about [n]
-    p: np.ndarray,         # probabilities [n, output]
+    task: Task,  # what was learned
+    index: np.ndarray,  # examples that were asked about [n]
+    p: np.ndarray,  # probabilities [n, output]
 ) -> Answers:
     "The rows of the Predictions that come from some examples of a task."
     c = task.cohort
@@ -83,31 +86,54 @@ def answers_of(
 
 # %% ../../nbs/learn/48_task.ipynb #13-48-task
 def examples(
-    cohort: Cohort,               # the cohort
-    index: np.ndarray,            # which of its examples
-    recipe: Recipe,               # says whether groups weigh the same
-) -> Examples:                    # tensors
+    cohort: Cohort,  # the cohort
+    index: np.ndarray,  # which of its examples
+    recipe: Recipe,  # says whether groups weigh the same
+) -> Examples:  # tensors
     "Signals, labels and weights of some examples as tensors in memory."
     y = cohort.labels[index]
-    y = torch.as_tensor(y, dtype=torch.long) if exclusive(cohort) else torch.as_tensor(np.asarray(y).reshape(len(index), -1), dtype=torch.float32)
-    w = group_weights(cohort.groups[index]) if recipe.balance == "group" else np.ones(len(index), np.float32)
-    real = None if cohort.mask is None else torch.as_tensor(np.stack([cohort.mask[index].argmax(1), cohort.mask.shape[1] - cohort.mask[index][:, ::-1].argmax(1)], axis=1))
-    return Examples(torch.as_tensor(np.asarray(cohort.signals[index], np.float32)), y, torch.as_tensor(w), real)
+    y = (
+        torch.as_tensor(y, dtype=torch.long)
+        if exclusive(cohort)
+        else torch.as_tensor(np.asarray(y).reshape(len(index), -1), dtype=torch.float32)
+    )
+    w = (
+        group_weights(cohort.groups[index])
+        if recipe.balance == "group"
+        else np.ones(len(index), np.float32)
+    )
+    real = (
+        None
+        if cohort.mask is None
+        else torch.as_tensor(
+            np.stack(
+                [
+                    cohort.mask[index].argmax(1),
+                    cohort.mask.shape[1] - cohort.mask[index][:, ::-1].argmax(1),
+                ],
+                axis=1,
+            )
+        )
+    )
+    return Examples(
+        torch.as_tensor(np.asarray(cohort.signals[index], np.float32)), y, torch.as_tensor(w), real
+    )
 
 # %% ../../nbs/learn/48_task.ipynb #14-48-task
 def exclusive(
-    cohort: Cohort,               # the cohort
-) -> bool:                        # True: class indices with one name per class; False: yes / no labels
+    cohort: Cohort,  # the cohort
+) -> bool:  # True: class indices with one name per class; False: yes / no labels
     "Whether a cohort's classes exclude each other (softmax) or are labels of their own (sigmoids)."
     return cohort.labels.ndim == 1 and len(cohort.label_names) > 1
 
 # %% ../../nbs/learn/48_task.ipynb #17-48-task
 def shuffle_labels(
-    cohort: Cohort,               # a source cohort
-    split: Split,                 # its sides
-    seed: int,                    # of the shuffle
-) -> Cohort:                      # the same cohort; test labels untouched
+    cohort: Cohort,  # a source cohort
+    split: Split,  # its sides
+    seed: int,  # of the shuffle
+) -> Cohort:  # the same cohort; test labels untouched
     "Shuffle labels between examples, within the training and within the validation side."
     y, rng = np.array(cohort.labels), np.random.default_rng([seed, 50])
-    for side in (split.train, split.validation): y[side] = y[rng.permutation(side)]
+    for side in (split.train, split.validation):
+        y[side] = y[rng.permutation(side)]
     return replace(cohort, labels=y)

@@ -28,17 +28,20 @@ class Transform:
 
     def fit(
         self,
-        train: Cohort,     # the training side, and nothing else
-    ) -> Apply:            # from a cohort to what a network sees of it
+        train: Cohort,  # the training side, and nothing else
+    ) -> Apply:  # from a cohort to what a network sees of it
         "Take from the training side what is needed, and return what to do to any cohort."
         return lambda cohort: cohort
 
 
 @dataclass(frozen=True)
 class Chain(Transform):
-    "Several transforms, one after the other; each is fitted on what the one before makes of the training side."
+    """Several transforms, one after the other.
 
-    steps: tuple     # of Transform
+    Each is fitted on what the one before makes of the training side.
+    """
+
+    steps: tuple  # of Transform
 
     def fit(self, train: Cohort) -> Apply:
         applied = []
@@ -56,10 +59,10 @@ class Chain(Transform):
 
 # %% ../../nbs/learn/22_transforms.ipynb #06-22-transforms
 def prepared(
-    transform: Transform | None,     # what to do; None: nothing
-    cohort: Cohort,                  # all examples
-    split: Split,                    # says which of them are the training side
-) -> Cohort:                         # all examples as a network sees them
+    transform: Transform | None,  # what to do; None: nothing
+    cohort: Cohort,  # all examples
+    split: Split,  # says which of them are the training side
+) -> Cohort:  # all examples as a network sees them
     "A cohort as a network sees it, with a transform fitted on the training side of a split."
     if transform is None:
         return cohort
@@ -67,10 +70,10 @@ def prepared(
 
 # %% ../../nbs/learn/22_transforms.ipynb #08-22-transforms
 def scaled(
-    cohort: Cohort,       # examples
-    mean: np.ndarray,     # to be subtracted, one number a channel [1, channel, 1]
-    sd: np.ndarray,       # to divide by, the same shape
-) -> Cohort:              # the same examples, float32, NaN as 0 before scaling
+    cohort: Cohort,  # examples
+    mean: np.ndarray,  # to be subtracted, one number a channel [1, channel, 1]
+    sd: np.ndarray,  # to divide by, the same shape
+) -> Cohort:  # the same examples, float32, NaN as 0 before scaling
     "Subtract and divide, channel by channel."
     x = np.nan_to_num(np.asarray(cohort.signals, np.float32))
     return replace(cohort, signals=((x - mean) / sd).astype(np.float32))
@@ -78,9 +81,11 @@ def scaled(
 
 @dataclass(frozen=True)
 class Standardise(Transform):
-    "Each channel by mean and standard deviation over all examples and samples of the training side."
+    """Each channel by mean and standard deviation over all examples and samples of the training
+    side.
+    """
 
-    least: float = 0.     # a channel whose standard deviation is not above this is only centred
+    least: float = 0.0  # a channel whose standard deviation is not above this is only centred
 
     def fit(self, train: Cohort) -> Apply:
         x = np.nan_to_num(np.asarray(train.signals, np.float32))
@@ -90,8 +95,8 @@ class Standardise(Transform):
 
 # %% ../../nbs/learn/22_transforms.ipynb #12-22-transforms
 def recorded(
-    cohort: Cohort,     # examples
-) -> np.ndarray:        # [n, time], True where a sample was recorded
+    cohort: Cohort,  # examples
+) -> np.ndarray:  # [n, time], True where a sample was recorded
     "The cohort's mask; all True where it has none."
     if cohort.mask is not None:
         return np.asarray(cohort.mask, bool)
@@ -120,7 +125,7 @@ class MaskChannel(Transform):
 class Resample(Transform):
     "A lower sampling rate, a whole part of the cohort's (polyphase); a mask channel stays one."
 
-    fs: float     # rate wanted (Hz)
+    fs: float  # rate wanted (Hz)
 
     def fit(self, train: Cohort) -> Apply:
         every = round(train.fs / self.fs)
@@ -131,9 +136,9 @@ class Resample(Transform):
 
 
 def slower(
-    cohort: Cohort,     # examples
-    every: int,         # one sample is kept of so many
-) -> Cohort:            # the same examples at the lower rate
+    cohort: Cohort,  # examples
+    every: int,  # one sample is kept of so many
+) -> Cohort:  # the same examples at the lower rate
     "Lower the rate after an anti-aliasing filter; padding stays 0."
     masked = cohort.channels[-1] == "mask"
     x = cohort.signals[:, :-1] if masked else cohort.signals[:]
@@ -146,25 +151,28 @@ def slower(
     return replace(cohort, signals=x, mask=mask, fs=cohort.fs / every)
 
 # %% ../../nbs/learn/22_transforms.ipynb #14-22-transforms
-PUBLISHED = (.0075, .2373)     # mean and sd of all strips (mV), Weimann & Conrad 2021
+PUBLISHED = (0.0075, 0.2373)  # mean and sd of all strips (mV), Weimann & Conrad 2021
 
 
 def moments(
-    cohort: Cohort,     # examples
+    cohort: Cohort,  # examples
 ) -> tuple[float, float]:
     "Mean and standard deviation of the recorded samples of the first channel."
     real = recorded(cohort)
     parts = [np.asarray(x[0])[m].astype(np.float64) for x, m in zip(cohort.signals[:], real)]
     n = sum(map(len, parts))
     mean = sum(p.sum() for p in parts) / n
-    return mean, (sum(((p - mean) ** 2).sum() for p in parts) / n) ** .5
+    return mean, (sum(((p - mean) ** 2).sum() for p in parts) / n) ** 0.5
 
 
 @dataclass(frozen=True)
 class StandardiseRecorded(Transform):
-    "The first channel by mean and standard deviation of the training side's recorded samples; padding is 0."
+    """The first channel by mean and standard deviation of the training side's recorded samples.
 
-    constants: tuple | None = None     # (mean, sd) given beforehand in place of the training side's
+    Padding is 0.
+    """
+
+    constants: tuple | None = None  # (mean, sd) given beforehand in place of the training side's
 
     def fit(self, train: Cohort) -> Apply:
         mean, sd = self.constants or moments(train)
@@ -192,7 +200,7 @@ class StandardiseContext(Transform):
             x = np.asarray(x[:k], np.float64)
             parts.append((x.mean(), (x**2).mean()))
         mean, square = np.mean(parts, axis=0)
-        sd = max(square - mean**2, 0.) ** .5
+        sd = max(square - mean**2, 0.0) ** 0.5
         if not sd > 0:
             raise DataError(f"standard deviation {sd:g}: the training contexts are flat")
 
@@ -209,13 +217,13 @@ class StandardiseContext(Transform):
 class Spectrum(Transform):
     "Amplitude spectra in decibels in place of the signals [n, channel, frequency]."
 
-    high: float = 45.     # highest frequency kept (Hz)
+    high: float = 45.0  # highest frequency kept (Hz)
 
     def fit(self, train: Cohort) -> Apply:
         def apply(cohort: Cohort) -> Cohort:
             x = np.nan_to_num(np.asarray(cohort.signals, np.float32))
-            x = spectrum(x, cohort.fs, 0., min(self.high, cohort.fs / 2), scale="db")
-            return replace(cohort, signals=np.nan_to_num(x, nan=-120.), mask=None)
+            x = spectrum(x, cohort.fs, 0.0, min(self.high, cohort.fs / 2), scale="db")
+            return replace(cohort, signals=np.nan_to_num(x, nan=-120.0), mask=None)
 
         return apply
 
@@ -224,7 +232,7 @@ class Spectrum(Transform):
 class Misread(Transform):
     "Signals reshaped where they should have been transposed, in counts: for the ablation only."
 
-    gain: float = 1000.     # counts a millivolt, which the published loader left in
+    gain: float = 1000.0  # counts a millivolt, which the published loader left in
 
     def fit(self, train: Cohort) -> Apply:
         def apply(cohort: Cohort) -> Cohort:
@@ -240,8 +248,8 @@ class Misread(Transform):
 class GapsToMask(Transform):
     "Channels centred and scaled by constants, NaN as 0, and a mask for each: 1 where it is real."
 
-    centre: tuple = (135., 0.)     # subtracted, one number a channel (bpm, sensor units)
-    scale: tuple = (20., 50.)      # divided by, one number a channel (bpm, sensor units)
+    centre: tuple = (135.0, 0.0)  # subtracted, one number a channel (bpm, sensor units)
+    scale: tuple = (20.0, 50.0)  # divided by, one number a channel (bpm, sensor units)
 
     def fit(self, train: Cohort) -> Apply:
         centre, scale = (np.asarray(v, np.float32)[:, None] for v in (self.centre, self.scale))

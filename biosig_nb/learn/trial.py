@@ -38,22 +38,25 @@ from ..models.counting import count_parameters
 # %% ../../nbs/learn/50_trial.ipynb #05-50-trial
 @dataclass(frozen=True, eq=False)
 class Trial:
-    "Source tasks, a target task, a network, arms and comparators; raises `LeakageError` where source and target overlap."
+    """Source tasks, a target task, a network, arms and comparators.
 
-    name: str                       # in the tables of a report ("recommended")
-    network: Callable[[int], nn.Module]     # number of outputs -> network with `body` and `head`
-    target: Task                    # what the network is wanted for, with all its splits
-    arms: tuple = (Arm(),)          # of Arm, controls that are networks included
-    comparators: tuple = ()         # of Comparator, on the target: models and controls without a network
-    sources: tuple = ()             # of Task, trained although no arm begins with them
+    Raises `LeakageError` where source and target overlap.
+    """
+
+    name: str  # in the tables of a report ("recommended")
+    network: Callable[[int], nn.Module]  # number of outputs -> network with `body` and `head`
+    target: Task  # what the network is wanted for, with all its splits
+    arms: tuple = (Arm(),)  # of Arm, controls that are networks included
+    comparators: tuple = ()  # of Comparator, on the target: models and controls without a network
+    sources: tuple = ()  # of Task, trained although no arm begins with them
     source_comparators: tuple = ()  # of Comparator, on the first source
-    protocol: str = "recommended"   # or "published"
-    model: str = ""                 # title of the network; empty: the name of its class
-    seeds: tuple = (0,)             # random starts
-    baseline: str = ""              # name of the arm the others are compared with; empty: the first
-    double_cap: bool = True         # train the baseline again at twice the cap where it needs that
-    derived: tuple = ()             # of Derived: comparators made from an arm's predictions
-    study: str = ""                 # name of the study
+    protocol: str = "recommended"  # or "published"
+    model: str = ""  # title of the network; empty: the name of its class
+    seeds: tuple = (0,)  # random starts
+    baseline: str = ""  # name of the arm the others are compared with; empty: the first
+    double_cap: bool = True  # train the baseline again at twice the cap where it needs that
+    derived: tuple = ()  # of Derived: comparators made from an arm's predictions
+    study: str = ""  # name of the study
 
     def __post_init__(self):
         made = self.model or getattr(self.network, "__name__", "network")
@@ -67,7 +70,9 @@ class Trial:
             text = f"trial '{self.name}': two arms or comparators have the same name: "
             raise ConfigError(text + ", ".join(twice))
         if self.baseline not in {a.name for a in self.arms}:
-            raise ConfigError(f"trial '{self.name}': the baseline '{self.baseline}' is no arm of it")
+            raise ConfigError(
+                f"trial '{self.name}': the baseline '{self.baseline}' is no arm of it"
+            )
         for source in self.sources:
             check_source(source, self.target)
 
@@ -78,17 +83,23 @@ class Trial:
 
     def run(
         self,
-        work: str | Path,     # folder for finished jobs
+        work: str | Path,  # folder for finished jobs
     ) -> "TrialResult":
-        "Do what is not yet on disk and collect everything; raises `TrialError` naming the jobs that failed."
+        """Do what is not yet on disk and collect everything.
+
+        Raises `TrialError` naming the jobs that failed.
+        """
         return run(self, work)
 
 # %% ../../nbs/learn/50_trial.ipynb #06-50-trial
 def check_source(
-    source: Task,     # what is learned before
-    target: Task,     # what the network is wanted for
+    source: Task,  # what is learned before
+    target: Task,  # what the network is wanted for
 ) -> None:
-    "Raise `LeakageError` where source and target share a group or a database; reconstruction may share what the target trains on."
+    """Raise `LeakageError` where source and target share a group or a database.
+
+    Reconstruction may share what the target trains on.
+    """
     if source.supervised:
         check_databases_apart(source.cohort.provenance, target.cohort.provenance)
         return check_apart(source.cohort.groups, target.cohort.groups)
@@ -108,16 +119,18 @@ def check_source(
 class Derived:
     "A comparator that is made from an arm's predictions, without another training."
 
-    name: str             # in the column `arm`
-    of: str               # name of the arm whose predictions are taken
-    change: Callable      # Predictions of that arm -> Predictions, same rows
+    name: str  # in the column `arm`
+    of: str  # name of the arm whose predictions are taken
+    change: Callable  # Predictions of that arm -> Predictions, same rows
     role: str = "comparator"
 
 # %% ../../nbs/learn/50_trial.ipynb #08-50-trial
 def source_jobs(
-    trial: Trial,     # what to do
+    trial: Trial,  # what to do
 ) -> list[Job]:
-    "The trainings of the sources: once a seed, and once more with shuffled labels where an arm asks for it."
+    """The trainings of the sources: once a seed, and once more with shuffled labels where an arm
+    asks for it.
+    """
     jobs = []
     for source in trial.sources:
         asked = [a for a in trial.arms if a.start.task is source]
@@ -129,13 +142,15 @@ def source_jobs(
                 for arm in (Arm(), *controls[:1]):
                     jobs.append(Job(source, arm, seed, source.splits[0], make))
         if source is trial.source:
-            jobs += [Job(source, c, trial.seeds[0], source.splits[0]) for c in trial.source_comparators]
+            jobs += [
+                Job(source, c, trial.seeds[0], source.splits[0]) for c in trial.source_comparators
+            ]
     return list({j.key: j for j in jobs}.values())
 
 
 def target_jobs(
-    trial: Trial,             # what to do
-    sources: list[Job],       # of `source_jobs`
+    trial: Trial,  # what to do
+    sources: list[Job],  # of `source_jobs`
 ) -> list[Job]:
     "Arms x seeds x splits, each with the job it begins with, then comparators x splits."
     jobs = []
@@ -145,7 +160,9 @@ def target_jobs(
             first = _first(arm, seed, sources, network)
             jobs += [Job(trial.target, arm, seed, sp, network, first) for sp in trial.target.splits]
     seed = trial.seeds[0]
-    return jobs + [Job(trial.target, c, seed, sp) for c in trial.comparators for sp in trial.target.splits]
+    return jobs + [
+        Job(trial.target, c, seed, sp) for c in trial.comparators for sp in trial.target.splits
+    ]
 
 
 def _first(arm: Arm, seed: int, sources: list[Job], network: Callable) -> Job | None:
@@ -159,11 +176,13 @@ def _first(arm: Arm, seed: int, sources: list[Job], network: Callable) -> Job | 
         made = j.network.args[0] if around else j.network
         if made is network and (j.who.start.kind == "shuffled") == (arm.start.kind == "shuffled"):
             return j
-    raise ConfigError(f"arm '{arm.name}': no training of the source '{arm.start.source}' is planned")
+    raise ConfigError(
+        f"arm '{arm.name}': no training of the source '{arm.start.source}' is planned"
+    )
 
 # %% ../../nbs/learn/50_trial.ipynb #09-50-trial
 def plan(
-    trial: Trial,     # what to do
+    trial: Trial,  # what to do
 ) -> list[Job]:
     "All jobs of a trial; those that others begin with stand before them."
     sources = source_jobs(trial)
@@ -171,9 +190,9 @@ def plan(
 
 # %% ../../nbs/learn/50_trial.ipynb #13-50-trial
 def maker(
-    job: Job,                # of a network
-    store: JobStore,         # holds the body of the job it begins with
-    sample: torch.Tensor,    # some inputs, for a linear probe
+    job: Job,  # of a network
+    store: JobStore,  # holds the body of the job it begins with
+    sample: torch.Tensor,  # some inputs, for a linear probe
 ) -> Callable[[], nn.Module]:
     "A function that makes the network as the job begins it, the same one at each call."
     body = None
@@ -188,16 +207,17 @@ def maker(
 
 
 def fit_network(
-    job: Job,            # of a network
-    trial: Trial,        # gives the names in the tables
-    store: JobStore,     # where the result goes
+    job: Job,  # of a network
+    trial: Trial,  # gives the names in the tables
+    store: JobStore,  # where the result goes
 ) -> None:
     "Train one network, ask it, and keep what it leaves."
     task, sp = job.task, job.split
     recipe = replace(task.recipe, max_updates=task.recipe.max_updates * job.factor)
     seen = store.seen(job)
     is_source = any(task is s for s in trial.sources)
-    nonsense = is_source and job.who.start.kind == "shuffled"     # nobody asks what it predicts on the test side
+    # nobody asks what it predicts on the test side
+    nonsense = is_source and job.who.start.kind == "shuffled"
     learned = shuffle_labels(seen, sp, job.start_seed) if nonsense else seen
     train, held = (examples(learned, side, recipe) for side in (sp.train, sp.validation))
     checkpoints = store.path(job, ".part")
@@ -214,22 +234,22 @@ def fit_network(
 
 # %% ../../nbs/learn/50_trial.ipynb #14-50-trial
 def asked(
-    net: nn.Module,          # trained network
-    seen,                    # Cohort as the network sees it
-    index: np.ndarray,       # examples to predict
-    recipe,                  # Recipe: whole recordings or sliding windows
-) -> np.ndarray:             # probabilities [len(index), output]
+    net: nn.Module,  # trained network
+    seen,  # Cohort as the network sees it
+    index: np.ndarray,  # examples to predict
+    recipe,  # Recipe: whole recordings or sliding windows
+) -> np.ndarray:  # probabilities [len(index), output]
     "Probabilities of some examples."
     x, one_of = examples(seen, index, recipe).x, exclusive(seen)
     return probabilities(predict(net, x, recipe=recipe, exclusive=one_of), one_of)
 
 
 def perturbed(
-    job: Job,            # of a network on the target
-    trial: Trial,        # gives the names in the tables
-    net: nn.Module,      # trained network
-    seen,                # Cohort as the network sees it
-) -> dict:               # name of the perturbation -> Predictions of the test side
+    job: Job,  # of a network on the target
+    trial: Trial,  # gives the names in the tables
+    net: nn.Module,  # trained network
+    seen,  # Cohort as the network sees it
+) -> dict:  # name of the perturbation -> Predictions of the test side
     "What the network predicts of the test side when its signals are perturbed."
     index, tables = job.split.test, {}
     for name, change in job.task.perturbations:
@@ -242,8 +262,8 @@ def perturbed(
 
 # %% ../../nbs/learn/50_trial.ipynb #15-50-trial
 def model_of(
-    job: Job,         # what was done
-    trial: Trial,     # gives the title of its network
+    job: Job,  # what was done
+    trial: Trial,  # gives the title of its network
 ) -> str:
     "Title of the network in the tables; empty for what is compared with every network."
     beside = not job.trains_network or job.who.role == "comparator"
@@ -251,10 +271,10 @@ def model_of(
 
 
 def predicted(
-    job: Job,             # what was done
-    trial: Trial,         # gives the names in the tables
-    p: np.ndarray,        # probabilities [len(index), output]
-    index: np.ndarray,    # examples of the job's cohort
+    job: Job,  # what was done
+    trial: Trial,  # gives the names in the tables
+    p: np.ndarray,  # probabilities [len(index), output]
+    index: np.ndarray,  # examples of the job's cohort
 ) -> pd.DataFrame:
     "Predictions of some examples; those of the test side are called so, the others validation."
     sp, parts = job.split, []
@@ -281,9 +301,9 @@ def predicted(
 
 # %% ../../nbs/learn/50_trial.ipynb #16-50-trial
 def fit_facts(
-    job: Job,       # what was done
-    done: Fit,      # what came out
-    recipe,         # Recipe, with the job's cap
+    job: Job,  # what was done
+    done: Fit,  # what came out
+    recipe,  # Recipe, with the job's cap
 ) -> dict:
     "What the tables of a report need of a training."
     size = min(recipe.batch_size, len(job.split.train))
@@ -315,9 +335,9 @@ def _who(job: Job) -> dict:
 
 
 def fit_comparator(
-    job: Job,            # of a model without a network
-    trial: Trial,        # gives the names in the tables
-    store: JobStore,     # where the result goes
+    job: Job,  # of a model without a network
+    trial: Trial,  # gives the names in the tables
+    store: JobStore,  # where the result goes
 ) -> None:
     "Fit one model on features, on the same fold as the networks."
     began, c = time.monotonic(), job.task.cohort
@@ -331,9 +351,9 @@ def fit_comparator(
 
 
 def card(
-    job: Job,       # of a source
-    trial: Trial,   # gives study and protocol
-    done: Fit,      # what came out
+    job: Job,  # of a source
+    trial: Trial,  # gives study and protocol
+    done: Fit,  # what came out
 ) -> dict:
     "What whoever gets the body has to know of it."
     c, sp = job.task.cohort, job.split
@@ -360,9 +380,9 @@ def card(
 
 # %% ../../nbs/learn/50_trial.ipynb #17-50-trial
 def fit_job(
-    job: Job,            # what to do
-    trial: Trial,        # gives the names in the tables
-    store: JobStore,     # where the result goes
+    job: Job,  # what to do
+    trial: Trial,  # gives the names in the tables
+    store: JobStore,  # where the result goes
 ) -> None:
     "Do one job unless it is done; two processes that want the same one do it once."
     if store.done(job):
@@ -380,19 +400,22 @@ class TrialError(BiosigError):
 class TrialResult:
     "What a trial leaves behind."
 
-    predictions: pd.DataFrame            # the target task (schema: evaluate.predictions)
-    source_predictions: pd.DataFrame     # the source tasks, same schema; empty without one
-    jobs: pd.DataFrame     # a row a job: updates, epochs, learning rate, how it stopped, seconds
+    predictions: pd.DataFrame  # the target task (schema: evaluate.predictions)
+    source_predictions: pd.DataFrame  # the source tasks, same schema; empty without one
+    jobs: pd.DataFrame  # a row a job: updates, epochs, learning rate, how it stopped, seconds
     history: pd.DataFrame  # task, arm, role, seed, repeat, fold, update, part, loss
-    budget_limited: bool   # the baseline was still improving at its last cap
-    perturbed: pd.DataFrame = field(default_factory=pd.DataFrame)     # test side, perturbed signals
+    budget_limited: bool  # the baseline was still improving at its last cap
+    perturbed: pd.DataFrame = field(default_factory=pd.DataFrame)  # test side, perturbed signals
 
 # %% ../../nbs/learn/50_trial.ipynb #20-50-trial
 def run(
-    trial: Trial,          # what to do
-    work: str | Path,      # folder of the run; finished jobs go into `jobs` below it
+    trial: Trial,  # what to do
+    work: str | Path,  # folder of the run; finished jobs go into `jobs` below it
 ) -> TrialResult:
-    "Do the jobs of a trial that are not done, and collect all of them; raises `TrialError` naming those that failed."
+    """Do the jobs of a trial that are not done, and collect all of them.
+
+    Raises `TrialError` naming those that failed.
+    """
     store, progress = JobStore(Path(work) / "jobs"), Progress(Path(work), trial)
     for source in trial.sources:
         if source.supervised:
@@ -408,13 +431,16 @@ def run(
 
 
 def do_jobs(
-    jobs: list[Job],        # of one kind
-    trial: Trial,           # what they belong to
-    store: JobStore,        # where results go
-    progress: "Progress",   # who is told
-    needed: bool = False,   # True: others begin with them, so that a failed training ends the trial
+    jobs: list[Job],  # of one kind
+    trial: Trial,  # what they belong to
+    store: JobStore,  # where results go
+    progress: "Progress",  # who is told
+    needed: bool = False,  # True: others begin with them, so that a failed training ends the trial
 ) -> None:
-    "Do jobs fold by fold, so that all arms of a fold share one transformed cohort; a failure is remembered and the others go on."
+    """Do jobs fold by fold, so that all arms of a fold share one transformed cohort.
+
+    A failure is remembered and the others go on.
+    """
     for job in sorted(jobs, key=lambda j: (j.split.repeat, j.split.fold)):
         try:
             fit_job(job, trial, store)
@@ -430,14 +456,14 @@ class Progress:
 
     def __init__(
         self,
-        work: Path,       # folder of the run
-        trial: Trial,     # what is done
+        work: Path,  # folder of the run
+        trial: Trial,  # what is done
     ):
         self.work, self.trial, self.failed, self.done, self.total = work, trial, {}, 0, 0
 
     def tell(
         self,
-        now: str,     # what was done last
+        now: str,  # what was done last
     ) -> None:
         self.done += 1
         note = {"protocol": self.trial.protocol, "done": self.done, "total": self.total, "now": now}
@@ -458,16 +484,16 @@ class Progress:
 
 # %% ../../nbs/learn/50_trial.ipynb #22-50-trial
 def more_time(
-    jobs: list[Job],        # on the target
-    trial: Trial,           # what they belong to
-    store: JobStore,        # holds their results
-    progress: Progress,     # who is told
-) -> tuple[list[Job], bool]:     # the jobs that count, whether the baseline was short of updates
+    jobs: list[Job],  # on the target
+    trial: Trial,  # what they belong to
+    store: JobStore,  # holds their results
+    progress: Progress,  # who is told
+) -> tuple[list[Job], bool]:  # the jobs that count, whether the baseline was short of updates
     "Train the baseline at twice the cap where more than a fifth of its runs hit it."
     baseline = [j for j in jobs if j.trains_network and j.who.name == trial.baseline]
 
     def short(some: list[Job]) -> bool:
-        return np.mean([store.facts(j)["stopped"] == "cap" for j in some]) > .2
+        return np.mean([store.facts(j)["stopped"] == "cap" for j in some]) > 0.2
 
     if not short(baseline) or not trial.double_cap:
         return jobs, bool(short(baseline))
@@ -479,11 +505,11 @@ def more_time(
 
 # %% ../../nbs/learn/50_trial.ipynb #23-50-trial
 def collect(
-    trial: Trial,           # what was done
-    sources: list[Job],     # of `source_jobs`
-    target: list[Job],      # those that count
-    store: JobStore,        # holds their results
-    limited: bool,          # the baseline was short of updates
+    trial: Trial,  # what was done
+    sources: list[Job],  # of `source_jobs`
+    target: list[Job],  # those that count
+    store: JobStore,  # holds their results
+    limited: bool,  # the baseline was short of updates
 ) -> TrialResult:
     "All that finished jobs left, as tables."
     names = dict(study=trial.study, protocol=trial.protocol)
@@ -514,12 +540,14 @@ def collect(
 
 
 def job_tables(
-    facts: list[dict],     # what each job left
-) -> tuple[pd.DataFrame, pd.DataFrame]:     # (jobs, history)
+    facts: list[dict],  # what each job left
+) -> tuple[pd.DataFrame, pd.DataFrame]:  # (jobs, history)
     "The facts of all jobs as two tables."
     keys = ["task", "arm", "role", "seed", "repeat", "fold"]
     jobs = pd.DataFrame([{k: v for k, v in f.items() if k != "history"} for f in facts])
-    history = [pd.DataFrame(f["history"]).assign(**{k: f[k] for k in keys}) for f in facts if f["history"]]
+    history = [
+        pd.DataFrame(f["history"]).assign(**{k: f[k] for k in keys}) for f in facts if f["history"]
+    ]
     if not history:
         return jobs, pd.DataFrame(columns=[*keys, "update", "part", "loss"])
     long = pd.concat(history, ignore_index=True)
@@ -528,8 +556,8 @@ def job_tables(
 
 # %% ../../nbs/learn/50_trial.ipynb #24-50-trial
 def budget_table(
-    jobs: pd.DataFrame,     # TrialResult.jobs
-) -> pd.DataFrame:          # a row a task and arm
+    jobs: pd.DataFrame,  # TrialResult.jobs
+) -> pd.DataFrame:  # a row a task and arm
     "What each arm was given and used: for the reader who asks whether the baseline had its chance."
     by = jobs[jobs.network].groupby(["task", "arm"], sort=False)
     return by.agg(

@@ -9,62 +9,103 @@ __all__ = ['ADDED', 'strip_head', 'some', 'save_body', 'read_card', 'load_body',
 import hashlib
 import json
 from pathlib import Path
+
 import pandas as pd
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import nn
+
 from ..errors import ConfigError, DataError
 from ..files import write_whole
 
 # %% ../../nbs/learn/47_weights.ipynb #05-60-weights
 def strip_head(
-    net: nn.Module,            # a network with `body` and `head`
-) -> dict:                     # name -> tensor: weights and running statistics of the body, on the CPU
-    "Copy of the body's state; raises `ConfigError` without a body or with LoRA layers in it, `DataError` for numbers that are not finite."
-    if not isinstance(getattr(net, "body", None), nn.Module): raise ConfigError(f"{type(net).__name__} has no `body`; networks here are head(body(x))")
-    state = {k: v.detach().to("cpu", copy=True).contiguous() for k, v in net.body.state_dict().items()}
+    net: nn.Module,  # a network with `body` and `head`
+) -> dict:  # name -> tensor: weights and running statistics of the body, on the CPU
+    """Copy of the body's state.
+
+    Raises `ConfigError` without a body or with LoRA layers in it, `DataError` for numbers that are
+    not finite.
+    """
+    if not isinstance(getattr(net, "body", None), nn.Module):
+        raise ConfigError(f"{type(net).__name__} has no `body`; networks here are head(body(x))")
+    state = {
+        k: v.detach().to("cpu", copy=True).contiguous() for k, v in net.body.state_dict().items()
+    }
     if extra := [k for k in state if "lora_" in k or "base_layer" in k]:
-        raise ConfigError(f"the body has low-rank additions ({extra[0]}, ...); fold them in with learn.adapt.merge_lora first")
+        raise ConfigError(
+            f"the body has low-rank additions ({extra[0]}, ...); fold them in with learn.adapt.merge_lora first"
+        )
     bad = [k for k, v in state.items() if not torch.isfinite(v).all()]
-    if bad: raise DataError(f"weights that are not finite: {some(bad)}; the training went wrong")
+    if bad:
+        raise DataError(f"weights that are not finite: {some(bad)}; the training went wrong")
     return state
 
 # %% ../../nbs/learn/47_weights.ipynb #06-60-weights
 def some(
-    names,            # any number of names
-    most: int = 4,    # how many are spelled out
-) -> str:             # "a, b, c, d and 7 more"
+    names,  # any number of names
+    most: int = 4,  # how many are spelled out
+) -> str:  # "a, b, c, d and 7 more"
     "The first few of a list, and how many there are besides."
     names = list(names)
-    return ", ".join(map(str, names[:most])) + (f" and {len(names) - most} more" if len(names) > most else "")
+    return ", ".join(map(str, names[:most])) + (
+        f" and {len(names) - most} more" if len(names) > most else ""
+    )
 
 # %% ../../nbs/learn/47_weights.ipynb #11-60-weights
 def title(
-    net: nn.Module,   # a network
-) -> str:             # "ResNet-18, 1-D", or the name of its class
+    net: nn.Module,  # a network
+) -> str:  # "ResNet-18, 1-D", or the name of its class
     "What a network calls itself."
     return str(getattr(net, "name", type(net).__name__))
 
 # %% ../../nbs/learn/47_weights.ipynb #13-60-weights
-ADDED = ("network", "tensors", "parameters", "statistics", "sha256")      # what `save_body` puts into a card
+# what `save_body` puts into a card
+ADDED = ("network", "tensors", "parameters", "statistics", "sha256")
 
 
 def save_body(
-    net: nn.Module,            # a network with `body` and `head`; the head is left out
-    path: Path,                # file to write, *.safetensors; the card is its neighbour *.json
-    card: dict,                # what a reader has to know, JSON values only
-) -> dict:                     # the card as written
-    "Save the body and its card; raises `ConfigError` for a card that is not JSON or sets what is computed, or another file ending."
+    net: nn.Module,  # a network with `body` and `head`; the head is left out
+    path: Path,  # file to write, *.safetensors; the card is its neighbour *.json
+    card: dict,  # what a reader has to know, JSON values only
+) -> dict:  # the card as written
+    """Save the body and its card.
+
+    Raises `ConfigError` for a card that is not JSON or sets what is computed, or another file
+    ending.
+    """
     path = Path(path)
-    if path.suffix != ".safetensors": raise ConfigError(f"weights go into a .safetensors file, not '{path.name}'; did you mean '{path.stem}.safetensors'?")
-    if taken := [k for k in ADDED if k in card]: raise ConfigError(f"card: {some(taken)} is computed from the weights; leave it out")
+    if path.suffix != ".safetensors":
+        raise ConfigError(
+            f"weights go into a .safetensors file, not '{path.name}'; did you mean '{path.stem}.safetensors'?"
+        )
+    if taken := [k for k in ADDED if k in card]:
+        raise ConfigError(f"card: {some(taken)} is computed from the weights; leave it out")
     state = strip_head(net)
     names, data = {n for n, _ in net.body.named_parameters()}, save(state)
-    count = lambda trained: sum(v.numel() for k, v in state.items() if v.is_floating_point() and (k in names) == trained)
-    card = {**card, **dict(zip(ADDED, (title(net), len(state), count(True), count(False), hashlib.sha256(data).hexdigest())))}
-    try: text = json.dumps(card, indent=2, ensure_ascii=False, allow_nan=False)
-    except (TypeError, ValueError) as e: raise ConfigError(f"card: {e}; use text, finite numbers, lists and dictionaries") from None
+    count = lambda trained: sum(
+        v.numel() for k, v in state.items() if v.is_floating_point() and (k in names) == trained
+    )
+    card = {
+        **card,
+        **dict(
+            zip(
+                ADDED,
+                (
+                    title(net),
+                    len(state),
+                    count(True),
+                    count(False),
+                    hashlib.sha256(data).hexdigest(),
+                ),
+            )
+        ),
+    }
+    try:
+        text = json.dumps(card, indent=2, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError) as e:
+        raise ConfigError(f"card: {e}; use text, finite numbers, lists and dictionaries") from None
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, data)
     write_whole(path.with_suffix(".json"), (text + "\n").encode())
@@ -72,58 +113,96 @@ def save_body(
 
 # %% ../../nbs/learn/47_weights.ipynb #19-60-weights
 def read_card(
-    path: Path,       # weights, *.safetensors
-) -> dict:            # the card beside them
-    "The card of a file of weights, without reading the weights; raises `DataError` where it is missing or damaged."
+    path: Path,  # weights, *.safetensors
+) -> dict:  # the card beside them
+    """The card of a file of weights, without reading the weights.
+
+    Raises `DataError` where it is missing or damaged.
+    """
     path = Path(path).with_suffix(".json")
-    try: card = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError: raise DataError(f"{path.name}: no such card; weights come as a pair, .safetensors and .json") from None
-    except (OSError, ValueError) as e: raise DataError(f"{path.name}: not a card ({e}); copy it again") from None
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(
+            f"{path.name}: no such card; weights come as a pair, .safetensors and .json"
+        ) from None
+    except (OSError, ValueError) as e:
+        raise DataError(f"{path.name}: not a card ({e}); copy it again") from None
     if not isinstance(card, dict) or "sha256" not in card:
-        raise DataError(f"{path.name}: a card has an entry 'sha256', this file has none; save the body with save_body")
+        raise DataError(
+            f"{path.name}: a card has an entry 'sha256', this file has none; save the body with save_body"
+        )
     return card
 
 # %% ../../nbs/learn/47_weights.ipynb #20-60-weights
 def load_body(
-    path: Path,                # weights, *.safetensors, with their card beside them
-) -> tuple[dict, dict]:        # (name -> tensor, the card)
-    "Weights of a body and their card; nothing is unpickled. Raises `DataError` for missing, damaged or exchanged files."
+    path: Path,  # weights, *.safetensors, with their card beside them
+) -> tuple[dict, dict]:  # (name -> tensor, the card)
+    """Weights of a body and their card; nothing is unpickled.
+
+    Raises `DataError` for missing, damaged or exchanged files.
+    """
     path = Path(path)
     card = read_card(path)
-    try: data = path.read_bytes()
-    except OSError as e: raise DataError(f"{path.name}: cannot be read ({e.strerror}); weights come as a pair, .safetensors and .json") from None
+    try:
+        data = path.read_bytes()
+    except OSError as e:
+        raise DataError(
+            f"{path.name}: cannot be read ({e.strerror}); weights come as a pair, .safetensors and .json"
+        ) from None
     found = hashlib.sha256(data).hexdigest()
     if found != card["sha256"]:
-        raise DataError(f"{path.name}: checksum {found[:12]}, its card says {str(card['sha256'])[:12]}; a damaged file or another card: copy both again")
-    try: state = dict(sorted(load(data).items()))
-    except SafetensorError as e: raise DataError(f"{path.name}: not a safetensors file ({e})") from None
+        raise DataError(
+            f"{path.name}: checksum {found[:12]}, its card says {str(card['sha256'])[:12]}; a damaged file or another card: copy both again"
+        )
+    try:
+        state = dict(sorted(load(data).items()))
+    except SafetensorError as e:
+        raise DataError(f"{path.name}: not a safetensors file ({e})") from None
     return state, card
 
 # %% ../../nbs/learn/47_weights.ipynb #22-60-weights
 def put_body(
-    net: nn.Module,            # a network with `body`; its head stays as it is
-    state: dict,               # name -> tensor, from `load_body`
-) -> nn.Module:                # the same network
-    "Fill the body of a network; raises `DataError` that names missing, superfluous and differently shaped tensors, and then changes nothing."
+    net: nn.Module,  # a network with `body`; its head stays as it is
+    state: dict,  # name -> tensor, from `load_body`
+) -> nn.Module:  # the same network
+    """Fill the body of a network.
+
+    Raises `DataError` that names missing, superfluous and differently shaped tensors, and then
+    changes nothing.
+    """
     own = net.body.state_dict()
     shape = lambda v: " x ".join(map(str, v.shape)) or "one number"
-    faults = {"missing": [k for k in own if k not in state], "not in this network": [k for k in state if k not in own],
-              "of another shape": [f"{k} ({shape(state[k])}, wanted {shape(own[k])})" for k in own if k in state and own[k].shape != state[k].shape]}
+    faults = {
+        "missing": [k for k in own if k not in state],
+        "not in this network": [k for k in state if k not in own],
+        "of another shape": [
+            f"{k} ({shape(state[k])}, wanted {shape(own[k])})"
+            for k in own
+            if k in state and own[k].shape != state[k].shape
+        ],
+    }
     if any(faults.values()):
         told = "; ".join(f"{why}: {some(v, 2)}" for why, v in faults.items() if v)
-        raise DataError(f"these weights do not fit {title(net)}: {told}; the card says which network they are of")
+        raise DataError(
+            f"these weights do not fit {title(net)}: {told}; the card says which network they are of"
+        )
     net.body.load_state_dict(state)
     return net
 
 # %% ../../nbs/learn/47_weights.ipynb #30-60-weights
 def weights_table(
-    folder: Path,          # where weights lie
-) -> pd.DataFrame:         # name, network, parameters, mb, fault ("" where the pair is whole)
+    folder: Path,  # where weights lie
+) -> pd.DataFrame:  # name, network, parameters, mb, fault ("" where the pair is whole)
     "The weights of a folder, one row a file, each checked against its card."
     rows = []
     for path in sorted(Path(folder).glob("*.safetensors")):
-        try: card, fault = load_body(path)[1], ""
-        except DataError as e: card, fault = {}, str(e)
+        try:
+            card, fault = load_body(path)[1], ""
+        except DataError as e:
+            card, fault = {}, str(e)
         known = {"network": card.get("network", ""), "parameters": card.get("parameters")}
         rows.append({"name": path.stem, **known, "mb": path.stat().st_size / 1e6, "fault": fault})
-    return pd.DataFrame(rows, columns=["name", "network", "parameters", "mb", "fault"]).astype({"parameters": "Int64"})
+    return pd.DataFrame(rows, columns=["name", "network", "parameters", "mb", "fault"]).astype(
+        {"parameters": "Int64"}
+    )

@@ -9,43 +9,52 @@ __all__ = ['AGGREGATES', 'window_starts', 'join_windows', 'predict_windows']
 import torch
 import torch.nn.functional as F
 from torch import nn
+
 from ..errors import ConfigError
 
-AGGREGATES = ("whole", "mean", "max")     # how a recording longer than the windows is judged
+AGGREGATES = ("whole", "mean", "max")  # how a recording longer than the windows is judged
 
 # %% ../../nbs/learn/27_windows.ipynb #06-27-windows
 def window_starts(
-    n: int,               # samples of the recording
-    size: int,            # samples of a window, at most n
-) -> list[int]:           # first sample of each window
+    n: int,  # samples of the recording
+    size: int,  # samples of a window, at most n
+) -> list[int]:  # first sample of each window
     "Evenly spread starts, at most half a window apart, from the beginning to the end."
     k = -(-(n - size) // max(1, size // 2)) + 1
     return [round(i * (n - size) / max(1, k - 1)) for i in range(k)]
 
 # %% ../../nbs/learn/27_windows.ipynb #10-27-windows
 def join_windows(
-    z: torch.Tensor,      # logits [batch, window, output]
-    how: str,             # "mean" or "max" of the probabilities
-    exclusive: bool,      # True: classes exclude each other (softmax); False: one sigmoid a label
-) -> torch.Tensor:        # logits [batch, output]
-    "Logits of the mean (or the largest) probability over the windows; raises `ConfigError` for the maximum of classes that exclude each other."
+    z: torch.Tensor,  # logits [batch, window, output]
+    how: str,  # "mean" or "max" of the probabilities
+    exclusive: bool,  # True: classes exclude each other (softmax); False: one sigmoid a label
+) -> torch.Tensor:  # logits [batch, output]
+    """Logits of the mean (or the largest) probability over the windows.
+
+    Raises `ConfigError` for the maximum of classes that exclude each other.
+    """
     if how == "max":
-        if exclusive: raise ConfigError("aggregate='max': the largest probabilities of classes that exclude each other do not add up to 1; use 'mean'")
+        if exclusive:
+            raise ConfigError(
+                "aggregate='max': the largest probabilities of classes that exclude each other do not add up to 1; use 'mean'"
+            )
         return z.max(dim=1).values
-    if exclusive: return z.log_softmax(dim=2).logsumexp(dim=1)
+    if exclusive:
+        return z.log_softmax(dim=2).logsumexp(dim=1)
     return F.logsigmoid(z).logsumexp(dim=1) - F.logsigmoid(-z).logsumexp(dim=1)
 
 # %% ../../nbs/learn/27_windows.ipynb #12-27-windows
 def predict_windows(
-    net: nn.Module,       # [batch, channel, time] -> logits [batch, output]
-    x: torch.Tensor,      # recordings [batch, channel, time]
-    size: int = 0,        # samples of a window; 0: the recording as it is
-    how: str = "whole",   # one of AGGREGATES
-    exclusive: bool = False,      # see `join_windows`
-) -> torch.Tensor:        # logits [batch, output] float32
+    net: nn.Module,  # [batch, channel, time] -> logits [batch, output]
+    x: torch.Tensor,  # recordings [batch, channel, time]
+    size: int = 0,  # samples of a window; 0: the recording as it is
+    how: str = "whole",  # one of AGGREGATES
+    exclusive: bool = False,  # see `join_windows`
+) -> torch.Tensor:  # logits [batch, output] float32
     "What a network says of recordings, whole or window by window."
     n = x.shape[-1]
-    if how == "whole" or not 0 < size < n: return net(x).float()
+    if how == "whole" or not 0 < size < n:
+        return net(x).float()
     starts = window_starts(n, size)
-    z = net(torch.stack([x[..., s:s + size] for s in starts], dim=1).flatten(0, 1)).float()
+    z = net(torch.stack([x[..., s : s + size] for s in starts], dim=1).flatten(0, 1)).float()
     return join_windows(z.unflatten(0, (len(x), len(starts))), how, exclusive)

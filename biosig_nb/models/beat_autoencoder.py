@@ -9,78 +9,126 @@ __all__ = ['encoder', 'Cut', 'decoder', 'BeatAutoencoder', 'BeatCoder', 'rebuild
 import torch
 from torch import nn
 from torch.nn import functional as F
+
 from ..errors import ConfigError, DataError
 from .beat_nets import start_glorot
-from .published_beat_nets import BeatNet, beat_lengths, dense
 from .layers import Conv1d, MaxPool1d
+from .published_beat_nets import BeatNet, beat_lengths, dense
 
 # %% ../../nbs/models/14_beat_autoencoder.ipynb #05-14-beat-autoencoder
 def encoder(
-    length: int,             # samples of a beat
-    code: int,               # numbers in the code
-    widths: tuple,           # channels of the three stages
-) -> nn.Sequential:          # [batch, 1, length] -> [batch, code]
+    length: int,  # samples of a beat
+    code: int,  # numbers in the code
+    widths: tuple,  # channels of the three stages
+) -> nn.Sequential:  # [batch, 1, length] -> [batch, code]
     "Convolutions, poolings and a dense layer down to the code."
-    stages = [nn.Sequential(Conv1d(a, b, k, padding=k // 2), nn.ReLU(), MaxPool1d(2)) for a, b, k in zip((1, *widths), widths, (7, 5, 3))]
+    stages = [
+        nn.Sequential(Conv1d(a, b, k, padding=k // 2), nn.ReLU(), MaxPool1d(2))
+        for a, b, k in zip((1, *widths), widths, (7, 5, 3))
+    ]
     return nn.Sequential(*stages, nn.Flatten(), nn.Linear(widths[-1] * (length // 8), code))
 
 # %% ../../nbs/models/14_beat_autoencoder.ipynb #06-14-beat-autoencoder
 class Cut(nn.Module):
     "The first samples of the only channel: [batch, 1, time] -> [batch, length]."
-    def __init__(self,
-        length: int,         # samples to keep
+
+    def __init__(
+        self,
+        length: int,  # samples to keep
     ):
         super().__init__()
         self.length = length
 
-    def forward(self,
-        x: torch.Tensor,     # [batch, 1, time >= length]
-    ) -> torch.Tensor:       # [batch, length]
-        return x[:, 0, :self.length]
+    def forward(
+        self,
+        x: torch.Tensor,  # [batch, 1, time >= length]
+    ) -> torch.Tensor:  # [batch, length]
+        return x[:, 0, : self.length]
 
 
 def decoder(
-    length: int,             # samples of a beat
-    code: int,               # numbers in the code
-    widths: tuple,           # channels of the encoder's stages
-) -> nn.Sequential:          # [batch, code] -> logits of the samples [batch, length]
+    length: int,  # samples of a beat
+    code: int,  # numbers in the code
+    widths: tuple,  # channels of the encoder's stages
+) -> nn.Sequential:  # [batch, code] -> logits of the samples [batch, length]
     "The mirror of `encoder`; the sigmoid of its output is the beat."
     steps, back = -(-length // 8), widths[::-1]
     plan = zip(back, (*back[1:], back[-1]), (3, 5, 7))
-    stages = [nn.Sequential(nn.Upsample(scale_factor=2), Conv1d(a, b, k, padding=k // 2), nn.ReLU()) for a, b, k in plan]
-    return nn.Sequential(nn.Linear(code, back[0] * steps), nn.ReLU(), nn.Unflatten(1, (back[0], steps)), *stages, Conv1d(back[-1], 1, 1), Cut(length))
+    stages = [
+        nn.Sequential(nn.Upsample(scale_factor=2), Conv1d(a, b, k, padding=k // 2), nn.ReLU())
+        for a, b, k in plan
+    ]
+    return nn.Sequential(
+        nn.Linear(code, back[0] * steps),
+        nn.ReLU(),
+        nn.Unflatten(1, (back[0], steps)),
+        *stages,
+        Conv1d(back[-1], 1, 1),
+        Cut(length),
+    )
 
 # %% ../../nbs/models/14_beat_autoencoder.ipynb #08-14-beat-autoencoder
 def BeatAutoencoder(
-    length: int = 187,                # samples of a beat, at least 8
-    code: int = 32,                   # numbers in the code
-    widths: tuple = (16, 32, 64),     # channels of the three stages
-) -> BeatNet:                         # forward gives the logits of the samples [batch, length]
-    "The pretext network: a body that codes a beat and a head that rebuilds it; raises `ConfigError` for a code as long as the beat."
+    length: int = 187,  # samples of a beat, at least 8
+    code: int = 32,  # numbers in the code
+    widths: tuple = (16, 32, 64),  # channels of the three stages
+) -> BeatNet:  # forward gives the logits of the samples [batch, length]
+    """The pretext network: a body that codes a beat and a head that rebuilds it.
+
+    Raises `ConfigError` for a code as long as the beat.
+    """
     if not 1 <= code < length or length < 8:
-        raise ConfigError(f"BeatAutoencoder: a code of {code} numbers for beats of {length} samples; beats of 8 or more, the code shorter")
-    return start_glorot(BeatNet("autoencoder", encoder(length, code, widths), code, decoder(length, code, widths), length, length))
+        raise ConfigError(
+            f"BeatAutoencoder: a code of {code} numbers for beats of {length} samples; beats of 8 or more, the code shorter"
+        )
+    return start_glorot(
+        BeatNet(
+            "autoencoder",
+            encoder(length, code, widths),
+            code,
+            decoder(length, code, widths),
+            length,
+            length,
+        )
+    )
 
 
 def BeatCoder(
-    n_outputs: int = 5,               # logits
-    hidden: int = 64,                 # units of the head's hidden layer
-    dropout: float = .1,              # share dropped behind it, in training
-    **how,                            # of `BeatAutoencoder`
+    n_outputs: int = 5,  # logits
+    hidden: int = 64,  # units of the head's hidden layer
+    dropout: float = 0.1,  # share dropped behind it, in training
+    **how,  # of `BeatAutoencoder`
 ) -> BeatNet:
-    "The classifier on the code: the body of `BeatAutoencoder` and a dense head; 58,501 parameters with five outputs."
+    """The classifier on the code: the body of `BeatAutoencoder` and a dense head.
+
+    58,501 parameters with five outputs.
+    """
     net = BeatAutoencoder(**how)
-    net.name, net.head = "classifier on a code", start_glorot(dense((net.n_features, hidden, n_outputs), dropout))
+    net.name, net.head = (
+        "classifier on a code",
+        start_glorot(dense((net.n_features, hidden, n_outputs), dropout)),
+    )
     return net
 
 # %% ../../nbs/models/14_beat_autoencoder.ipynb #11-14-beat-autoencoder
 def rebuild_losses(
-    logits: torch.Tensor,      # output of `BeatAutoencoder` [batch, time]
-    x: torch.Tensor,           # the beats [batch, 1, time], in [0, 1], zeros behind the last sample
-) -> torch.Tensor:             # one loss per beat [batch] (nats)
-    "Mean binary cross-entropy over the real samples; raises `DataError` for shapes that differ or values outside [0, 1]."
+    logits: torch.Tensor,  # output of `BeatAutoencoder` [batch, time]
+    x: torch.Tensor,  # the beats [batch, 1, time], in [0, 1], zeros behind the last sample
+) -> torch.Tensor:  # one loss per beat [batch] (nats)
+    """Mean binary cross-entropy over the real samples.
+
+    Raises `DataError` for shapes that differ or values outside [0, 1].
+    """
     if x.ndim != 3 or x.shape[1] != 1 or logits.shape != x[:, 0].shape:
-        raise DataError(f"rebuild_losses: beats {list(x.shape)} and logits {list(logits.shape)}; expected [batch, 1, time] and [batch, time]")
-    if x.min() < 0 or x.max() > 1: raise DataError(f"rebuild_losses: beats between {x.min():.3g} and {x.max():.3g}; scale them to [0, 1]")
+        raise DataError(
+            f"rebuild_losses: beats {list(x.shape)} and logits {list(logits.shape)}; expected [batch, 1, time] and [batch, time]"
+        )
+    if x.min() < 0 or x.max() > 1:
+        raise DataError(
+            f"rebuild_losses: beats between {x.min():.3g} and {x.max():.3g}; scale them to [0, 1]"
+        )
     real = torch.arange(x.shape[2], device=x.device) < beat_lengths(x).to(x.device)[:, None]
-    return (F.binary_cross_entropy_with_logits(logits, x[:, 0].to(logits.dtype), reduction="none") * real).sum(dim=1) / real.sum(dim=1)
+    return (
+        F.binary_cross_entropy_with_logits(logits, x[:, 0].to(logits.dtype), reduction="none")
+        * real
+    ).sum(dim=1) / real.sum(dim=1)

@@ -8,69 +8,100 @@ __all__ = ['whole_features', 'MaskedBody', 'MaskedCNN', 'Beside', 'IntervalCNN']
 # %% ../../nbs/models/12_beat_inputs.ipynb #03-12-beat-inputs
 import torch
 from torch import nn
+
 from .beat_nets import BeatCNN, start_glorot
 from .published_beat_nets import BeatNet, beat_lengths
 
 # %% ../../nbs/models/12_beat_inputs.ipynb #05-12-beat-inputs
 def whole_features(
-    lengths: torch.Tensor,       # samples of each beat [batch]
-) -> torch.Tensor:               # features of `BeatCNN`'s last stage that see nothing behind them [batch], at least 1
-    "How many features are made of the beat alone: the arithmetic of unpadded convolutions and poolings."
+    lengths: torch.Tensor,  # samples of each beat [batch]
+    # features of `BeatCNN`'s last stage that see nothing behind them [batch], at least 1
+) -> torch.Tensor:
+    """How many features are made of the beat alone: the arithmetic of unpadded convolutions and
+    poolings.
+    """
     n = lengths
-    for kernel, pool in ((5, 2), (3, 2), (3, 2), (3, 1)): n = (n - 2 * (kernel - 1)).clamp_min(0) // pool
+    for kernel, pool in ((5, 2), (3, 2), (3, 2), (3, 1)):
+        n = (n - 2 * (kernel - 1)).clamp_min(0) // pool
     return n.clamp_min(1)
 
 
 class MaskedBody(nn.Module):
-    "Body of `BeatCNN` whose last maximum runs over the beat only: [batch, 1, time] -> [batch, 256]."
-    def __init__(self,
-        body: nn.Sequential,     # of `BeatCNN`
+    """Body of `BeatCNN` whose last maximum runs over the beat only: [batch, 1, time] -> [batch,
+    256].
+    """
+
+    def __init__(
+        self,
+        body: nn.Sequential,  # of `BeatCNN`
     ):
         super().__init__()
         *first, last, _ = body
         self.stages, self.drop = nn.Sequential(*first, *list(last)[:4]), last[5]
 
-    def forward(self,
-        x: torch.Tensor,         # beats [batch, 1, time], zeros behind the last sample
-    ) -> torch.Tensor:           # [batch, 256]
+    def forward(
+        self,
+        x: torch.Tensor,  # beats [batch, 1, time], zeros behind the last sample
+    ) -> torch.Tensor:  # [batch, 256]
         z, n = self.stages(x), whole_features(beat_lengths(x)).to(x.device)
         outside = torch.arange(z.shape[2], device=z.device) >= n[:, None]
-        return self.drop(z.masked_fill(outside[:, None], 0.).amax(dim=2))      # features are never negative: 0 does not win
+        # features are never negative: 0 does not win
+        return self.drop(z.masked_fill(outside[:, None], 0.0).amax(dim=2))
 
 
 def MaskedCNN(
-    n_outputs: int = 5,          # logits
-    dropout: float = .1,         # as in `BeatCNN`
+    n_outputs: int = 5,  # logits
+    dropout: float = 0.1,  # as in `BeatCNN`
 ) -> BeatNet:
-    "The convolutional baseline with its padding out of sight: 254,901 parameters with five outputs."
+    """The convolutional baseline with its padding out of sight: 254,901 parameters with five
+    outputs.
+    """
     plain = BeatCNN(n_outputs, dropout)
     return BeatNet("CNN, masked", MaskedBody(plain.body), 256, plain.head, BeatCNN.min_length)
 
 # %% ../../nbs/models/12_beat_inputs.ipynb #09-12-beat-inputs
 class Beside(nn.Module):
-    "A body for the beat and a small one for the numbers behind it: [batch, 1, length + numbers] -> [batch, features + 16]."
-    def __init__(self,
-        body: nn.Module,         # [batch, 1, length] -> [batch, features]
-        length: int,             # samples of the beat
-        numbers: int,            # numbers behind it
+    """A body for the beat and a small one for the numbers behind it: [batch, 1, length + numbers]
+    -> [batch, features + 16].
+    """
+
+    def __init__(
+        self,
+        body: nn.Module,  # [batch, 1, length] -> [batch, features]
+        length: int,  # samples of the beat
+        numbers: int,  # numbers behind it
     ):
         super().__init__()
         self.body, self.length = body, length
         self.numbers = nn.Sequential(nn.Linear(numbers, 16), nn.ReLU())
 
-    def forward(self,
-        x: torch.Tensor,         # [batch, 1, length + numbers]
-    ) -> torch.Tensor:           # [batch, features + 16]
-        return torch.cat([self.body(x[..., :self.length]), self.numbers(x[:, 0, self.length:])], dim=1)
+    def forward(
+        self,
+        x: torch.Tensor,  # [batch, 1, length + numbers]
+    ) -> torch.Tensor:  # [batch, features + 16]
+        return torch.cat(
+            [self.body(x[..., : self.length]), self.numbers(x[:, 0, self.length :])], dim=1
+        )
 
 
 def IntervalCNN(
-    n_outputs: int = 5,          # logits
-    dropout: float = .1,         # as in `BeatCNN`
-    length: int = 187,           # samples of a beat
-    numbers: int = 3,            # numbers behind it
+    n_outputs: int = 5,  # logits
+    dropout: float = 0.1,  # as in `BeatCNN`
+    length: int = 187,  # samples of a beat
+    numbers: int = 3,  # numbers behind it
 ) -> BeatNet:
-    "The convolutional baseline with RR intervals beside the beat: 255,989 parameters with five outputs."
+    """The convolutional baseline with RR intervals beside the beat: 255,989 parameters with five
+    outputs.
+    """
     plain = BeatCNN(n_outputs, dropout)
     plain.head[0] = nn.Linear(256 + 16, 64)
-    return start_glorot(BeatNet("CNN + RR", Beside(plain.body, length, numbers), 256 + 16, plain.head, length + numbers, length + numbers))
+    return start_glorot(
+        BeatNet(
+            "CNN + RR",
+            Beside(plain.body, length, numbers),
+            256 + 16,
+            plain.head,
+            length + numbers,
+            length + numbers,
+        )
+    )

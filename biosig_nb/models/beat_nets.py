@@ -8,52 +8,82 @@ __all__ = ['conv_pair', 'start_glorot', 'BeatCNN']
 # %% ../../nbs/models/10_beat_nets.ipynb #03-10-beat-nets
 import torch
 from torch import nn
+
 from ..errors import DataError
 from .layers import Conv1d, MaxPool1d
 
 # %% ../../nbs/models/10_beat_nets.ipynb #05-10-beat-nets
 def conv_pair(
-    c_in: int,              # channels in
-    c_out: int,             # channels out
-    kernel: int,            # kernel length (samples)
-    pool: nn.Module,        # what follows the two convolutions
-    dropout: float,         # share of activations dropped in training
-) -> nn.Sequential:         # [batch, c_in, time] -> [batch, c_out, pooled time]
+    c_in: int,  # channels in
+    c_out: int,  # channels out
+    kernel: int,  # kernel length (samples)
+    pool: nn.Module,  # what follows the two convolutions
+    dropout: float,  # share of activations dropped in training
+) -> nn.Sequential:  # [batch, c_in, time] -> [batch, c_out, pooled time]
     "Two unpadded convolutions with ReLU, a pooling, and dropout."
-    return nn.Sequential(Conv1d(c_in, c_out, kernel), nn.ReLU(), Conv1d(c_out, c_out, kernel), nn.ReLU(), pool, nn.Dropout(dropout))
+    return nn.Sequential(
+        Conv1d(c_in, c_out, kernel),
+        nn.ReLU(),
+        Conv1d(c_out, c_out, kernel),
+        nn.ReLU(),
+        pool,
+        nn.Dropout(dropout),
+    )
 
 # %% ../../nbs/models/10_beat_nets.ipynb #07-10-beat-nets
 def start_glorot(
-    net: nn.Module,         # network; its convolutions and linear layers are set anew
-) -> nn.Module:             # the same network
-    "Glorot-uniform weights and zero biases (Glorot & Bengio 2010), Keras's default, for convolutions and linear layers."
+    net: nn.Module,  # network; its convolutions and linear layers are set anew
+) -> nn.Module:  # the same network
+    """Glorot-uniform weights and zero biases (Glorot & Bengio 2010), Keras's default, for
+    convolutions and linear layers.
+    """
     for m in net.modules():
-        if isinstance(m, (nn.Conv1d, nn.Conv2d, nn.Linear)): nn.init.xavier_uniform_(m.weight); nn.init.zeros_(m.bias)
+        if isinstance(m, (nn.Conv1d, nn.Conv2d, nn.Linear)):
+            nn.init.xavier_uniform_(m.weight)
+            nn.init.zeros_(m.bias)
     return net
 
 # %% ../../nbs/models/10_beat_nets.ipynb #09-10-beat-nets
 class BeatCNN(nn.Module):
     """CNN baseline for single heartbeats: conv 16-16-32-32-32-32-256-256, then dense 64-64-out.
 
-    Source: CNN baseline of Arrhythmia Detectron (ETH ML4HC 2021), after the input format of Kachuee et al. 2018.
-    Raises `DataError` when the input is not `[batch, 1, time]` with at least 72 samples.
+    Source: CNN baseline of Arrhythmia Detectron (ETH ML4HC 2021), after the input format of Kachuee
+    et al. 2018. Raises `DataError` when the input is not `[batch, 1, time]` with at least 72
+    samples.
     """
-    min_length = 72                                   # the receptive field: the shortest input that leaves one sample
 
-    def __init__(self,
-        n_classes: int = 5,      # outputs (logits); 1 for a binary task
-        dropout: float = .1,     # after each pooling; doubled after the global maximum and before the output
+    min_length = 72  # the receptive field: the shortest input that leaves one sample
+
+    def __init__(
+        self,
+        n_classes: int = 5,  # outputs (logits); 1 for a binary task
+        # after each pooling; doubled after the global maximum and before the output
+        dropout: float = 0.1,
     ):
         super().__init__()
         self.body = nn.Sequential(
-            conv_pair(1, 16, 5, MaxPool1d(2), dropout), conv_pair(16, 32, 3, MaxPool1d(2), dropout),
-            conv_pair(32, 32, 3, MaxPool1d(2), dropout), conv_pair(32, 256, 3, nn.AdaptiveMaxPool1d(1), 2 * dropout), nn.Flatten())
-        self.head = nn.Sequential(nn.Linear(256, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Dropout(2 * dropout), nn.Linear(64, n_classes))
+            conv_pair(1, 16, 5, MaxPool1d(2), dropout),
+            conv_pair(16, 32, 3, MaxPool1d(2), dropout),
+            conv_pair(32, 32, 3, MaxPool1d(2), dropout),
+            conv_pair(32, 256, 3, nn.AdaptiveMaxPool1d(1), 2 * dropout),
+            nn.Flatten(),
+        )
+        self.head = nn.Sequential(
+            nn.Linear(256, 64),
+            nn.ReLU(),
+            nn.Linear(64, 64),
+            nn.ReLU(),
+            nn.Dropout(2 * dropout),
+            nn.Linear(64, n_classes),
+        )
         start_glorot(self)
 
-    def forward(self,
-        x: torch.Tensor,         # beats [batch, 1, time], scaled to [0, 1]
-    ) -> torch.Tensor:           # logits [batch, n_classes]
+    def forward(
+        self,
+        x: torch.Tensor,  # beats [batch, 1, time], scaled to [0, 1]
+    ) -> torch.Tensor:  # logits [batch, n_classes]
         if x.ndim != 3 or x.shape[1] != 1 or x.shape[2] < self.min_length:
-            raise DataError(f"BeatCNN expects beats [batch, 1, time >= {self.min_length}], found {list(x.shape)}")
+            raise DataError(
+                f"BeatCNN expects beats [batch, 1, time >= {self.min_length}], found {list(x.shape)}"
+            )
         return self.head(self.body(x))

@@ -8,70 +8,103 @@ __all__ = ['STAGES', 'Bottleneck', 'start_he', 'BeatResNet', 'gradient_sizes']
 # %% ../../nbs/models/13_beat_resnet.ipynb #03-13-beat-resnet
 import torch
 from torch import nn
+
 from ..errors import ConfigError
-from .published_beat_nets import BeatNet
 from .layers import BatchNorm1d, Conv1d
+from .published_beat_nets import BeatNet
 
 # %% ../../nbs/models/13_beat_resnet.ipynb #05-13-beat-resnet
 class Bottleneck(nn.Module):
-    "Three convolutions (1, 3, 1) and a shortcut: [batch, c_in, time] -> [batch, c_out, ceil(time / stride)]."
-    def __init__(self,
-        c_in: int,               # channels in
-        width: int,              # channels inside
-        c_out: int,              # channels out
-        stride: int = 1,         # by how much time shrinks
-        bare: bool = False,      # no normalisation before the first convolution (the very first block)
+    """Three convolutions (1, 3, 1) and a shortcut: [batch, c_in, time] -> [batch, c_out, ceil(time
+    / stride)].
+    """
+
+    def __init__(
+        self,
+        c_in: int,  # channels in
+        width: int,  # channels inside
+        c_out: int,  # channels out
+        stride: int = 1,  # by how much time shrinks
+        bare: bool = False,  # no normalisation before the first convolution (the very first block)
     ):
         super().__init__()
         plan = [(c_in, width, 1, stride, 0), (width, width, 3, 1, 1), (width, c_out, 1, 1, 0)]
         layers = [l for c in plan for l in (BatchNorm1d(c[0]), nn.ReLU(), Conv1d(*c))]
-        self.main = nn.Sequential(*layers[2 * bare:])
-        self.shortcut = Conv1d(c_in, c_out, 1, stride) if c_in != c_out or stride > 1 else nn.Identity()
+        self.main = nn.Sequential(*layers[2 * bare :])
+        self.shortcut = (
+            Conv1d(c_in, c_out, 1, stride) if c_in != c_out or stride > 1 else nn.Identity()
+        )
 
-    def forward(self,
-        x: torch.Tensor,         # [batch, c_in, time]
-    ) -> torch.Tensor:           # [batch, c_out, ceil(time / stride)]
+    def forward(
+        self,
+        x: torch.Tensor,  # [batch, c_in, time]
+    ) -> torch.Tensor:  # [batch, c_out, ceil(time / stride)]
         return self.shortcut(x) + self.main(x)
 
 # %% ../../nbs/models/13_beat_resnet.ipynb #09-13-beat-resnet
-STAGES = ((16, 64), (32, 128), (64, 256))       # inner and outer channels
+STAGES = ((16, 64), (32, 128), (64, 256))  # inner and outer channels
+
 
 def start_he(
-    net: nn.Module,         # network; its convolutions and linear layers are set anew
-) -> nn.Module:             # the same network
-    "He-normal weights (He et al. 2015), cut at two standard deviations as in Keras, and zero biases."
+    net: nn.Module,  # network; its convolutions and linear layers are set anew
+) -> nn.Module:  # the same network
+    """He-normal weights (He et al. 2015), cut at two standard deviations as in Keras, and zero
+    biases.
+    """
     for m in net.modules():
-        if not isinstance(m, (nn.Conv1d, nn.Linear)): continue
-        sd = (2 / m.weight[0].numel())**.5 / .8796                    # .8796: what the cut leaves of the standard deviation
-        nn.init.trunc_normal_(m.weight, 0., sd, -2 * sd, 2 * sd); nn.init.zeros_(m.bias)
+        if not isinstance(m, (nn.Conv1d, nn.Linear)):
+            continue
+        # .8796: what the cut leaves of the standard deviation
+        sd = (2 / m.weight[0].numel()) ** 0.5 / 0.8796
+        nn.init.trunc_normal_(m.weight, 0.0, sd, -2 * sd, 2 * sd)
+        nn.init.zeros_(m.bias)
     return net
 
 # %% ../../nbs/models/13_beat_resnet.ipynb #11-13-beat-resnet
 def BeatResNet(
-    n_outputs: int = 5,       # logits
-    depth: int = 101,         # layers, 9 n + 2: 11, 20, ..., 101, ..., 398
-    kernel: int = 7,          # length of the first convolution, odd (samples)
+    n_outputs: int = 5,  # logits
+    depth: int = 101,  # layers, 9 n + 2: 11, 20, ..., 101, ..., 398
+    kernel: int = 7,  # length of the first convolution, odd (samples)
 ) -> BeatNet:
     "ResNet v2 for beats of any length; raises `ConfigError` for a depth that is not 9 n + 2."
     n = (depth - 2) // 9
-    if n < 1 or depth != 9 * n + 2: raise ConfigError(f"BeatResNet: depth {depth} is not 9 n + 2; choose {9 * max(1, round((depth - 2) / 9)) + 2}")
+    if n < 1 or depth != 9 * n + 2:
+        raise ConfigError(
+            f"BeatResNet: depth {depth} is not 9 n + 2; choose {9 * max(1, round((depth - 2) / 9)) + 2}"
+        )
     layers, c = [Conv1d(1, 16, kernel, padding=kernel // 2), BatchNorm1d(16), nn.ReLU()], 16
     for k, (width, c_out) in enumerate(STAGES):
         for i in range(n):
-            layers.append(Bottleneck(c, width, c_out, 2 if k and not i else 1, bare=not k and not i)); c = c_out
+            layers.append(
+                Bottleneck(c, width, c_out, 2 if k and not i else 1, bare=not k and not i)
+            )
+            c = c_out
     body = nn.Sequential(*layers, BatchNorm1d(c), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten())
     return start_he(BeatNet(f"ResNet-{depth} v2", body, c, nn.Linear(c, n_outputs), 1))
 
 # %% ../../nbs/models/13_beat_resnet.ipynb #16-13-beat-resnet
 def gradient_sizes(
-    net: nn.Module,           # a network whose body is a Sequential
-    x: torch.Tensor,          # inputs [batch, channel, time]
-    y: torch.Tensor,          # class of each [batch]
-) -> dict:                    # name of the layer -> root mean square of its gradient, in the order of the layers
-    "Cross-entropy's gradient in every layer of the body that has parameters and in the head; leaves the network as it was, but for running statistics."
+    net: nn.Module,  # a network whose body is a Sequential
+    x: torch.Tensor,  # inputs [batch, channel, time]
+    y: torch.Tensor,  # class of each [batch]
+) -> dict:  # name of the layer -> root mean square of its gradient, in the order of the layers
+    """Cross-entropy's gradient in every layer of the body that has parameters and in the head.
+
+    Leaves the network as it was, but for running statistics.
+    """
     net.zero_grad(set_to_none=True)
     nn.functional.cross_entropy(net(x), y).backward()
-    rms = lambda m: torch.cat([p.grad.flatten() for p in m.parameters() if p.grad is not None]).square().mean().sqrt().item()
-    sizes = {f"body.{n}": rms(m) for n, m in net.body.named_children() if any(p.grad is not None for p in m.parameters())} | {"head": rms(net.head)}
+    rms = lambda m: (
+        torch.cat([p.grad.flatten() for p in m.parameters() if p.grad is not None])
+        .square()
+        .mean()
+        .sqrt()
+        .item()
+    )
+    sizes = {
+        f"body.{n}": rms(m)
+        for n, m in net.body.named_children()
+        if any(p.grad is not None for p in m.parameters())
+    } | {"head": rms(net.head)}
     net.zero_grad(set_to_none=True)
     return sizes

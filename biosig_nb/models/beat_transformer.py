@@ -9,88 +9,130 @@ __all__ = ['SelfAttention', 'Layer', 'TransformerBody', 'BeatTransformer']
 import torch
 from torch import nn
 from torch.nn import functional as F
+
 from ..errors import ConfigError
 from .beat_nets import start_glorot
 from .published_beat_nets import BeatNet, beat_lengths
 
 # %% ../../nbs/models/16_beat_transformer.ipynb #05-16-beat-transformer
 class SelfAttention(nn.Module):
-    "Multi-head attention of tokens to the real ones among them: [batch, token, width] -> [batch, token, width]."
-    def __init__(self,
-        width: int,                      # numbers in a token
-        heads: int,                      # attention heads
+    """Multi-head attention of tokens to the real ones among them: [batch, token, width] -> [batch,
+    token, width].
+    """
+
+    def __init__(
+        self,
+        width: int,  # numbers in a token
+        heads: int,  # attention heads
     ):
         super().__init__()
         self.heads, self.ins, self.out = heads, nn.Linear(width, 3 * width), nn.Linear(width, width)
 
-    def forward(self,
-        x: torch.Tensor,                 # tokens [batch, token, width]
-        real: torch.Tensor,              # which may be looked at [batch, token] bool, at least one
-    ) -> torch.Tensor:                   # [batch, token, width]
-        q, k, v = self.ins(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)      # each [batch, head, token, width / heads]
-        with torch.autocast(x.device.type, enabled=False):      # for so few tokens bf16 takes a processor several times as long
-            z = F.scaled_dot_product_attention(q.float(), k.float(), v.float(), attn_mask=real[:, None, None])
+    def forward(
+        self,
+        x: torch.Tensor,  # tokens [batch, token, width]
+        real: torch.Tensor,  # which may be looked at [batch, token] bool, at least one
+    ) -> torch.Tensor:  # [batch, token, width]
+        # each [batch, head, token, width / heads]
+        q, k, v = self.ins(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        with torch.autocast(
+            x.device.type, enabled=False
+        ):  # for so few tokens bf16 takes a processor several times as long
+            z = F.scaled_dot_product_attention(
+                q.float(), k.float(), v.float(), attn_mask=real[:, None, None]
+            )
         return self.out(z.transpose(1, 2).flatten(2))
 
 # %% ../../nbs/models/16_beat_transformer.ipynb #09-16-beat-transformer
 class Layer(nn.Module):
     "Attention and a dense part, each with a shortcut: [batch, token, width] -> the same."
-    def __init__(self,
-        width: int,               # numbers in a token
-        heads: int,               # attention heads
-        hidden: int,              # units between the two dense layers
-        dropout: float,           # share dropped in training
+
+    def __init__(
+        self,
+        width: int,  # numbers in a token
+        heads: int,  # attention heads
+        hidden: int,  # units between the two dense layers
+        dropout: float,  # share dropped in training
     ):
         super().__init__()
-        self.norm1, self.attention, self.norm2 = nn.LayerNorm(width), SelfAttention(width, heads), nn.LayerNorm(width)
-        self.dense, self.drop = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, width)), nn.Dropout(dropout)
+        self.norm1, self.attention, self.norm2 = (
+            nn.LayerNorm(width),
+            SelfAttention(width, heads),
+            nn.LayerNorm(width),
+        )
+        self.dense, self.drop = (
+            nn.Sequential(
+                nn.Linear(width, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, width)
+            ),
+            nn.Dropout(dropout),
+        )
 
-    def forward(self,
-        x: torch.Tensor,          # tokens [batch, token, width]
-        real: torch.Tensor,       # which are real [batch, token] bool
-    ) -> torch.Tensor:            # [batch, token, width]
+    def forward(
+        self,
+        x: torch.Tensor,  # tokens [batch, token, width]
+        real: torch.Tensor,  # which are real [batch, token] bool
+    ) -> torch.Tensor:  # [batch, token, width]
         x = x + self.drop(self.attention(self.norm1(x), real))
         return x + self.drop(self.dense(self.norm2(x)))
 
 # %% ../../nbs/models/16_beat_transformer.ipynb #11-16-beat-transformer
 class TransformerBody(nn.Module):
-    "Patches, places, layers, and the mean over the real patches: [batch, 1, time] -> [batch, width]."
-    def __init__(self,
-        length: int,              # samples of a beat
-        patch: int,               # samples of a patch
-        width: int,               # numbers in a token
-        layers: int,              # attention layers
-        heads: int,               # attention heads
-        dropout: float,           # share dropped in training
+    """Patches, places, layers, and the mean over the real patches: [batch, 1, time] -> [batch,
+    width].
+    """
+
+    def __init__(
+        self,
+        length: int,  # samples of a beat
+        patch: int,  # samples of a patch
+        width: int,  # numbers in a token
+        layers: int,  # attention layers
+        heads: int,  # attention heads
+        dropout: float,  # share dropped in training
     ):
         super().__init__()
-        if width % heads: raise ConfigError(f"BeatTransformer: width {width} does not divide into {heads} heads")
-        if not 1 <= patch <= length: raise ConfigError(f"BeatTransformer: patches of {patch} samples from beats of {length}")
+        if width % heads:
+            raise ConfigError(f"BeatTransformer: width {width} does not divide into {heads} heads")
+        if not 1 <= patch <= length:
+            raise ConfigError(f"BeatTransformer: patches of {patch} samples from beats of {length}")
         self.length, self.patch, self.tokens = length, patch, -(-length // patch)
         self.cut = nn.Conv1d(1, width, patch, patch)
-        self.place = nn.Parameter(torch.empty(self.tokens, width).normal_(0, .02))
-        self.layers = nn.ModuleList([Layer(width, heads, 2 * width, dropout) for _ in range(layers)])
+        self.place = nn.Parameter(torch.empty(self.tokens, width).normal_(0, 0.02))
+        self.layers = nn.ModuleList(
+            [Layer(width, heads, 2 * width, dropout) for _ in range(layers)]
+        )
         self.norm = nn.LayerNorm(width)
 
-    def forward(self,
-        x: torch.Tensor,          # beats [batch, 1, time], zeros behind the last sample
-    ) -> torch.Tensor:            # [batch, width]
+    def forward(
+        self,
+        x: torch.Tensor,  # beats [batch, 1, time], zeros behind the last sample
+    ) -> torch.Tensor:  # [batch, width]
         ends = beat_lengths(x).to(x.device)
-        real = torch.arange(self.tokens, device=x.device) * self.patch < ends[:, None]      # patches that begin before the end
-        z = self.cut(F.pad(x, (0, self.tokens * self.patch - self.length))).transpose(1, 2) + self.place
-        for layer in self.layers: z = layer(z, real)
+        # patches that begin before the end
+        real = torch.arange(self.tokens, device=x.device) * self.patch < ends[:, None]
+        z = (
+            self.cut(F.pad(x, (0, self.tokens * self.patch - self.length))).transpose(1, 2)
+            + self.place
+        )
+        for layer in self.layers:
+            z = layer(z, real)
         return (self.norm(z) * real[..., None]).sum(dim=1) / real.sum(dim=1, keepdim=True)
 
 # %% ../../nbs/models/16_beat_transformer.ipynb #12-16-beat-transformer
 def BeatTransformer(
-    n_outputs: int = 5,       # logits
-    length: int = 187,        # samples of a beat
-    patch: int = 11,          # samples of a patch
-    width: int = 64,          # numbers in a token
-    layers: int = 3,          # attention layers
-    heads: int = 4,           # attention heads
-    dropout: float = .1,      # share dropped in training
+    n_outputs: int = 5,  # logits
+    length: int = 187,  # samples of a beat
+    patch: int = 11,  # samples of a patch
+    width: int = 64,  # numbers in a token
+    layers: int = 3,  # attention layers
+    heads: int = 4,  # attention heads
+    dropout: float = 0.1,  # share dropped in training
 ) -> BeatNet:
-    "A small transformer over patches of a beat: 102,725 parameters with five outputs; raises `ConfigError` for sizes that do not fit together."
+    """A small transformer over patches of a beat: 102,725 parameters with five outputs.
+
+    Raises `ConfigError` for sizes that do not fit together.
+    """
     body = TransformerBody(length, patch, width, layers, heads, dropout)
-    return start_glorot(BeatNet("transformer", body, width, nn.Linear(width, n_outputs), length, length))
+    return start_glorot(
+        BeatNet("transformer", body, width, nn.Linear(width, n_outputs), length, length)
+    )

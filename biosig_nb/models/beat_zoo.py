@@ -7,114 +7,184 @@ __all__ = ['BEAT_NETS', 'beat_net', 'samples', 'layer_multiply_adds', 'multiply_
 
 # %% ../../nbs/models/17_beat_zoo.ipynb #03-17-beat-zoo
 import time
+
 import pandas as pd
 import torch
 from torch import nn
+
 from ..errors import ConfigError, nearest
 from .beat_autoencoder import BeatCoder
 from .beat_inputs import IntervalCNN, MaskedCNN
 from .beat_nets import BeatCNN, start_glorot
 from .beat_resnet import BeatResNet
-from .published_beat_nets import BeatBiLSTM, BeatMLP, DilatedBiLSTM, FourierCNN, VanillaCNN, VanillaRNN, dense
 from .beat_transformer import BeatTransformer, SelfAttention
 from .counting import count_parameters
+from biosig_nb.models.published_beat_nets import (
+    BeatBiLSTM,
+    BeatMLP,
+    DilatedBiLSTM,
+    FourierCNN,
+    VanillaCNN,
+    VanillaRNN,
+    dense,
+)
 
 # %% ../../nbs/models/17_beat_zoo.ipynb #05-17-beat-zoo
 def _cnn(n_outputs: int, wide_head: bool = False, **how) -> nn.Module:
-    "The convolutional baseline with a name, and with the head of the published transfer if asked for."
+    """The convolutional baseline with a name, and with the head of the published transfer if asked
+    for.
+    """
     net = BeatCNN(n_outputs, **how)
-    if wide_head: net.head = start_glorot(dense((256, 256, 128, n_outputs)))
+    if wide_head:
+        net.head = start_glorot(dense((256, 256, 128, n_outputs)))
     net.name, net.n_features = "CNN" + ", wide head" * wide_head, 256
     return net
 
 
-BEAT_NETS = {     # name -> (maker, what it is made with)
-    "cnn": (_cnn, {}), "cnn_wide_head": (_cnn, {"wide_head": True}), "mlp": (BeatMLP, {}),
-    "vanilla_cnn": (VanillaCNN, {}), "vanilla_cnn_small": (VanillaCNN, {"small": True}), "rnn": (VanillaRNN, {}), "rnn_small": (VanillaRNN, {"small": True}),
-    "fft_cnn": (FourierCNN, {}), "bilstm": (BeatBiLSTM, {}), "dilated_bilstm": (DilatedBiLSTM, {}),
-    "resnet20": (BeatResNet, {"depth": 20}), "resnet101": (BeatResNet, {"depth": 101}), "resnet398": (BeatResNet, {"depth": 398}),
-    "autoencoder": (BeatCoder, {}), "transformer": (BeatTransformer, {}),
-    "cnn_masked": (MaskedCNN, {}), "rnn_unmasked": (VanillaRNN, {"masked": False}), "cnn_intervals": (IntervalCNN, {})}
+BEAT_NETS = {  # name -> (maker, what it is made with)
+    "cnn": (_cnn, {}),
+    "cnn_wide_head": (_cnn, {"wide_head": True}),
+    "mlp": (BeatMLP, {}),
+    "vanilla_cnn": (VanillaCNN, {}),
+    "vanilla_cnn_small": (VanillaCNN, {"small": True}),
+    "rnn": (VanillaRNN, {}),
+    "rnn_small": (VanillaRNN, {"small": True}),
+    "fft_cnn": (FourierCNN, {}),
+    "bilstm": (BeatBiLSTM, {}),
+    "dilated_bilstm": (DilatedBiLSTM, {}),
+    "resnet20": (BeatResNet, {"depth": 20}),
+    "resnet101": (BeatResNet, {"depth": 101}),
+    "resnet398": (BeatResNet, {"depth": 398}),
+    "autoencoder": (BeatCoder, {}),
+    "transformer": (BeatTransformer, {}),
+    "cnn_masked": (MaskedCNN, {}),
+    "rnn_unmasked": (VanillaRNN, {"masked": False}),
+    "cnn_intervals": (IntervalCNN, {}),
+}
 
 # %% ../../nbs/models/17_beat_zoo.ipynb #06-17-beat-zoo
 def beat_net(
-    name: str,                  # one of BEAT_NETS
-    n_outputs: int = 5,         # logits
-    **how,                      # of the maker: dropout, ...
-) -> nn.Module:                 # network with `body`, `head`, `name` and `n_features` for beats [batch, 1, 187]; `cnn_intervals` wants 190 samples
-    "The beat network of that name; raises `ConfigError` for an unknown one or a setting that it does not have."
-    if name not in BEAT_NETS: raise ConfigError(f"unknown beat network '{name}'; {nearest(name, BEAT_NETS)}")
+    name: str,  # one of BEAT_NETS
+    n_outputs: int = 5,  # logits
+    **how,  # of the maker: dropout, ...
+    # network with `body`, `head`, `name` and `n_features` for beats [batch, 1, 187];
+    # `cnn_intervals` wants 190 samples
+) -> nn.Module:
+    """The beat network of that name.
+
+    Raises `ConfigError` for an unknown one or a setting that it does not have.
+    """
+    if name not in BEAT_NETS:
+        raise ConfigError(f"unknown beat network '{name}'; {nearest(name, BEAT_NETS)}")
     make, fixed = BEAT_NETS[name]
-    try: return make(n_outputs, **fixed, **how)
-    except TypeError as e: raise ConfigError(f"beat network '{name}': {str(e).split('() ')[-1]}") from None
+    try:
+        return make(n_outputs, **fixed, **how)
+    except TypeError as e:
+        raise ConfigError(f"beat network '{name}': {str(e).split('() ')[-1]}") from None
 
 # %% ../../nbs/models/17_beat_zoo.ipynb #07-17-beat-zoo
 def samples(
-    net: nn.Module,             # of `beat_net`
-    length: int = 187,          # samples of a beat
-) -> int:                       # samples of a row
+    net: nn.Module,  # of `beat_net`
+    length: int = 187,  # samples of a beat
+) -> int:  # samples of a row
     "How long the rows are that a network wants: a beat, or a beat and what stands behind it."
     return max(length, getattr(net, "shortest", 0))
 
 # %% ../../nbs/models/17_beat_zoo.ipynb #11-17-beat-zoo
 def layer_multiply_adds(
-    layer: nn.Module,          # a layer
-    ins: tuple,                # its inputs
-    out,                       # its output
-) -> int:                      # multiplications with an addition, for the whole batch; 0 for a layer that is not counted
-    "Multiply-adds of one convolution, dense or recurrent layer, or of the products inside attention."
-    if isinstance(layer, (nn.Conv1d, nn.Conv2d)): return layer.weight[0].numel() * out.numel()
-    if isinstance(layer, nn.Linear): return layer.in_features * out.numel()
-    if isinstance(layer, SelfAttention): return 2 * ins[0].numel() * ins[0].shape[1]
+    layer: nn.Module,  # a layer
+    ins: tuple,  # its inputs
+    out,  # its output
+    # multiplications with an addition, for the whole batch; 0 for a layer that is not counted
+) -> int:
+    """Multiply-adds of one convolution, dense or recurrent layer, or of the products inside
+    attention.
+    """
+    if isinstance(layer, (nn.Conv1d, nn.Conv2d)):
+        return layer.weight[0].numel() * out.numel()
+    if isinstance(layer, nn.Linear):
+        return layer.in_features * out.numel()
+    if isinstance(layer, SelfAttention):
+        return 2 * ins[0].numel() * ins[0].shape[1]
     if isinstance(layer, nn.RNNBase):
-        return ins[0].numel() // ins[0].shape[-1] * sum(p.numel() for n, p in layer.named_parameters() if n.startswith("weight"))
+        return (
+            ins[0].numel()
+            // ins[0].shape[-1]
+            * sum(p.numel() for n, p in layer.named_parameters() if n.startswith("weight"))
+        )
     return 0
 
 
 def multiply_adds(
-    net: nn.Module,            # network
-    x: torch.Tensor,           # one or more inputs [batch, channel, time]
-) -> int:                      # for one example
+    net: nn.Module,  # network
+    x: torch.Tensor,  # one or more inputs [batch, channel, time]
+) -> int:  # for one example
     "Multiply-adds of a forward pass, counted by a hook on every layer while the network runs."
     total, training = [], net.training
-    hooks = [m.register_forward_hook(lambda m, i, o: total.append(layer_multiply_adds(m, i, o))) for m in net.modules()]
+    hooks = [
+        m.register_forward_hook(lambda m, i, o: total.append(layer_multiply_adds(m, i, o)))
+        for m in net.modules()
+    ]
     try:
-        with torch.no_grad(): net.eval()(x)
+        with torch.no_grad():
+            net.eval()(x)
     finally:
         net.train(training)
-        for h in hooks: h.remove()
+        for h in hooks:
+            h.remove()
     return sum(total) // len(x)
 
 # %% ../../nbs/models/17_beat_zoo.ipynb #15-17-beat-zoo
 def training_speed(
-    net: nn.Module,            # network; its weights move a little
-    x: torch.Tensor,           # beats [batch, 1, time]
-    steps: int = 3,            # steps measured, after one that is not; the fastest counts
-) -> float:                    # samples a second of processor time on one thread
+    net: nn.Module,  # network; its weights move a little
+    x: torch.Tensor,  # beats [batch, 1, time]
+    steps: int = 3,  # steps measured, after one that is not; the fastest counts
+) -> float:  # samples a second of processor time on one thread
     "Samples a second in training with Adam, on one thread of the CPU."
-    threads, opt, seconds = torch.get_num_threads(), torch.optim.Adam([p for p in net.parameters() if p.requires_grad], 1e-4), []
-    torch.set_num_threads(1); net.train()
+    threads, opt, seconds = (
+        torch.get_num_threads(),
+        torch.optim.Adam([p for p in net.parameters() if p.requires_grad], 1e-4),
+        [],
+    )
+    torch.set_num_threads(1)
+    net.train()
     try:
         for _ in range(steps + 1):
             start = time.process_time()
-            opt.zero_grad(); net(x).square().mean().backward(); opt.step()
+            opt.zero_grad()
+            net(x).square().mean().backward()
+            opt.step()
             seconds.append(time.process_time() - start)
-    finally: torch.set_num_threads(threads)
+    finally:
+        torch.set_num_threads(threads)
     return len(x) / min(seconds[1:])
 
 # %% ../../nbs/models/17_beat_zoo.ipynb #16-17-beat-zoo
 def size_table(
-    names: tuple = tuple(BEAT_NETS),      # networks
-    n_outputs: int = 5,                   # logits
-    length: int = 187,                    # samples of a beat
-    speed: bool = True,                   # measure samples a second (some seconds for the deep ones)
-    batch: int = 16,                      # beats in the batch that is timed
-) -> pd.DataFrame:                        # name, network, features, parameters, statistics, multiply_adds, samples_per_second
-    "What each network costs: numbers to learn, multiply-adds for one whole beat, and training samples a second on one thread."
+    names: tuple = tuple(BEAT_NETS),  # networks
+    n_outputs: int = 5,  # logits
+    length: int = 187,  # samples of a beat
+    speed: bool = True,  # measure samples a second (some seconds for the deep ones)
+    batch: int = 16,  # beats in the batch that is timed
+    # name, network, features, parameters, statistics, multiply_adds, samples_per_second
+) -> pd.DataFrame:
+    """What each network costs: numbers to learn, multiply-adds for one whole beat, and training
+    samples a second on one thread.
+    """
     rows = []
     for name in names:
-        net = beat_net(name, n_outputs); x = torch.full((batch, 1, samples(net, length)), .5)
+        net = beat_net(name, n_outputs)
+        x = torch.full((batch, 1, samples(net, length)), 0.5)
         trainable, statistics = count_parameters(net)
-        rows.append({"name": name, "network": net.name, "features": net.n_features, "parameters": trainable, "statistics": statistics,
-                     "multiply_adds": multiply_adds(net, x[:1]), "samples_per_second": training_speed(net, x, 2) if speed else float("nan")})
+        rows.append(
+            {
+                "name": name,
+                "network": net.name,
+                "features": net.n_features,
+                "parameters": trainable,
+                "statistics": statistics,
+                "multiply_adds": multiply_adds(net, x[:1]),
+                "samples_per_second": training_speed(net, x, 2) if speed else float("nan"),
+            }
+        )
     return pd.DataFrame(rows)

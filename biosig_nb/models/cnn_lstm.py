@@ -7,90 +7,122 @@ __all__ = ['conv_stage', 'start_memory', 'LastState', 'CNNLSTM', 'layer_table', 
 
 # %% ../../nbs/models/20_cnn_lstm.ipynb #03-20-cnn-lstm
 import math
+
 import pandas as pd
 import torch
 from torch import nn
+
 from ..errors import ConfigError, DataError
 from .counting import count_parameters
 
 # %% ../../nbs/models/20_cnn_lstm.ipynb #05-20-cnn-lstm
 def conv_stage(
-    c_in: int,              # channels in
-    c_out: int,             # channels out
-    kernel: int,            # kernel length, odd (samples)
-    pool: int,              # factor by which the time axis shrinks
-) -> nn.Sequential:         # [batch, c_in, time] -> [batch, c_out, time // pool]
+    c_in: int,  # channels in
+    c_out: int,  # channels out
+    kernel: int,  # kernel length, odd (samples)
+    pool: int,  # factor by which the time axis shrinks
+) -> nn.Sequential:  # [batch, c_in, time] -> [batch, c_out, time // pool]
     "A padded convolution without bias, batch normalisation, ReLU and max pooling."
-    return nn.Sequential(nn.Conv1d(c_in, c_out, kernel, padding=kernel // 2, bias=False), nn.BatchNorm1d(c_out), nn.ReLU(), nn.MaxPool1d(pool))
+    return nn.Sequential(
+        nn.Conv1d(c_in, c_out, kernel, padding=kernel // 2, bias=False),
+        nn.BatchNorm1d(c_out),
+        nn.ReLU(),
+        nn.MaxPool1d(pool),
+    )
 
 # %% ../../nbs/models/20_cnn_lstm.ipynb #08-20-cnn-lstm
 def start_memory(
-    lstm: nn.LSTM,          # one layer; its biases are set anew
-    longest: float,         # longest memory wanted (steps)
+    lstm: nn.LSTM,  # one layer; its biases are set anew
+    longest: float,  # longest memory wanted (steps)
 ) -> None:
-    "Biases that let the cells remember for times between one step and `longest` ('chrono' start, Tallec & Ollivier 2018)."
+    """Biases that let the cells remember for times between one step and `longest` ('chrono' start,
+    Tallec & Ollivier 2018).
+    """
     cells = lstm.hidden_size
     forget = torch.log(1 + (longest - 2) * torch.rand(cells))
     with torch.no_grad():
-        for bias in (lstm.bias_ih_l0, lstm.bias_hh_l0): bias.zero_()
-        lstm.bias_ih_l0[:cells], lstm.bias_ih_l0[cells:2 * cells] = -forget, forget
+        for bias in (lstm.bias_ih_l0, lstm.bias_hh_l0):
+            bias.zero_()
+        lstm.bias_ih_l0[:cells], lstm.bias_ih_l0[cells : 2 * cells] = -forget, forget
 
 # %% ../../nbs/models/20_cnn_lstm.ipynb #09-20-cnn-lstm
 class LastState(nn.Module):
-    "An LSTM over time, of which only the output after the last step is kept: [batch, channel, time] -> [batch, cells]."
-    def __init__(self,
-        c_in: int,          # channels in
-        cells: int,         # hidden units
-        memory: float,      # longest memory at the start (steps)
+    """An LSTM over time, of which only the output after the last step is kept: [batch, channel,
+    time] -> [batch, cells].
+    """
+
+    def __init__(
+        self,
+        c_in: int,  # channels in
+        cells: int,  # hidden units
+        memory: float,  # longest memory at the start (steps)
     ):
         super().__init__()
         self.lstm = nn.LSTM(c_in, cells, batch_first=True)
         start_memory(self.lstm, memory)
 
-    def forward(self,
-        x: torch.Tensor,    # [batch, c_in, time]
-    ) -> torch.Tensor:      # [batch, cells]
+    def forward(
+        self,
+        x: torch.Tensor,  # [batch, c_in, time]
+    ) -> torch.Tensor:  # [batch, cells]
         return self.lstm(x.transpose(1, 2))[0][:, -1]
 
 # %% ../../nbs/models/20_cnn_lstm.ipynb #16-20-cnn-lstm
 class CNNLSTM(nn.Module):
     """Three convolutional stages, LSTM, dense, and a dense head, for cardiotocograms.
 
-    The outline (three convolutions, LSTM with 64 cells, two dense layers, one output) is the published one; widths, kernels and pooling are
-    not given there and are ours. Raises `ConfigError` for settings that do not fit together, `DataError` for an input of another shape.
+    The outline (three convolutions, LSTM with 64 cells, two dense layers, one output) is the
+    published one; widths, kernels and pooling are not given there and are ours. Raises
+    `ConfigError` for settings that do not fit together, `DataError` for an input of another shape.
     """
-    def __init__(self,
-        n_classes: int = 1,               # outputs (logits); 1 for a yes/no label
-        n_channels: int = 4,              # FHR, UC, and a mask for each
-        widths: tuple = (16, 32, 64),     # channels of the stages
-        kernels: tuple = (7, 5, 3),       # kernel lengths, odd (samples of the stage's input)
-        pools: tuple = (4, 4, 2),         # factors by which the time axis shrinks
-        lstm: int = 64,                   # cells of the recurrent layer
-        memory: float = 60.,              # how far back the recurrent layer reaches at the start (its steps)
-        hidden: int = 32,                 # units of the first dense layer, the last of the body
-        dropout: float = .2,              # share of activations dropped before each dense layer, in training
+
+    def __init__(
+        self,
+        n_classes: int = 1,  # outputs (logits); 1 for a yes/no label
+        n_channels: int = 4,  # FHR, UC, and a mask for each
+        widths: tuple = (16, 32, 64),  # channels of the stages
+        kernels: tuple = (7, 5, 3),  # kernel lengths, odd (samples of the stage's input)
+        pools: tuple = (4, 4, 2),  # factors by which the time axis shrinks
+        lstm: int = 64,  # cells of the recurrent layer
+        memory: float = 60.0,  # how far back the recurrent layer reaches at the start (its steps)
+        hidden: int = 32,  # units of the first dense layer, the last of the body
+        dropout: float = 0.2,  # share of activations dropped before each dense layer, in training
     ):
         super().__init__()
         if not len(widths) == len(kernels) == len(pools) > 0:
-            raise ConfigError(f"CNNLSTM: {len(widths)} widths, {len(kernels)} kernels and {len(pools)} pools; give one of each per stage")
-        if even := [k for k in kernels if k % 2 == 0]: raise ConfigError(f"CNNLSTM: kernel {even[0]} is even; choose {even[0] - 1} or {even[0] + 1}")
+            raise ConfigError(
+                f"CNNLSTM: {len(widths)} widths, {len(kernels)} kernels and {len(pools)} pools; give one of each per stage"
+            )
+        if even := [k for k in kernels if k % 2 == 0]:
+            raise ConfigError(
+                f"CNNLSTM: kernel {even[0]} is even; choose {even[0] - 1} or {even[0] + 1}"
+            )
         self.n_channels, self.min_length = n_channels, math.prod(pools)
         stages = [conv_stage(*c) for c in zip((n_channels, *widths), widths, kernels, pools)]
-        self.body = nn.Sequential(*stages, LastState(widths[-1], lstm, memory), nn.Dropout(dropout), nn.Linear(lstm, hidden), nn.ReLU())
+        self.body = nn.Sequential(
+            *stages,
+            LastState(widths[-1], lstm, memory),
+            nn.Dropout(dropout),
+            nn.Linear(lstm, hidden),
+            nn.ReLU(),
+        )
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(hidden, n_classes))
 
-    def forward(self,
-        x: torch.Tensor,                  # [batch, n_channels, time]
-    ) -> torch.Tensor:                    # logits [batch, n_classes]
+    def forward(
+        self,
+        x: torch.Tensor,  # [batch, n_channels, time]
+    ) -> torch.Tensor:  # logits [batch, n_classes]
         if x.ndim != 3 or x.shape[1] != self.n_channels or x.shape[2] < self.min_length:
-            raise DataError(f"CNNLSTM expects [batch, {self.n_channels}, time >= {self.min_length}], found {list(x.shape)}")
+            raise DataError(
+                f"CNNLSTM expects [batch, {self.n_channels}, time >= {self.min_length}], found {list(x.shape)}"
+            )
         return self.head(self.body(x))
 
 # %% ../../nbs/models/20_cnn_lstm.ipynb #18-20-cnn-lstm
 def layer_table(
-    net: nn.Module,           # a network whose body is a Sequential
-    x: torch.Tensor,          # an input [batch, channel, time]
-) -> pd.DataFrame:            # part, layer, output shape without the batch, trainable parameters
+    net: nn.Module,  # a network whose body is a Sequential
+    x: torch.Tensor,  # an input [batch, channel, time]
+) -> pd.DataFrame:  # part, layer, output shape without the batch, trainable parameters
     "Shapes and parameters, layer by layer; layers inside a stage are listed one by one."
     flat = lambda m: [l for c in m for l in (flat(c) if isinstance(c, nn.Sequential) else [c])]
     rows, net = [], net.eval()
@@ -99,15 +131,24 @@ def layer_table(
             for layer in flat(getattr(net, part)):
                 x = layer(x)
                 shape = " x ".join(map(str, x.shape[1:]))
-                rows.append({"part": part, "layer": type(layer).__name__, "output": shape, "parameters": count_parameters(layer)[0]})
+                rows.append(
+                    {
+                        "part": part,
+                        "layer": type(layer).__name__,
+                        "output": shape,
+                        "parameters": count_parameters(layer)[0],
+                    }
+                )
     return pd.DataFrame(rows)
 
 # %% ../../nbs/models/20_cnn_lstm.ipynb #25-20-cnn-lstm
 def receptive_field(
-    kernels: tuple,           # kernel lengths
-    pools: tuple,             # pooling factors
-) -> int:                     # samples of the input that one step sees
+    kernels: tuple,  # kernel lengths
+    pools: tuple,  # pooling factors
+) -> int:  # samples of the input that one step sees
     "Samples of the input that reach one step of the sequence handed to the LSTM."
     size, step = 1, 1
-    for k, p in zip(kernels, pools): size += (k - 1) * step + (p - 1) * step; step *= p
+    for k, p in zip(kernels, pools):
+        size += (k - 1) * step + (p - 1) * step
+        step *= p
     return size

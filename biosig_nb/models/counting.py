@@ -10,9 +10,19 @@ from torch import nn
 
 # %% ../../nbs/models/00_models.ipynb #04-00-models
 def count_parameters(
-    net: nn.Module,           # any network
-) -> tuple[int, int]:         # (trainable parameters, running statistics)
-    "Parameters as the literature counts them: torch's redundant second recurrent bias and batch counters are left out."
-    second_bias = {id(p) for m in net.modules() if isinstance(m, nn.RNNBase) for n, p in m.named_parameters(recurse=False) if n.startswith("bias_hh")}
-    trainable = sum(p.numel() for p in net.parameters() if p.requires_grad and id(p) not in second_bias)
+    net: nn.Module,  # any network
+) -> tuple[int, int]:  # (trainable parameters, running statistics)
+    """Parameters as the literature counts them: torch's redundant second recurrent bias and batch
+    counters are left out.
+    """
+    second_bias = {
+        id(p)
+        for m in net.modules()
+        if isinstance(m, nn.RNNBase)
+        for n, p in m.named_parameters(recurse=False)
+        if n.startswith("bias_hh")
+    }
+    trainable = sum(
+        p.numel() for p in net.parameters() if p.requires_grad and id(p) not in second_bias
+    )
     return trainable, sum(b.numel() for b in net.buffers() if b.is_floating_point())

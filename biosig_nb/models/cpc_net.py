@@ -7,17 +7,24 @@ __all__ = ['CPCHead', 'body_shape', 'CPCNet']
 
 # %% ../../nbs/models/25_cpc_net.ipynb #03-25-future-net
 import math
+
 import torch
 from torch import nn
+
 from ..errors import ConfigError, DataError
 
 # %% ../../nbs/models/25_cpc_net.ipynb #05-25-future-net
 class CPCHead(nn.Module):
-    "Features of context and candidates -> one score a candidate: [batch, context + candidate, feature] -> [batch, candidate]."
-    def __init__(self,
-        n_features: int,         # numbers by which the body describes a segment
-        context: int,            # segments of context, the first of each example
-        cells: int = 256,        # hidden units of the recurrent layer (256 in van den Oord et al. 2018, on speech)
+    """Features of context and candidates -> one score a candidate: [batch, context + candidate,
+    feature] -> [batch, candidate].
+    """
+
+    def __init__(
+        self,
+        n_features: int,  # numbers by which the body describes a segment
+        context: int,  # segments of context, the first of each example
+        # hidden units of the recurrent layer (256 in van den Oord et al. 2018, on speech)
+        cells: int = 256,
     ):
         super().__init__()
         self.context = context
@@ -25,65 +32,93 @@ class CPCHead(nn.Module):
         self.gru = nn.GRU(n_features, cells, batch_first=True)
         self.ahead = nn.Linear(cells, n_features)
 
-    def expected(self,
-        z: torch.Tensor,         # normalised features of the context [batch, context, feature]
-    ) -> torch.Tensor:           # [batch, feature]
+    def expected(
+        self,
+        z: torch.Tensor,  # normalised features of the context [batch, context, feature]
+    ) -> torch.Tensor:  # [batch, feature]
         "The features that should come next."
         return self.ahead(self.gru(z)[0][:, -1])
 
-    def forward(self,
-        z: torch.Tensor,         # features [batch, context + candidate, feature]
-    ) -> torch.Tensor:           # logits [batch, candidate]
+    def forward(
+        self,
+        z: torch.Tensor,  # features [batch, context + candidate, feature]
+    ) -> torch.Tensor:  # logits [batch, candidate]
         z = self.norm(z)
-        wanted = self.expected(z[:, :self.context])
-        return (z[:, self.context:] * wanted[:, None]).sum(dim=2) / math.sqrt(z.shape[2])
+        wanted = self.expected(z[:, : self.context])
+        return (z[:, self.context :] * wanted[:, None]).sum(dim=2) / math.sqrt(z.shape[2])
 
 # %% ../../nbs/models/25_cpc_net.ipynb #09-25-future-net
 def body_shape(
-    inner: nn.Module,              # network with a `body`
-) -> tuple[int, int]:              # (features, channels without the mask)
-    "What a body gives and takes, as it or its network says; raises `ConfigError` where neither does."
+    inner: nn.Module,  # network with a `body`
+) -> tuple[int, int]:  # (features, channels without the mask)
+    """What a body gives and takes, as it or its network says.
+
+    Raises `ConfigError` where neither does.
+    """
     body = getattr(inner, "body", None)
-    if not isinstance(body, nn.Module): raise ConfigError(f"CPCNet: {type(inner).__name__} has no `body`; networks here are head(body(x))")
+    if not isinstance(body, nn.Module):
+        raise ConfigError(
+            f"CPCNet: {type(inner).__name__} has no `body`; networks here are head(body(x))"
+        )
     say = lambda name, default: getattr(body, name, getattr(inner, name, default))
-    if width := say("n_features", 0): return width, say("n_channels", 1)
-    raise ConfigError(f"CPCNet: the body of {type(inner).__name__} does not say how many features it gives; set `body.n_features`")
+    if width := say("n_features", 0):
+        return width, say("n_channels", 1)
+    raise ConfigError(
+        f"CPCNet: the body of {type(inner).__name__} does not say how many features it gives; set `body.n_features`"
+    )
 
 # %% ../../nbs/models/25_cpc_net.ipynb #10-25-future-net
 class CPCNet(nn.Module):
-    """A network's body, and a head that tells which candidate follows the context: [batch, context + candidate, time] -> [batch, candidate].
+    """A network's body, and a head that tells which candidate follows the context: [batch, context
+    + candidate, time] -> [batch, candidate].
 
-    Contrastive predictive coding after van den Oord et al. 2018. `body` is that of the network given, and can be saved and loaded as its own.
-    Raises `ConfigError` for a network that cannot be used so, `DataError` for an input of another shape.
+    Contrastive predictive coding after van den Oord et al. 2018. `body` is that of the network
+    given, and can be saved and loaded as its own. Raises `ConfigError` for a network that cannot be
+    used so, `DataError` for an input of another shape.
     """
-    def __init__(self,
-        inner: nn.Module,              # network with a `body` for one channel that knows its `n_features`; its head is not used
-        n_candidates: int,             # candidates of an example
-        context: int = 4,              # segments of context, which come first
-        masked: bool | None = None,    # the body wants a mask as its last channel; None: as `body.masked` says
-        cells: int = 256,              # hidden units of the recurrent layer over the context
+
+    def __init__(
+        self,
+        # network with a `body` for one channel that knows its `n_features`; its head is not used
+        inner: nn.Module,
+        n_candidates: int,  # candidates of an example
+        context: int = 4,  # segments of context, which come first
+        # the body wants a mask as its last channel; None: as `body.masked` says
+        masked: bool | None = None,
+        cells: int = 256,  # hidden units of the recurrent layer over the context
     ):
         super().__init__()
-        if n_candidates < 2 or context < 1: raise ConfigError(f"CPCNet: {n_candidates} candidates and {context} segments of context; at least 2 and 1")
+        if n_candidates < 2 or context < 1:
+            raise ConfigError(
+                f"CPCNet: {n_candidates} candidates and {context} segments of context; at least 2 and 1"
+            )
         width, channels = body_shape(inner)
-        if channels != 1: raise ConfigError(f"CPCNet: the body of {type(inner).__name__} takes {channels} channels; a segment has one")
+        if channels != 1:
+            raise ConfigError(
+                f"CPCNet: the body of {type(inner).__name__} takes {channels} channels; a segment has one"
+            )
         self.name = f"{getattr(inner, 'name', type(inner).__name__)}, what comes next"
         self.n_candidates, self.context = n_candidates, context
         self.masked = bool(getattr(inner.body, "masked", False) if masked is None else masked)
         self.body, self.head = inner.body, CPCHead(width, context, cells)
 
-    def features(self,
-        x: torch.Tensor,               # segments [batch, segment, time]
-    ) -> torch.Tensor:                 # [batch, segment, feature]
+    def features(
+        self,
+        x: torch.Tensor,  # segments [batch, segment, time]
+    ) -> torch.Tensor:  # [batch, segment, feature]
         "What the body says of each segment."
         segments = x.reshape(-1, 1, x.shape[-1])
-        if self.masked: segments = torch.cat([segments, torch.ones_like(segments)], dim=1)
+        if self.masked:
+            segments = torch.cat([segments, torch.ones_like(segments)], dim=1)
         return self.body(segments).reshape(*x.shape[:2], -1)
 
-    def forward(self,
-        x: torch.Tensor,               # context, then candidates [batch, context + n_candidates, time]
-    ) -> torch.Tensor:                 # logits [batch, n_candidates]
+    def forward(
+        self,
+        x: torch.Tensor,  # context, then candidates [batch, context + n_candidates, time]
+    ) -> torch.Tensor:  # logits [batch, n_candidates]
         if x.ndim != 3 or x.shape[1] != self.context + self.n_candidates:
             wanted = f"{self.context} segments of context + {self.n_candidates} candidates"
-            raise DataError(f"CPCNet: input has shape {tuple(x.shape)}, expected [batch, {wanted}, time]")
+            raise DataError(
+                f"CPCNet: input has shape {tuple(x.shape)}, expected [batch, {wanted}, time]"
+            )
         return self.head(self.features(x))

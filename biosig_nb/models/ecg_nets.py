@@ -9,183 +9,289 @@ __all__ = ['NETWORKS', 'WangBlock', 'WangBody', 'ResNet1dWang', 'InceptionModule
 # %% ../../nbs/models/35_ecg_nets.ipynb #03-35-ecg-nets
 import torch
 from torch import nn
+
 from ..errors import ConfigError, nearest
 from .layers import BatchNorm1d, Conv1d, MaxPool1d
-from .xresnet1d import ConcatPool, EcgNet, XResNet1d18, XResNet1d34, XResNet1d50, XResNet1d101, check_leads, conv_bn
+from biosig_nb.models.xresnet1d import (
+    ConcatPool,
+    EcgNet,
+    XResNet1d18,
+    XResNet1d34,
+    XResNet1d50,
+    XResNet1d101,
+    check_leads,
+    conv_bn,
+)
 
 # %% ../../nbs/models/35_ecg_nets.ipynb #05-35-ecg-nets
 class WangBlock(nn.Module):
-    "Convolutions of lengths 5 and 3 and a shortcut: [batch, channel, time] -> [batch, channel, ceil(time / stride)]."
-    def __init__(self,
-        channels: int,           # channels in and out
-        kernels: tuple,          # lengths of the two convolutions (samples of the block's input)
-        stride: int = 1,         # by how much time shrinks
+    """Convolutions of lengths 5 and 3 and a shortcut: [batch, channel, time] -> [batch, channel,
+    ceil(time / stride)].
+    """
+
+    def __init__(
+        self,
+        channels: int,  # channels in and out
+        kernels: tuple,  # lengths of the two convolutions (samples of the block's input)
+        stride: int = 1,  # by how much time shrinks
     ):
         super().__init__()
-        self.main = nn.Sequential(conv_bn(channels, channels, kernels[0], stride), conv_bn(channels, channels, kernels[1], relu=False))
-        self.shortcut = conv_bn(channels, channels, 1, stride, relu=False) if stride > 1 else nn.Identity()
+        self.main = nn.Sequential(
+            conv_bn(channels, channels, kernels[0], stride),
+            conv_bn(channels, channels, kernels[1], relu=False),
+        )
+        self.shortcut = (
+            conv_bn(channels, channels, 1, stride, relu=False) if stride > 1 else nn.Identity()
+        )
 
-    def forward(self,
-        x: torch.Tensor,         # [batch, channel, time]
-    ) -> torch.Tensor:           # [batch, channel, ceil(time / stride)]
+    def forward(
+        self,
+        x: torch.Tensor,  # [batch, channel, time]
+    ) -> torch.Tensor:  # [batch, channel, ceil(time / stride)]
         return torch.relu(self.main(x) + self.shortcut(x))
 
 # %% ../../nbs/models/35_ecg_nets.ipynb #06-35-ecg-nets
 class WangBody(nn.Module):
     "Stem, three blocks and pooling: [batch, lead, time] -> [batch, 2 * width]."
-    def __init__(self,
-        n_leads: int = 12,                # leads of the record
-        width: int = 128,                 # channels
-        kernels: tuple = (7, 5, 3),       # lengths in the stem and in the two convolutions of a block, odd (samples)
+
+    def __init__(
+        self,
+        n_leads: int = 12,  # leads of the record
+        width: int = 128,  # channels
+        # lengths in the stem and in the two convolutions of a block, odd (samples)
+        kernels: tuple = (7, 5, 3),
     ):
         super().__init__()
-        if even := [k for k in kernels if k % 2 == 0]: raise ConfigError(f"resnet1d_wang: kernel {even[0]} is even; choose {even[0] - 1} or {even[0] + 1}")
+        if even := [k for k in kernels if k % 2 == 0]:
+            raise ConfigError(
+                f"resnet1d_wang: kernel {even[0]} is even; choose {even[0] - 1} or {even[0] + 1}"
+            )
         self.n_channels, self.n_features = n_leads, 2 * width
         self.stem, self.pool = conv_bn(n_leads, width, kernels[0]), ConcatPool()
-        self.blocks = nn.Sequential(*[WangBlock(width, kernels[1:], stride) for stride in (1, 2, 2)])
+        self.blocks = nn.Sequential(
+            *[WangBlock(width, kernels[1:], stride) for stride in (1, 2, 2)]
+        )
 
-    def forward(self,
-        x: torch.Tensor,                  # [batch, n_leads, time]
-    ) -> torch.Tensor:                    # [batch, n_features]
+    def forward(
+        self,
+        x: torch.Tensor,  # [batch, n_leads, time]
+    ) -> torch.Tensor:  # [batch, n_features]
         return self.pool(self.blocks(self.stem(check_leads(x, self.n_channels, "resnet1d_wang"))))
 
 # %% ../../nbs/models/35_ecg_nets.ipynb #07-35-ecg-nets
 def ResNet1dWang(
-    n_classes: int = 71,        # outputs (logits)
-    n_leads: int = 12,          # leads of the record
-    hidden: int = 128,          # units of the head's first layer
-    dropout: float = .5,        # share dropped before the last layer; before the head's first, half of it
-    **how,                      # of `WangBody`
+    n_classes: int = 71,  # outputs (logits)
+    n_leads: int = 12,  # leads of the record
+    hidden: int = 128,  # units of the head's first layer
+    # share dropped before the last layer; before the head's first, half of it
+    dropout: float = 0.5,
+    **how,  # of `WangBody`
 ) -> EcgNet:
     "Residual network with three blocks, `resnet1d_wang` of Strodthoff et al. (2021)."
-    return EcgNet("resnet1d_wang", WangBody(n_leads, **how), n_classes, ("stem.*", "blocks.0.*"), hidden, dropout)
+    return EcgNet(
+        "resnet1d_wang",
+        WangBody(n_leads, **how),
+        n_classes,
+        ("stem.*", "blocks.0.*"),
+        hidden,
+        dropout,
+    )
 
 # %% ../../nbs/models/35_ecg_nets.ipynb #12-35-ecg-nets
 class InceptionModule(nn.Module):
-    "Convolutions of several lengths and a maximum, side by side: [batch, c_in, time] -> [batch, (len(kernels) + 1) * width, time]."
-    def __init__(self,
-        c_in: int,               # channels in
-        width: int,              # channels of each branch, and of the bottleneck before them
-        kernels: tuple,          # lengths of the convolutions, odd (samples)
+    """Convolutions of several lengths and a maximum, side by side: [batch, c_in, time] -> [batch,
+    (len(kernels) + 1) * width, time].
+    """
+
+    def __init__(
+        self,
+        c_in: int,  # channels in
+        width: int,  # channels of each branch, and of the bottleneck before them
+        kernels: tuple,  # lengths of the convolutions, odd (samples)
     ):
         super().__init__()
         self.bottleneck = Conv1d(c_in, width, 1, bias=False)
-        self.windows = nn.ModuleList([Conv1d(width, width, k, padding=k // 2, bias=False) for k in kernels])
+        self.windows = nn.ModuleList(
+            [Conv1d(width, width, k, padding=k // 2, bias=False) for k in kernels]
+        )
         self.highest = nn.Sequential(MaxPool1d(3, 1, 1), Conv1d(c_in, width, 1, bias=False))
         self.norm = BatchNorm1d((len(kernels) + 1) * width)
 
-    def forward(self,
-        x: torch.Tensor,         # [batch, c_in, time]
-    ) -> torch.Tensor:           # [batch, (len(kernels) + 1) * width, time]
+    def forward(
+        self,
+        x: torch.Tensor,  # [batch, c_in, time]
+    ) -> torch.Tensor:  # [batch, (len(kernels) + 1) * width, time]
         z = self.bottleneck(x)
-        return torch.relu(self.norm(torch.cat([*[w(z) for w in self.windows], self.highest(x)], dim=1)))
+        return torch.relu(
+            self.norm(torch.cat([*[w(z) for w in self.windows], self.highest(x)], dim=1))
+        )
 
 # %% ../../nbs/models/35_ecg_nets.ipynb #14-35-ecg-nets
 class InceptionBlock(nn.Module):
-    "Three modules and a shortcut around them: [batch, c_in, time] -> [batch, (len(kernels) + 1) * width, time]."
-    def __init__(self,
-        c_in: int,               # channels in
-        width: int,              # channels of each branch
-        kernels: tuple,          # lengths of the convolutions (samples)
+    """Three modules and a shortcut around them: [batch, c_in, time] -> [batch, (len(kernels) + 1) *
+    width, time].
+    """
+
+    def __init__(
+        self,
+        c_in: int,  # channels in
+        width: int,  # channels of each branch
+        kernels: tuple,  # lengths of the convolutions (samples)
     ):
         super().__init__()
         c = (len(kernels) + 1) * width
-        self.main = nn.Sequential(*[InceptionModule(c if k else c_in, width, kernels) for k in range(3)])
+        self.main = nn.Sequential(
+            *[InceptionModule(c if k else c_in, width, kernels) for k in range(3)]
+        )
         self.shortcut = conv_bn(c_in, c, 1, relu=False)
 
-    def forward(self,
-        x: torch.Tensor,         # [batch, c_in, time]
-    ) -> torch.Tensor:           # [batch, (len(kernels) + 1) * width, time]
+    def forward(
+        self,
+        x: torch.Tensor,  # [batch, c_in, time]
+    ) -> torch.Tensor:  # [batch, (len(kernels) + 1) * width, time]
         return torch.relu(self.main(x) + self.shortcut(x))
 
 # %% ../../nbs/models/35_ecg_nets.ipynb #15-35-ecg-nets
 class InceptionBody(nn.Module):
-    "Blocks of three modules and pooling: [batch, lead, time] -> [batch, 2 * (len(kernels) + 1) * width]."
-    def __init__(self,
-        n_leads: int = 12,                 # leads of the record
-        depth: int = 6,                    # modules, a multiple of 3
-        width: int = 32,                   # channels of each branch
-        kernels: tuple = (39, 19, 9),      # lengths of the convolutions, odd (samples)
+    """Blocks of three modules and pooling: [batch, lead, time] -> [batch, 2 * (len(kernels) + 1) *
+    width].
+    """
+
+    def __init__(
+        self,
+        n_leads: int = 12,  # leads of the record
+        depth: int = 6,  # modules, a multiple of 3
+        width: int = 32,  # channels of each branch
+        kernels: tuple = (39, 19, 9),  # lengths of the convolutions, odd (samples)
     ):
         super().__init__()
-        if depth < 3 or depth % 3: raise ConfigError(f"inception1d: depth {depth} is not a multiple of 3; choose {max(3, 3 * round(depth / 3))}")
-        if even := [k for k in kernels if k % 2 == 0]: raise ConfigError(f"inception1d: kernel {even[0]} is even; choose {even[0] - 1} or {even[0] + 1}")
+        if depth < 3 or depth % 3:
+            raise ConfigError(
+                f"inception1d: depth {depth} is not a multiple of 3; choose {max(3, 3 * round(depth / 3))}"
+            )
+        if even := [k for k in kernels if k % 2 == 0]:
+            raise ConfigError(
+                f"inception1d: kernel {even[0]} is even; choose {even[0] - 1} or {even[0] + 1}"
+            )
         c = (len(kernels) + 1) * width
         self.n_channels, self.n_features = n_leads, 2 * c
-        self.blocks = nn.Sequential(*[InceptionBlock(c if k else n_leads, width, kernels) for k in range(depth // 3)])
+        self.blocks = nn.Sequential(
+            *[InceptionBlock(c if k else n_leads, width, kernels) for k in range(depth // 3)]
+        )
         self.pool = ConcatPool()
 
-    def forward(self,
-        x: torch.Tensor,                   # [batch, n_leads, time]
-    ) -> torch.Tensor:                     # [batch, n_features]
+    def forward(
+        self,
+        x: torch.Tensor,  # [batch, n_leads, time]
+    ) -> torch.Tensor:  # [batch, n_features]
         return self.pool(self.blocks(check_leads(x, self.n_channels, "inception1d")))
 
 # %% ../../nbs/models/35_ecg_nets.ipynb #17-35-ecg-nets
 def Inception1d(
-    n_classes: int = 71,        # outputs (logits)
-    n_leads: int = 12,          # leads of the record
-    hidden: int = 128,          # units of the head's first layer
-    dropout: float = .5,        # share dropped before the last layer; before the head's first, half of it
-    **how,                      # of `InceptionBody`
+    n_classes: int = 71,  # outputs (logits)
+    n_leads: int = 12,  # leads of the record
+    hidden: int = 128,  # units of the head's first layer
+    # share dropped before the last layer; before the head's first, half of it
+    dropout: float = 0.5,
+    **how,  # of `InceptionBody`
 ) -> EcgNet:
     "InceptionTime with six modules, `inception1d` of Strodthoff et al. (2021)."
     body = InceptionBody(n_leads, **how)
-    lower = tuple(f"blocks.{k}.*" for k in range(len(body.blocks) // 2)) or ("blocks.0.main.0.*", "blocks.0.main.1.*")
+    lower = tuple(f"blocks.{k}.*" for k in range(len(body.blocks) // 2)) or (
+        "blocks.0.main.0.*",
+        "blocks.0.main.1.*",
+    )
     return EcgNet("inception1d", body, n_classes, lower, hidden, dropout)
 
 # %% ../../nbs/models/35_ecg_nets.ipynb #21-35-ecg-nets
 class LstmBody(nn.Module):
-    "LSTM over the samples; mean, maximum and last state: [batch, lead, time] -> [batch, 3 * directions * cells]."
-    def __init__(self,
-        n_leads: int = 12,              # leads of the record
-        cells: int = 256,               # hidden units of each layer and direction
-        layers: int = 2,                # recurrent layers, at least 2: one is the lower part of the body
-        bidirectional: bool = False,    # walk backwards as well
+    """LSTM over the samples.
+
+    Mean, maximum and last state: [batch, lead, time] -> [batch, 3 * directions * cells].
+    """
+
+    def __init__(
+        self,
+        n_leads: int = 12,  # leads of the record
+        cells: int = 256,  # hidden units of each layer and direction
+        layers: int = 2,  # recurrent layers, at least 2: one is the lower part of the body
+        bidirectional: bool = False,  # walk backwards as well
     ):
         super().__init__()
-        if layers < 2 or cells < 1: raise ConfigError(f"lstm: {layers} layers of {cells} cells; at least 2 layers of 1 cell")
-        self.n_channels, self.n_features, self.cells = n_leads, 3 * cells * (1 + bidirectional), cells
+        if layers < 2 or cells < 1:
+            raise ConfigError(
+                f"lstm: {layers} layers of {cells} cells; at least 2 layers of 1 cell"
+            )
+        self.n_channels, self.n_features, self.cells = (
+            n_leads,
+            3 * cells * (1 + bidirectional),
+            cells,
+        )
         self.lstm = nn.LSTM(n_leads, cells, layers, batch_first=True, bidirectional=bidirectional)
 
-    def forward(self,
-        x: torch.Tensor,                # [batch, n_leads, time]
-    ) -> torch.Tensor:                  # [batch, n_features]: means, maxima, last states
+    def forward(
+        self,
+        x: torch.Tensor,  # [batch, n_leads, time]
+    ) -> torch.Tensor:  # [batch, n_features]: means, maxima, last states
         z = self.lstm(check_leads(x, self.n_channels, "lstm").transpose(1, 2))[0]
-        last = torch.cat([z[:, -1, :self.cells], z[:, 0, self.cells:]], dim=1)
+        last = torch.cat([z[:, -1, : self.cells], z[:, 0, self.cells :]], dim=1)
         return torch.cat([z.mean(dim=1), z.amax(dim=1), last], dim=1)
 
 # %% ../../nbs/models/35_ecg_nets.ipynb #22-35-ecg-nets
 def LSTM1d(
-    n_classes: int = 71,        # outputs (logits)
-    n_leads: int = 12,          # leads of the record
-    hidden: int = 128,          # units of the head's first layer
-    dropout: float = .5,        # share dropped before the last layer; before the head's first, half of it
-    **how,                      # of `LstmBody`
+    n_classes: int = 71,  # outputs (logits)
+    n_leads: int = 12,  # leads of the record
+    hidden: int = 128,  # units of the head's first layer
+    # share dropped before the last layer; before the head's first, half of it
+    dropout: float = 0.5,
+    **how,  # of `LstmBody`
 ) -> EcgNet:
-    "Two layers of 256 cells, `lstm` of Strodthoff et al. (2021); trained there at a rate of 1e-3 with gradients clipped at .25."
+    """Two layers of 256 cells, `lstm` of Strodthoff et al. (2021).
+
+    Trained there at a rate of 1e-3 with gradients clipped at .25.
+    """
     body = LstmBody(n_leads, **how)
-    return EcgNet("lstm_bidir" if body.lstm.bidirectional else "lstm", body, n_classes, ("lstm.*_l0*",), hidden, dropout)
+    return EcgNet(
+        "lstm_bidir" if body.lstm.bidirectional else "lstm",
+        body,
+        n_classes,
+        ("lstm.*_l0*",),
+        hidden,
+        dropout,
+    )
 
 
 def BiLSTM1d(
-    n_classes: int = 71,        # outputs (logits)
-    n_leads: int = 12,          # leads of the record
-    **how,                      # of `LSTM1d` and `LstmBody`
+    n_classes: int = 71,  # outputs (logits)
+    n_leads: int = 12,  # leads of the record
+    **how,  # of `LSTM1d` and `LstmBody`
 ) -> EcgNet:
-    "Two layers of 256 cells in each of two directions, `lstm_bidir` of Strodthoff et al. (2021), with the last state of each direction."
+    """Two layers of 256 cells in each of two directions, `lstm_bidir` of Strodthoff et al. (2021),
+    with the last state of each direction.
+    """
     return LSTM1d(n_classes, n_leads, bidirectional=True, **how)
 
 # %% ../../nbs/models/35_ecg_nets.ipynb #27-35-ecg-nets
-NETWORKS = {"xresnet1d18": XResNet1d18, "xresnet1d34": XResNet1d34, "xresnet1d50": XResNet1d50, "xresnet1d101": XResNet1d101,
-            "resnet1d_wang": ResNet1dWang, "inception1d": Inception1d, "lstm": LSTM1d, "lstm_bidir": BiLSTM1d}      # name -> maker
+NETWORKS = {
+    "xresnet1d18": XResNet1d18,
+    "xresnet1d34": XResNet1d34,
+    "xresnet1d50": XResNet1d50,
+    "xresnet1d101": XResNet1d101,
+    # name -> maker
+    "resnet1d_wang": ResNet1dWang,
+    "inception1d": Inception1d,
+    "lstm": LSTM1d,
+    "lstm_bidir": BiLSTM1d,
+}
 
 
 def ecg_net(
-    name: str,                  # one of NETWORKS
-    n_classes: int = 71,        # outputs (logits)
-    n_leads: int = 12,          # leads of the record
-    **how,                      # of the maker
-) -> EcgNet:                    # a network with `body`, `head`, `name` and `groups()`
+    name: str,  # one of NETWORKS
+    n_classes: int = 71,  # outputs (logits)
+    n_leads: int = 12,  # leads of the record
+    **how,  # of the maker
+) -> EcgNet:  # a network with `body`, `head`, `name` and `groups()`
     "The network of that name; raises `ConfigError` for an unknown one."
-    if name not in NETWORKS: raise ConfigError(f"unknown network '{name}'; {nearest(name, NETWORKS)}")
+    if name not in NETWORKS:
+        raise ConfigError(f"unknown network '{name}'; {nearest(name, NETWORKS)}")
     return NETWORKS[name](n_classes, n_leads, **how)

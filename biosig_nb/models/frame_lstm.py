@@ -8,74 +8,103 @@ __all__ = ['FRAME_NETS', 'KerasLSTM', 'PerFrame', 'FrameNet', 'FrameLSTM', 'fram
 # %% ../../nbs/models/40_frame_lstm.ipynb #03-40-frame-lstm
 import torch
 from torch import nn
+
 from ..errors import ConfigError, DataError, nearest
 
 # %% ../../nbs/models/40_frame_lstm.ipynb #05-40-frame-lstm
 class KerasLSTM(nn.Module):
-    """LSTM over frames with one bias a gate and Keras's recurrent dropout: [batch, c_in, frame] -> [batch, cells, frame].
+    """LSTM over frames with one bias a gate and Keras's recurrent dropout: [batch, c_in, frame] ->
+    [batch, cells, frame].
 
     Gates stand in torch's order: input, forget, cell, output.
     """
-    def __init__(self,
-        c_in: int,                            # features of a frame
-        cells: int,                           # hidden units
-        dropout: float = 0.,                  # share of the state that the gates do not see in training, the same at each step
+
+    def __init__(
+        self,
+        c_in: int,  # features of a frame
+        cells: int,  # hidden units
+        # share of the state that the gates do not see in training, the same at each step
+        dropout: float = 0.0,
     ):
         super().__init__()
         self.cells, self.dropout = cells, dropout
         self.input, self.state = nn.Linear(c_in, 4 * cells), nn.Linear(cells, 4 * cells, bias=False)
-        nn.init.xavier_uniform_(self.input.weight); nn.init.orthogonal_(self.state.weight); nn.init.zeros_(self.input.bias)
-        with torch.no_grad(): self.input.bias[cells:2 * cells] = 1
+        nn.init.xavier_uniform_(self.input.weight)
+        nn.init.orthogonal_(self.state.weight)
+        nn.init.zeros_(self.input.bias)
+        with torch.no_grad():
+            self.input.bias[cells : 2 * cells] = 1
 
-    def forward(self,
-        x: torch.Tensor,                      # [batch, c_in, frame]
-        mask: torch.Tensor | None = None,     # factors of the state [batch, cells]; None: drawn in training, 1 else
-    ) -> torch.Tensor:                        # the state after each frame [batch, cells, frame]
-        if mask is None: mask = nn.functional.dropout(x.new_ones(len(x), self.cells), self.dropout, self.training)
+    def forward(
+        self,
+        x: torch.Tensor,  # [batch, c_in, frame]
+        # factors of the state [batch, cells]; None: drawn in training, 1 else
+        mask: torch.Tensor | None = None,
+    ) -> torch.Tensor:  # the state after each frame [batch, cells, frame]
+        if mask is None:
+            mask = nn.functional.dropout(
+                x.new_ones(len(x), self.cells), self.dropout, self.training
+            )
         steps, h, out = self.input(x.transpose(1, 2)), x.new_zeros(len(x), self.cells), []
         c = h
         for step in steps.unbind(1):
             i, f, g, o = (step + self.state(h * mask)).chunk(4, 1)
             c = f.sigmoid() * c + i.sigmoid() * g.tanh()
-            h = o.sigmoid() * c.tanh(); out.append(h)
+            h = o.sigmoid() * c.tanh()
+            out.append(h)
         return torch.stack(out, 2)
 
 # %% ../../nbs/models/40_frame_lstm.ipynb #14-40-frame-lstm
 class PerFrame(nn.Module):
     "[batch, feature, frame] -> [batch, frame, feature]: what follows treats each frame alike."
-    def forward(self,
-        x: torch.Tensor,        # [batch, feature, frame]
-    ) -> torch.Tensor:          # [batch, frame, feature]
+
+    def forward(
+        self,
+        x: torch.Tensor,  # [batch, feature, frame]
+    ) -> torch.Tensor:  # [batch, frame, feature]
         return x.transpose(1, 2)
 
 # %% ../../nbs/models/40_frame_lstm.ipynb #15-40-frame-lstm
 class FrameNet(nn.Module):
-    "A net over the features of frames: `body` gives [batch, frame, feature], `head` a logit a frame. Raises `DataError` for an input of another shape."
-    def __init__(self,
-        layers: list,           # layers of the body, which end at `width` features a frame
-        width: int,             # numbers that the body gives a frame
-        n_frames: int,          # frames of a sequence
-        feature_dim: int,       # features of a frame
-        name: str,              # its key in `FRAME_NETS`
+    """A net over the features of frames: `body` gives [batch, frame, feature], `head` a logit a
+    frame.
+
+    Raises `DataError` for an input of another shape.
+    """
+
+    def __init__(
+        self,
+        layers: list,  # layers of the body, which end at `width` features a frame
+        width: int,  # numbers that the body gives a frame
+        n_frames: int,  # frames of a sequence
+        feature_dim: int,  # features of a frame
+        name: str,  # its key in `FRAME_NETS`
     ):
         super().__init__()
         self.name, self.n_frames, self.feature_dim = name, n_frames, feature_dim
         self.body = nn.Sequential(*layers, PerFrame())
-        self.head = nn.Sequential(nn.Linear(width, 64), nn.ReLU(), nn.Dropout(.3), nn.Linear(64, 1), nn.Flatten(1))
+        self.head = nn.Sequential(
+            nn.Linear(width, 64), nn.ReLU(), nn.Dropout(0.3), nn.Linear(64, 1), nn.Flatten(1)
+        )
         for m in self.head:
-            if isinstance(m, nn.Linear): nn.init.xavier_uniform_(m.weight); nn.init.zeros_(m.bias)
+            if isinstance(m, nn.Linear):
+                nn.init.xavier_uniform_(m.weight)
+                nn.init.zeros_(m.bias)
 
-    def forward(self,
-        x: torch.Tensor,        # features of frames [batch, feature_dim, n_frames]
-    ) -> torch.Tensor:          # logits [batch, n_frames]
+    def forward(
+        self,
+        x: torch.Tensor,  # features of frames [batch, feature_dim, n_frames]
+    ) -> torch.Tensor:  # logits [batch, n_frames]
         if x.ndim != 3 or tuple(x.shape[1:]) != (self.feature_dim, self.n_frames):
-            raise DataError(f"{self.name} expects [batch, {self.feature_dim}, {self.n_frames}] (features, frames), found {list(x.shape)}")
+            raise DataError(
+                f"{self.name} expects [batch, {self.feature_dim}, {self.n_frames}] (features, frames), found {list(x.shape)}"
+            )
         return self.head(self.body(x))
 
 # %% ../../nbs/models/40_frame_lstm.ipynb #16-40-frame-lstm
 def _after(width: int) -> list:
     "What follows each recurrent layer; epsilon as in Keras."
-    return [nn.BatchNorm1d(width, eps=1e-3), nn.Dropout(.4)]
+    return [nn.BatchNorm1d(width, eps=1e-3), nn.Dropout(0.4)]
 
 # %% ../../nbs/models/40_frame_lstm.ipynb #17-40-frame-lstm
 class FrameLSTM(FrameNet):
@@ -83,29 +112,31 @@ class FrameLSTM(FrameNet):
 
     def __init__(
         self,
-        n_frames: int = 8,           # frames of a sequence, one logit each
-        feature_dim: int = 512,      # features of a frame: 512 of VGG19, 1280 of EfficientNet-Lite0
+        n_frames: int = 8,  # frames of a sequence, one logit each
+        feature_dim: int = 512,  # features of a frame: 512 of VGG19, 1280 of EfficientNet-Lite0
     ):
-        first, second = KerasLSTM(feature_dim, 256, .4), KerasLSTM(256, 128, .4)
+        first, second = KerasLSTM(feature_dim, 256, 0.4), KerasLSTM(256, 128, 0.4)
         layers = [first, *_after(256), second, *_after(128)]
         super().__init__(layers, 128, n_frames, feature_dim, "frame_lstm")
 
 # %% ../../nbs/models/40_frame_lstm.ipynb #18-40-frame-lstm
 def frame_head(
-    n_frames: int = 8,          # frames of a sequence, one logit each
-    feature_dim: int = 512,     # features of a frame
-) -> FrameNet:                  # no recurrent layer: each frame for itself
+    n_frames: int = 8,  # frames of a sequence, one logit each
+    feature_dim: int = 512,  # features of a frame
+) -> FrameNet:  # no recurrent layer: each frame for itself
     "The baseline without memory: normalised features, then the published per-frame layers."
     return FrameNet(_after(feature_dim), feature_dim, n_frames, feature_dim, "frame_head")
 
 # %% ../../nbs/models/40_frame_lstm.ipynb #19-40-frame-lstm
-FRAME_NETS = {"frame_lstm": FrameLSTM, "frame_head": frame_head}      # name -> maker
+FRAME_NETS = {"frame_lstm": FrameLSTM, "frame_head": frame_head}  # name -> maker
+
 
 def frame_net(
-    name: str,                  # one of FRAME_NETS
-    n_frames: int = 8,          # frames of a sequence, one logit each
-    feature_dim: int = 512,     # features of a frame
-) -> FrameNet:                  # a network with `body`, `head`, `name`, `feature_dim`
+    name: str,  # one of FRAME_NETS
+    n_frames: int = 8,  # frames of a sequence, one logit each
+    feature_dim: int = 512,  # features of a frame
+) -> FrameNet:  # a network with `body`, `head`, `name`, `feature_dim`
     "The network of that name; raises `ConfigError` for an unknown one."
-    if name not in FRAME_NETS: raise ConfigError(f"unknown network '{name}'; {nearest(name, FRAME_NETS)}")
+    if name not in FRAME_NETS:
+        raise ConfigError(f"unknown network '{name}'; {nearest(name, FRAME_NETS)}")
     return FRAME_NETS[name](n_frames, feature_dim)

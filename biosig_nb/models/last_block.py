@@ -7,51 +7,82 @@ __all__ = ['Trunk', 'LastBlock', 'tuned_net']
 
 # %% ../../nbs/models/44_last_block.ipynb #03-44-last-block
 import copy
+
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
+
 from .backbones import Backbone, Lite0
 from .frame_lstm import FrameLSTM, FrameNet
 
 # %% ../../nbs/models/44_last_block.ipynb #05-44-last-block
 class _Tail(nn.Module):
     "Last block of EfficientNet-Lite0 and the widening after it."
-    def __init__(self, net: Lite0):
-        super().__init__(); self.block, self.head, self.norm = net._blocks[-1], net._conv_head, net._bn1
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor: return F.relu6(self.norm(self.head(self.block(x))))
+    def __init__(self, net: Lite0):
+        super().__init__()
+        self.block, self.head, self.norm = net._blocks[-1], net._conv_head, net._bn1
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.relu6(self.norm(self.head(self.block(x))))
+
 
 def _cut(net: nn.Module) -> tuple:
     "(modules below the last block, the last block)."
-    if isinstance(net, Lite0): return nn.Sequential(net._conv_stem, net._bn0, nn.ReLU6(), *net._blocks[:-1]), _Tail(net)
-    return net[:28], net[28:]                                        # VGG19's fifth block: four convolutions and a pooling
+    if isinstance(net, Lite0):
+        return nn.Sequential(net._conv_stem, net._bn0, nn.ReLU6(), *net._blocks[:-1]), _Tail(net)
+    return net[:28], net[28:]  # VGG19's fifth block: four convolutions and a pooling
 
 # %% ../../nbs/models/44_last_block.ipynb #06-44-last-block
 class Trunk:
-    "All of a backbone but its last block, in the form that `learn.features.image_features` takes: maps, flattened."
-    def __init__(self,
-        b: Backbone,                       # whose trunk
-        size: int = 224,                   # side of the pictures (pixels)
+    """All of a backbone but its last block, in the form that `learn.features.image_features` takes:
+    maps, flattened.
+    """
+
+    def __init__(
+        self,
+        b: Backbone,  # whose trunk
+        size: int = 224,  # side of the pictures (pixels)
     ):
-        self.backbone, self.key, self.net = b, {**b.key, "part": "trunk", "size": size}, _cut(b.net)[0]
-        self.shape = (192, -(-size // 32), -(-size // 32)) if isinstance(b.net, Lite0) else (512, size // 16, size // 16)
+        self.backbone, self.key, self.net = (
+            b,
+            {**b.key, "part": "trunk", "size": size},
+            _cut(b.net)[0],
+        )
+        self.shape = (
+            (192, -(-size // 32), -(-size // 32))
+            if isinstance(b.net, Lite0)
+            else (512, size // 16, size // 16)
+        )
         self.n_features = int(np.prod(self.shape))
 
-    def features(self,
-        images: np.ndarray,                # pictures [n, size, size, 3] uint8
-        batch: int = 16,                   # pictures at a time
-    ) -> np.ndarray:                       # [n, channel * height * width] float32
+    def features(
+        self,
+        images: np.ndarray,  # pictures [n, size, size, 3] uint8
+        batch: int = 16,  # pictures at a time
+    ) -> np.ndarray:  # [n, channel * height * width] float32
         with torch.inference_mode():
-            rows = [self.net(self.backbone.scaled(images[k:k + batch])).flatten(1).float().cpu().numpy() for k in range(0, len(images), batch)]
+            rows = [
+                self.net(self.backbone.scaled(images[k : k + batch]))
+                .flatten(1)
+                .float()
+                .cpu()
+                .numpy()
+                for k in range(0, len(images), batch)
+            ]
         return np.concatenate(rows) if rows else np.zeros((0, self.n_features), np.float32)
 
 # %% ../../nbs/models/44_last_block.ipynb #08-44-last-block
 class LastBlock(nn.Module):
-    "A copy of a backbone's last block that may learn: maps of frames [batch, channel * height * width, frame] -> [batch, n_features, frame]."
-    def __init__(self,
-        b: Backbone,                       # whose last block; it stays as it is
-        size: int = 224,                   # side of the pictures (pixels)
+    """A copy of a backbone's last block that may learn: maps of frames [batch, channel * height *
+    width, frame] -> [batch, n_features, frame].
+    """
+
+    def __init__(
+        self,
+        b: Backbone,  # whose last block; it stays as it is
+        size: int = 224,  # side of the pictures (pixels)
     ):
         super().__init__()
         self.shape, self.n_features = Trunk(b, size).shape, b.n_features
@@ -60,24 +91,32 @@ class LastBlock(nn.Module):
     def train(self, mode: bool = True):
         super().train(mode)
         for m in self.modules():
-            if isinstance(m, nn.BatchNorm2d): m.eval()              # keeps its statistics
+            if isinstance(m, nn.BatchNorm2d):
+                m.eval()  # keeps its statistics
         return self
 
-    def forward(self,
-        x: torch.Tensor,                   # [batch, channel * height * width, frame]
-    ) -> torch.Tensor:                     # [batch, n_features, frame]
+    def forward(
+        self,
+        x: torch.Tensor,  # [batch, channel * height * width, frame]
+    ) -> torch.Tensor:  # [batch, n_features, frame]
         n, _, frames = x.shape
         y = self.block(x.transpose(1, 2).reshape(n * frames, *self.shape)).mean((2, 3))
         return y.reshape(n, frames, -1).transpose(1, 2)
 
 # %% ../../nbs/models/44_last_block.ipynb #09-44-last-block
 def tuned_net(
-    b: Backbone,                # whose last block learns along
-    n_frames: int = 8,          # frames of a sequence
-    size: int = 224,            # side of the pictures (pixels)
-) -> FrameNet:                  # "frame_lstm_tuned": rows of `Trunk(b, size)` in, one logit a frame out
+    b: Backbone,  # whose last block learns along
+    n_frames: int = 8,  # frames of a sequence
+    size: int = 224,  # side of the pictures (pixels)
+) -> FrameNet:  # "frame_lstm_tuned": rows of `Trunk(b, size)` in, one logit a frame out
     "The published recurrent net on a last block that learns."
     upper, block = FrameLSTM(n_frames, b.n_features), LastBlock(b, size)
-    net = FrameNet([block, *list(upper.body)[:-1]], 128, n_frames, int(np.prod(block.shape)), "frame_lstm_tuned")
+    net = FrameNet(
+        [block, *list(upper.body)[:-1]],
+        128,
+        n_frames,
+        int(np.prod(block.shape)),
+        "frame_lstm_tuned",
+    )
     net.head = upper.head
     return net

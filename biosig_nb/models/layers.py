@@ -12,42 +12,78 @@ from torch.nn import functional as F
 
 # %% ../../nbs/models/08_layers.ipynb #05-08-layers
 def innermost(
-    x: torch.Tensor,        # [batch, channel, time]
-) -> bool:                  # whether the layers below take their own way
+    x: torch.Tensor,  # [batch, channel, time]
+) -> bool:  # whether the layers below take their own way
     "Single and half precision on a processor."
     return x.ndim == 3 and x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16)
 
 
 def flat(
-    x: torch.Tensor,        # [batch, channel, time]
-) -> torch.Tensor:          # [batch, channel, 1, time], the channels innermost in memory
+    x: torch.Tensor,  # [batch, channel, time]
+) -> torch.Tensor:  # [batch, channel, 1, time], the channels innermost in memory
     "A signal as an image of height one."
     return x.unsqueeze(2).contiguous(memory_format=torch.channels_last)
 
 # %% ../../nbs/models/08_layers.ipynb #06-08-layers
 class Conv1d(nn.Conv1d):
     "`torch.nn.Conv1d`, channels innermost: [batch, c_in, time] -> [batch, c_out, time / stride]."
+
     def _conv_forward(self, x, weight, bias):
-        if not innermost(x) or isinstance(self.padding, str) or self.padding_mode != "zeros": return super()._conv_forward(x, weight, bias)
-        return F.conv2d(flat(x), flat(weight), bias, (1, *self.stride), (0, *self.padding), (1, *self.dilation), self.groups).squeeze(2)
+        if not innermost(x) or isinstance(self.padding, str) or self.padding_mode != "zeros":
+            return super()._conv_forward(x, weight, bias)
+        return F.conv2d(
+            flat(x),
+            flat(weight),
+            bias,
+            (1, *self.stride),
+            (0, *self.padding),
+            (1, *self.dilation),
+            self.groups,
+        ).squeeze(2)
 
 
 class BatchNorm1d(nn.BatchNorm1d):
     "`torch.nn.BatchNorm1d`, channels innermost: [batch, channel, time] -> the same shape."
+
     def _check_input_dim(self, x):
-        if x.ndim != 4: super()._check_input_dim(x)
-    def forward(self, x): return super().forward(flat(x)).squeeze(2) if innermost(x) else super().forward(x)
+        if x.ndim != 4:
+            super()._check_input_dim(x)
+
+    def forward(self, x):
+        return super().forward(flat(x)).squeeze(2) if innermost(x) else super().forward(x)
 
 
 class AvgPool1d(nn.AvgPool1d):
-    "`torch.nn.AvgPool1d`, channels innermost: [batch, channel, time] -> [batch, channel, time / stride]."
+    """`torch.nn.AvgPool1d`, channels innermost: [batch, channel, time] -> [batch, channel, time /
+    stride].
+    """
+
     def forward(self, x):
-        if not innermost(x): return super().forward(x)
-        return F.avg_pool2d(flat(x), (1, *self.kernel_size), (1, *self.stride), (0, *self.padding), self.ceil_mode, self.count_include_pad).squeeze(2)
+        if not innermost(x):
+            return super().forward(x)
+        return F.avg_pool2d(
+            flat(x),
+            (1, *self.kernel_size),
+            (1, *self.stride),
+            (0, *self.padding),
+            self.ceil_mode,
+            self.count_include_pad,
+        ).squeeze(2)
 
 
 class MaxPool1d(nn.MaxPool1d):
-    "`torch.nn.MaxPool1d`, channels innermost: [batch, channel, time] -> [batch, channel, time / stride]."
+    """`torch.nn.MaxPool1d`, channels innermost: [batch, channel, time] -> [batch, channel, time /
+    stride].
+    """
+
     def forward(self, x):
-        if not innermost(x) or self.return_indices: return super().forward(x)
-        return F.max_pool2d(flat(x), (1, self.kernel_size), (1, self.stride), (0, self.padding), (1, self.dilation), self.ceil_mode).squeeze(2)
+        if not innermost(x) or self.return_indices:
+            return super().forward(x)
+        return F.max_pool2d(
+            flat(x),
+            (1, self.kernel_size),
+            (1, self.stride),
+            (0, self.padding),
+            (1, self.dilation),
+            self.ceil_mode,
+        ).squeeze(2)

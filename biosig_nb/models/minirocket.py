@@ -7,40 +7,51 @@ __all__ = ['LENGTH', 'KERNELS', 'dilations', 'MiniRocket']
 
 # %% ../../nbs/models/05_minirocket.ipynb #03-05-minirocket
 from itertools import combinations
+
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
+
 from ..errors import DataError
 
-LENGTH = 9                                                             # samples of a kernel
-KERNELS = np.array(list(combinations(range(LENGTH), 3)))               # [84, 3]: where a kernel has the weight 2; elsewhere it has -1
+LENGTH = 9  # samples of a kernel
+# [84, 3]: where a kernel has the weight 2; elsewhere it has -1
+KERNELS = np.array(list(combinations(range(LENGTH), 3)))
 
 # %% ../../nbs/models/05_minirocket.ipynb #06-05-minirocket
 def dilations(
-    n_samples: int,               # samples of a signal
-    n_features: int = 10_000,     # wanted features
-    most: int = 32,               # dilations a kernel may have
-) -> tuple[np.ndarray, np.ndarray]:     # (dilations, thresholds that each gets), both [dilation]
-    "Dilations from 1 to (n_samples - 1) / 8, spaced like powers of two, with the features shared out among them."
-    each = max(1, n_features // len(KERNELS)); most = min(each, most)
+    n_samples: int,  # samples of a signal
+    n_features: int = 10_000,  # wanted features
+    most: int = 32,  # dilations a kernel may have
+) -> tuple[np.ndarray, np.ndarray]:  # (dilations, thresholds that each gets), both [dilation]
+    """Dilations from 1 to (n_samples - 1) / 8, spaced like powers of two, with the features shared
+    out among them.
+    """
+    each = max(1, n_features // len(KERNELS))
+    most = min(each, most)
     steps = np.logspace(0, np.log2((n_samples - 1) / (LENGTH - 1)), most, base=2).astype(np.int32)
     d, count = np.unique(steps, return_counts=True)
     count = (count * (each / most)).astype(int)
-    count[:each - count.sum()] += 1                                     # what rounding left over goes to the shortest ones
+    count[: each - count.sum()] += 1  # what rounding left over goes to the shortest ones
     return d, count
 
 # %% ../../nbs/models/05_minirocket.ipynb #11-05-minirocket
 def _padded(x: np.ndarray, dilation: int) -> tuple[np.ndarray, np.ndarray]:
-    "Signals with zeros at both ends, and the sum of the nine taps at each sample, both per channel."
+    """Signals with zeros at both ends, and the sum of the nine taps at each sample, both per
+    channel.
+    """
     t, half = x.shape[-1], LENGTH // 2 * dilation
     wide = np.pad(x, [(0, 0)] * (x.ndim - 1) + [(half, half)])
-    return wide, sum(wide[..., j * dilation:j * dilation + t] for j in range(LENGTH))
+    return wide, sum(wide[..., j * dilation : j * dilation + t] for j in range(LENGTH))
 
 
 def _convolved(wide: np.ndarray, nine: np.ndarray, dilation: int, taps, channels) -> np.ndarray:
     "Output of one kernel, summed over its channels [n, time]."
-    if nine.shape[1] > 1: wide, nine = wide[:, channels].sum(axis=1), nine[:, channels].sum(axis=1)
-    else: wide, nine = wide[:, 0], nine[:, 0]
-    t = nine.shape[-1]; a, b, c = (wide[:, j * dilation:j * dilation + t] for j in taps)
+    if nine.shape[1] > 1:
+        wide, nine = wide[:, channels].sum(axis=1), nine[:, channels].sum(axis=1)
+    else:
+        wide, nine = wide[:, 0], nine[:, 0]
+    t = nine.shape[-1]
+    a, b, c = (wide[:, j * dilation : j * dilation + t] for j in taps)
     return 3 * (a + b + c) - nine
 
 # %% ../../nbs/models/05_minirocket.ipynb #15-05-minirocket
@@ -51,44 +62,73 @@ def _share_above(c: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
 
 # %% ../../nbs/models/05_minirocket.ipynb #18-05-minirocket
 class MiniRocket(TransformerMixin, BaseEstimator):
-    """Shares of positive convolution outputs, as a scikit-learn transformer of signals [n, channel, time] or [n, time].
+    """Shares of positive convolution outputs, as a scikit-learn transformer of signals [n, channel,
+    time] or [n, time].
 
-    Dempster, Schmidt & Webb, "MiniRocket: a very fast (almost) deterministic transform for time series classification", KDD 2021.
-    Raises `DataError` for signals of fewer than 9 samples, or of another shape than the fitted ones."""
-    def __init__(self,
-        n_features: int = 10_000,     # features, rounded down to a multiple of 84
-        most: int = 32,               # dilations a kernel may have
-        seed: int = 0,                # choice of channels and of the examples that give the thresholds
-    ): self.n_features, self.most, self.seed = n_features, most, seed
+    Dempster, Schmidt & Webb, "MiniRocket: a very fast (almost) deterministic transform for time
+    series classification", KDD 2021. Raises `DataError` for signals of fewer than 9 samples, or of
+    another shape than the fitted ones.
+    """
 
-    def fit(self,
-        X: np.ndarray,                # training signals
-        y=None,                       # not used
-    ):                                # itself
+    def __init__(
+        self,
+        n_features: int = 10_000,  # features, rounded down to a multiple of 84
+        most: int = 32,  # dilations a kernel may have
+        seed: int = 0,  # choice of channels and of the examples that give the thresholds
+    ):
+        self.n_features, self.most, self.seed = n_features, most, seed
+
+    def fit(
+        self,
+        X: np.ndarray,  # training signals
+        y=None,  # not used
+    ):  # itself
         "Draw the channels, and take the thresholds from training examples."
-        X = self._checked(X); n, k, t = X.shape
-        self.shape_, (self.dilations_, self.counts_), rng = (k, t), dilations(t, self.n_features, self.most), np.random.default_rng(self.seed)
+        X = self._checked(X)
+        n, k, t = X.shape
+        self.shape_, (self.dilations_, self.counts_), rng = (
+            (k, t),
+            dilations(t, self.n_features, self.most),
+            np.random.default_rng(self.seed),
+        )
         several = lambda: int(2 ** rng.uniform(0, np.log2(min(k, LENGTH) + 1)))
-        self.channels_ = [[rng.choice(k, several(), replace=False) for _ in KERNELS] for _ in self.dilations_]
+        self.channels_ = [
+            [rng.choice(k, several(), replace=False) for _ in KERNELS] for _ in self.dilations_
+        ]
         golden, self.thresholds_, done = (np.sqrt(5) + 1) / 2, [], 0
         for d, count, channels in zip(self.dilations_, self.counts_, self.channels_):
-            q = (np.arange(done + 1, done + 84 * count + 1) * golden % 1).reshape(84, count); done += 84 * count
-            drawn = rng.integers(n, size=84); wide, nine = _padded(X[drawn], d)
-            outputs = [_convolved(wide[i:i + 1], nine[i:i + 1], d, KERNELS[i], channels[i])[0] for i in range(84)]
-            self.thresholds_.append(np.array([np.quantile(o, p) for o, p in zip(outputs, q)], np.float32))
+            q = (np.arange(done + 1, done + 84 * count + 1) * golden % 1).reshape(84, count)
+            done += 84 * count
+            drawn = rng.integers(n, size=84)
+            wide, nine = _padded(X[drawn], d)
+            outputs = [
+                _convolved(wide[i : i + 1], nine[i : i + 1], d, KERNELS[i], channels[i])[0]
+                for i in range(84)
+            ]
+            self.thresholds_.append(
+                np.array([np.quantile(o, p) for o, p in zip(outputs, q)], np.float32)
+            )
         return self
 
-    def transform(self,
-        X: np.ndarray,                # signals
-        size: int | None = None,      # examples at a time; default: what fits the processor's cache
-    ) -> np.ndarray:                  # features [n, feature], float32, each in [0, 1]
+    def transform(
+        self,
+        X: np.ndarray,  # signals
+        size: int | None = None,  # examples at a time; default: what fits the processor's cache
+    ) -> np.ndarray:  # features [n, feature], float32, each in [0, 1]
         "The share of each kernel's outputs above each threshold."
-        X = self._checked(X, self.shape_); size = size or max(16, 25_000 // X.shape[-1])
-        return np.concatenate([self._few(X[i:i + size]) for i in range(0, len(X), size)]) if len(X) else np.empty((0, 84 * int(self.counts_.sum())), np.float32)
+        X = self._checked(X, self.shape_)
+        size = size or max(16, 25_000 // X.shape[-1])
+        return (
+            np.concatenate([self._few(X[i : i + size]) for i in range(0, len(X), size)])
+            if len(X)
+            else np.empty((0, 84 * int(self.counts_.sum())), np.float32)
+        )
 
     def _few(self, x):
         out = []
-        for i, (d, channels, thresholds) in enumerate(zip(self.dilations_, self.channels_, self.thresholds_)):
+        for i, (d, channels, thresholds) in enumerate(
+            zip(self.dilations_, self.channels_, self.thresholds_)
+        ):
             (wide, nine), half = _padded(x, d), LENGTH // 2 * d
             for k, taps in enumerate(KERNELS):
                 c = _convolved(wide, nine, d, taps, channels[k])
@@ -98,8 +138,18 @@ class MiniRocket(TransformerMixin, BaseEstimator):
     @staticmethod
     def _checked(X, shape=None):
         "Signals as float32 [n, channel, time]."
-        X = np.asarray(X, np.float32); X = X[:, None] if X.ndim == 2 else X
-        if X.ndim != 3 or X.shape[-1] < LENGTH: raise DataError(f"MiniRocket expects signals [n, channel, time >= {LENGTH}], found {list(X.shape)}")
-        if shape and X.shape[1:] != shape: raise DataError(f"MiniRocket was fitted on signals {list(shape)}, found {list(X.shape[1:])}")
-        if not np.isfinite(X).all(): raise DataError("MiniRocket: the signals hold NaN or infinity; mask or leave out the gaps first")
+        X = np.asarray(X, np.float32)
+        X = X[:, None] if X.ndim == 2 else X
+        if X.ndim != 3 or X.shape[-1] < LENGTH:
+            raise DataError(
+                f"MiniRocket expects signals [n, channel, time >= {LENGTH}], found {list(X.shape)}"
+            )
+        if shape and X.shape[1:] != shape:
+            raise DataError(
+                f"MiniRocket was fitted on signals {list(shape)}, found {list(X.shape[1:])}"
+            )
+        if not np.isfinite(X).all():
+            raise DataError(
+                "MiniRocket: the signals hold NaN or infinity; mask or leave out the gaps first"
+            )
         return X

@@ -9,47 +9,72 @@ __all__ = ['BeatNet', 'dense', 'BeatMLP', 'ChannelPool', 'VanillaCNN', 'beat_len
 # %% ../../nbs/models/11_published_beat_nets.ipynb #03-11-beat-rivals
 import torch
 from torch import nn
+
 from ..errors import DataError
 from .beat_nets import BeatCNN, conv_pair, start_glorot
 from .layers import Conv1d, MaxPool1d
 
 # %% ../../nbs/models/11_published_beat_nets.ipynb #05-11-beat-rivals
 class BeatNet(nn.Module):
-    "A body and a head for single beats; raises `DataError` when the input is not `[batch, 1, time]` of a length that fits."
-    def __init__(self,
-        name: str,               # what the network is called in reports
-        body: nn.Module,         # [batch, 1, time] -> [batch, n_features]
-        n_features: int,         # numbers by which the body describes a beat
-        head: nn.Module,         # [batch, n_features] -> logits [batch, output]
-        shortest: int,           # samples needed
-        longest: int | None = None,    # samples allowed; None: any number
+    """A body and a head for single beats.
+
+    Raises `DataError` when the input is not `[batch, 1, time]` of a length that fits.
+    """
+
+    def __init__(
+        self,
+        name: str,  # what the network is called in reports
+        body: nn.Module,  # [batch, 1, time] -> [batch, n_features]
+        n_features: int,  # numbers by which the body describes a beat
+        head: nn.Module,  # [batch, n_features] -> logits [batch, output]
+        shortest: int,  # samples needed
+        longest: int | None = None,  # samples allowed; None: any number
     ):
         super().__init__()
-        self.name, self.n_features, self.shortest, self.longest = name, n_features, shortest, longest
+        self.name, self.n_features, self.shortest, self.longest = (
+            name,
+            n_features,
+            shortest,
+            longest,
+        )
         self.body, self.head = body, head
 
-    def forward(self,
-        x: torch.Tensor,         # beats [batch, 1, time], scaled to [0, 1], zeros behind the last sample
-    ) -> torch.Tensor:           # logits [batch, output]
-        if x.ndim != 3 or x.shape[1] != 1 or x.shape[2] < self.shortest or x.shape[2] > (self.longest or x.shape[2]):
-            wanted = f"= {self.shortest}" if self.shortest == self.longest else f">= {self.shortest}"
-            raise DataError(f"{self.name} expects beats [batch, 1, time {wanted}], found {list(x.shape)}")
+    def forward(
+        self,
+        x: torch.Tensor,  # beats [batch, 1, time], scaled to [0, 1], zeros behind the last sample
+    ) -> torch.Tensor:  # logits [batch, output]
+        if (
+            x.ndim != 3
+            or x.shape[1] != 1
+            or x.shape[2] < self.shortest
+            or x.shape[2] > (self.longest or x.shape[2])
+        ):
+            wanted = (
+                f"= {self.shortest}" if self.shortest == self.longest else f">= {self.shortest}"
+            )
+            raise DataError(
+                f"{self.name} expects beats [batch, 1, time {wanted}], found {list(x.shape)}"
+            )
         return self.head(self.body(x))
 
 # %% ../../nbs/models/11_published_beat_nets.ipynb #06-11-beat-rivals
 def dense(
-    widths: tuple,            # units: input, hidden layers, output
-    dropout: float = 0.,      # share dropped behind each hidden layer, in training
-) -> nn.Sequential:           # [..., widths[0]] -> [..., widths[-1]]
+    widths: tuple,  # units: input, hidden layers, output
+    dropout: float = 0.0,  # share dropped behind each hidden layer, in training
+) -> nn.Sequential:  # [..., widths[0]] -> [..., widths[-1]]
     "Dense layers with ReLU and dropout between them."
-    layers = [l for a, b in zip(widths, widths[1:-1]) for l in (nn.Linear(a, b), nn.ReLU(), nn.Dropout(dropout))]
+    layers = [
+        l
+        for a, b in zip(widths, widths[1:-1])
+        for l in (nn.Linear(a, b), nn.ReLU(), nn.Dropout(dropout))
+    ]
     return nn.Sequential(*layers, nn.Linear(*widths[-2:]))
 
 # %% ../../nbs/models/11_published_beat_nets.ipynb #08-11-beat-rivals
 def BeatMLP(
-    n_outputs: int = 5,       # logits
-    hidden: int = 256,        # units
-    length: int = 187,        # samples of a beat
+    n_outputs: int = 5,  # logits
+    hidden: int = 256,  # units
+    length: int = 187,  # samples of a beat
 ) -> BeatNet:
     "Multilayer perceptron 187-256-out: 49,413 parameters with five outputs."
     body = nn.Sequential(nn.Flatten(), nn.Linear(length, hidden), nn.ReLU())
@@ -57,166 +82,279 @@ def BeatMLP(
 
 # %% ../../nbs/models/11_published_beat_nets.ipynb #11-11-beat-rivals
 class ChannelPool(nn.Module):
-    "The larger of each two neighbouring channels: [batch, channel, time] -> [batch, channel // 2, time]."
-    def forward(self,
-        x: torch.Tensor,      # [batch, channel, time]
-    ) -> torch.Tensor:        # [batch, channel // 2, time]
+    """The larger of each two neighbouring channels: [batch, channel, time] -> [batch, channel // 2,
+    time].
+    """
+
+    def forward(
+        self,
+        x: torch.Tensor,  # [batch, channel, time]
+    ) -> torch.Tensor:  # [batch, channel // 2, time]
         return nn.functional.max_pool1d(x.transpose(1, 2), 2).transpose(1, 2)
 
 # %% ../../nbs/models/11_published_beat_nets.ipynb #15-11-beat-rivals
 def VanillaCNN(
-    n_outputs: int = 5,       # logits
-    small: bool = False,      # the size published for PTB
-    dropout: float = .1,      # share of activations dropped behind each pooling, in training
+    n_outputs: int = 5,  # logits
+    small: bool = False,  # the size published for PTB
+    dropout: float = 0.1,  # share of activations dropped behind each pooling, in training
 ) -> BeatNet:
-    "Convolutions with pooling over channels: 199,477 parameters with five outputs; small, with one output 16,785."
-    kernels, widths, last = ((7, 5), (16, 32), (128, 32)) if small else ((5, 5, 5), (16, 32, 64), (512, 256))
+    """Convolutions with pooling over channels: 199,477 parameters with five outputs.
+
+    Small, with one output 16,785.
+    """
+    kernels, widths, last = (
+        ((7, 5), (16, 32), (128, 32)) if small else ((5, 5, 5), (16, 32, 64), (512, 256))
+    )
     c_in, pairs = (1, *[w // 2 for w in widths]), len(widths)
     pools = [ChannelPool()] * (pairs - 1) + [nn.AdaptiveMaxPool1d(1)]
-    body = nn.Sequential(*[conv_pair(*c, dropout) for c in zip(c_in, widths, kernels, pools)], nn.Flatten())
+    body = nn.Sequential(
+        *[conv_pair(*c, dropout) for c in zip(c_in, widths, kernels, pools)], nn.Flatten()
+    )
     name = "vanilla CNN" + ", small" * small
-    return start_glorot(BeatNet(name, body, widths[-1], dense((widths[-1], *last, n_outputs)), 1 + sum(2 * (k - 1) for k in kernels)))
+    return start_glorot(
+        BeatNet(
+            name,
+            body,
+            widths[-1],
+            dense((widths[-1], *last, n_outputs)),
+            1 + sum(2 * (k - 1) for k in kernels),
+        )
+    )
 
 # %% ../../nbs/models/11_published_beat_nets.ipynb #18-11-beat-rivals
 def beat_lengths(
-    x: torch.Tensor,          # beats [batch, 1, time], zeros behind the last sample
-) -> torch.Tensor:            # samples up to the last that is not zero, at least 1 [batch], on the CPU
+    x: torch.Tensor,  # beats [batch, 1, time], zeros behind the last sample
+) -> torch.Tensor:  # samples up to the last that is not zero, at least 1 [batch], on the CPU
     "Where each beat ends."
     at = torch.arange(1, x.shape[2] + 1, device=x.device)
     return ((x[:, 0] != 0) * at).amax(1).clamp_min(1).cpu()
 
 # %% ../../nbs/models/11_published_beat_nets.ipynb #21-11-beat-rivals
 class MaskedLast(nn.Module):
-    "A recurrent layer that stops where the beat ends: [batch, 1, time] -> its last state [batch, directions * cells]."
-    def __init__(self,
-        cells: int,                     # hidden units in each direction
-        kind: type = nn.RNN,            # `nn.RNN` (tanh) or `nn.LSTM`
-        bidirectional: bool = False,    # walk backwards as well, from the end of the beat
-        masked: bool = True,            # False: walk through the padding too
+    """A recurrent layer that stops where the beat ends: [batch, 1, time] -> its last state [batch,
+    directions * cells].
+    """
+
+    def __init__(
+        self,
+        cells: int,  # hidden units in each direction
+        kind: type = nn.RNN,  # `nn.RNN` (tanh) or `nn.LSTM`
+        bidirectional: bool = False,  # walk backwards as well, from the end of the beat
+        masked: bool = True,  # False: walk through the padding too
     ):
         super().__init__()
-        self.masked, self.together = masked, 32 if kind is nn.LSTM else 128      # beats of a group at least; a simple layer's steps are too cheap for small ones
-        self.ways = nn.ModuleList(kind(1, cells, batch_first=True) for _ in range(1 + bidirectional))
+        # beats of a group at least; a simple layer's steps are too cheap for small ones
+        self.masked, self.together = masked, 32 if kind is nn.LSTM else 128
+        self.ways = nn.ModuleList(
+            kind(1, cells, batch_first=True) for _ in range(1 + bidirectional)
+        )
 
-    def forward(self,
-        x: torch.Tensor,                # beats [batch, 1, time]
-    ) -> torch.Tensor:                  # [batch, directions * cells]
-        steps, ends = x.transpose(1, 2), beat_lengths(x) if self.masked else torch.full((len(x),), x.shape[2])
-        groups = ends.argsort().chunk(min(8, -(-len(x) // self.together)))      # beats of about the same length together
-        states = [self.last(steps[g, :int(ends[g[-1]])], ends[g].to(x.device)) for g in groups]
+    def forward(
+        self,
+        x: torch.Tensor,  # beats [batch, 1, time]
+    ) -> torch.Tensor:  # [batch, directions * cells]
+        steps, ends = (
+            x.transpose(1, 2),
+            beat_lengths(x) if self.masked else torch.full((len(x),), x.shape[2]),
+        )
+        # beats of about the same length together
+        groups = ends.argsort().chunk(min(8, -(-len(x) // self.together)))
+        states = [self.last(steps[g, : int(ends[g[-1]])], ends[g].to(x.device)) for g in groups]
         return torch.cat(states)[torch.cat(groups).argsort()]
 
-    def last(self,
-        steps: torch.Tensor,            # [batch, time, 1]
-        ends: torch.Tensor,             # samples that count [batch]
-    ) -> torch.Tensor:                  # [batch, directions * cells]
+    def last(
+        self,
+        steps: torch.Tensor,  # [batch, time, 1]
+        ends: torch.Tensor,  # samples that count [batch]
+    ) -> torch.Tensor:  # [batch, directions * cells]
         "The states at the ends, of each direction."
-        return torch.cat([way(s)[0][torch.arange(len(s)), ends - 1] for way, s in zip(self.ways, (steps, turned(steps, ends)))], dim=1)
+        return torch.cat(
+            [
+                way(s)[0][torch.arange(len(s)), ends - 1]
+                for way, s in zip(self.ways, (steps, turned(steps, ends)))
+            ],
+            dim=1,
+        )
 
 
 def turned(
-    steps: torch.Tensor,      # [batch, time, channel]
-    ends: torch.Tensor,       # samples that count [batch]
-) -> torch.Tensor:            # [batch, time, channel]; what stands behind the end has no meaning
+    steps: torch.Tensor,  # [batch, time, channel]
+    ends: torch.Tensor,  # samples that count [batch]
+) -> torch.Tensor:  # [batch, time, channel]; what stands behind the end has no meaning
     "Each sequence backwards, from its own end."
     at = (ends[:, None] - 1 - torch.arange(steps.shape[1], device=steps.device)) % steps.shape[1]
     return steps.gather(1, at[..., None].expand_as(steps))
 
 # %% ../../nbs/models/11_published_beat_nets.ipynb #23-11-beat-rivals
 def start_keras(
-    net: nn.Module,         # network; its weights are set anew
-) -> nn.Module:             # the same network
-    "Keras's start: Glorot-uniform and zero biases; recurrent weights orthogonal, forget gate 1, the second bias fixed at zero."
+    net: nn.Module,  # network; its weights are set anew
+) -> nn.Module:  # the same network
+    """Keras's start: Glorot-uniform and zero biases.
+
+    Recurrent weights orthogonal, forget gate 1, the second bias fixed at zero.
+    """
     for m in start_glorot(net).modules():
-        if not isinstance(m, nn.RNNBase): continue
+        if not isinstance(m, nn.RNNBase):
+            continue
         for name, p in m.named_parameters():
-            if name.startswith("weight_ih"): nn.init.xavier_uniform_(p)
-            elif name.startswith("weight_hh"): nn.init.orthogonal_(p)
-            else: nn.init.zeros_(p)
-            if name.startswith("bias_hh"): p.requires_grad_(False)
+            if name.startswith("weight_ih"):
+                nn.init.xavier_uniform_(p)
+            elif name.startswith("weight_hh"):
+                nn.init.orthogonal_(p)
+            else:
+                nn.init.zeros_(p)
+            if name.startswith("bias_hh"):
+                p.requires_grad_(False)
             elif name.startswith("bias_ih") and isinstance(m, nn.LSTM):
-                with torch.no_grad(): p[m.hidden_size:2 * m.hidden_size] = 1      # gates in torch: input, forget, cell, output
+                # gates in torch: input, forget, cell, output
+                with torch.no_grad():
+                    p[m.hidden_size : 2 * m.hidden_size] = 1
     return net
 
 # %% ../../nbs/models/11_published_beat_nets.ipynb #24-11-beat-rivals
 def VanillaRNN(
-    n_outputs: int = 5,       # logits
-    small: bool = False,      # the size published for PTB: 64 cells, head 512-128
-    masked: bool = True,      # False: the padding is part of the beat
-    dropout: float = .1,      # share dropped behind each hidden layer of the head, in training
+    n_outputs: int = 5,  # logits
+    small: bool = False,  # the size published for PTB: 64 cells, head 512-128
+    masked: bool = True,  # False: the padding is part of the beat
+    dropout: float = 0.1,  # share dropped behind each hidden layer of the head, in training
 ) -> BeatNet:
-    "Simple recurrent network with masked padding: 83,205 parameters with five outputs; small, with one output 103,297."
+    """Simple recurrent network with masked padding: 83,205 parameters with five outputs.
+
+    Small, with one output 103,297.
+    """
     cells, hidden = (64, 512) if small else (128, 256)
-    return start_keras(BeatNet("vanilla RNN" + ", small" * small + ", unmasked" * (not masked), MaskedLast(cells, masked=masked), cells, dense((cells, hidden, 128, n_outputs), dropout), 1))
+    return start_keras(
+        BeatNet(
+            "vanilla RNN" + ", small" * small + ", unmasked" * (not masked),
+            MaskedLast(cells, masked=masked),
+            cells,
+            dense((cells, hidden, 128, n_outputs), dropout),
+            1,
+        )
+    )
 
 
 def BeatBiLSTM(
-    n_outputs: int = 5,       # logits
-    dropout: float = .1,      # share dropped behind each hidden layer of the head, in training
+    n_outputs: int = 5,  # logits
+    dropout: float = 0.1,  # share dropped behind each hidden layer of the head, in training
 ) -> BeatNet:
     "Bidirectional LSTM with 128 cells and masked padding: 232,453 parameters with five outputs."
-    return start_keras(BeatNet("BiLSTM-128", MaskedLast(128, nn.LSTM, True), 256, dense((256, 256, 128, n_outputs), dropout), 1))
+    return start_keras(
+        BeatNet(
+            "BiLSTM-128",
+            MaskedLast(128, nn.LSTM, True),
+            256,
+            dense((256, 256, 128, n_outputs), dropout),
+            1,
+        )
+    )
 
 # %% ../../nbs/models/11_published_beat_nets.ipynb #31-11-beat-rivals
 class FourierParts(nn.Module):
-    "Real and imaginary part of the Fourier transform: [batch, 1, time] -> [batch, 2, time // 2 + 1]."
-    def forward(self,
-        x: torch.Tensor,      # beats [batch, 1, time]
-    ) -> torch.Tensor:        # [batch, 2, time // 2 + 1]
-        with torch.autocast(x.device.type, enabled=False):      # half precision has no Fourier transform
+    """Real and imaginary part of the Fourier transform: [batch, 1, time] -> [batch, 2, time // 2 +
+    1].
+    """
+
+    def forward(
+        self,
+        x: torch.Tensor,  # beats [batch, 1, time]
+    ) -> torch.Tensor:  # [batch, 2, time // 2 + 1]
+        with torch.autocast(
+            x.device.type, enabled=False
+        ):  # half precision has no Fourier transform
             z = torch.fft.rfft(x[:, 0].float())
         return torch.stack([z.real, z.imag], dim=1)
 
 
 def FourierCNN(
-    n_outputs: int = 5,       # logits
-    dropout: float = .1,      # as in `BeatCNN`
+    n_outputs: int = 5,  # logits
+    dropout: float = 0.1,  # as in `BeatCNN`
 ) -> BeatNet:
-    "The convolutional baseline on the Fourier transform of the beat: 254,981 parameters with five outputs."
+    """The convolutional baseline on the Fourier transform of the beat: 254,981 parameters with five
+    outputs.
+    """
     plain = BeatCNN(n_outputs, dropout)
-    body = nn.Sequential(FourierParts(), conv_pair(2, 16, 5, MaxPool1d(2), dropout), *list(plain.body)[1:])
-    return start_glorot(BeatNet("FFT-input CNN", body, 256, plain.head, 2 * (BeatCNN.min_length - 1)))
+    body = nn.Sequential(
+        FourierParts(), conv_pair(2, 16, 5, MaxPool1d(2), dropout), *list(plain.body)[1:]
+    )
+    return start_glorot(
+        BeatNet("FFT-input CNN", body, 256, plain.head, 2 * (BeatCNN.min_length - 1))
+    )
 
 # %% ../../nbs/models/11_published_beat_nets.ipynb #34-11-beat-rivals
 class Dilated(Conv1d):
-    "`Conv1d` over every other sample: [batch, c_in, time] -> [batch, c_out, time - 2 * (kernel - 1)]."
-    def __init__(self,
-        c_in: int,              # channels in
-        c_out: int,             # channels out
-        kernel: int,            # kernel length (its samples)
-        stride: int = 1,        # samples from one output to the next
-        padding: int = 0,       # zeros on either side
-        groups: int = 1,        # channels in as many groups
-        bias: bool = True,      # a number is added to each channel
+    """`Conv1d` over every other sample: [batch, c_in, time] -> [batch, c_out, time - 2 * (kernel -
+    1)].
+    """
+
+    def __init__(
+        self,
+        c_in: int,  # channels in
+        c_out: int,  # channels out
+        kernel: int,  # kernel length (its samples)
+        stride: int = 1,  # samples from one output to the next
+        padding: int = 0,  # zeros on either side
+        groups: int = 1,  # channels in as many groups
+        bias: bool = True,  # a number is added to each channel
     ):
         super().__init__(c_in, c_out, kernel, stride, padding, 2, groups, bias)
 
 # %% ../../nbs/models/11_published_beat_nets.ipynb #36-11-beat-rivals
 class Sequence(nn.Module):
-    "A bidirectional LSTM that returns every step: [batch, channel, time] -> [batch, time, 2 * cells]."
-    def __init__(self,
-        c_in: int,            # channels
-        cells: int,           # hidden units in each direction
+    """A bidirectional LSTM that returns every step: [batch, channel, time] -> [batch, time, 2 *
+    cells].
+    """
+
+    def __init__(
+        self,
+        c_in: int,  # channels
+        cells: int,  # hidden units in each direction
     ):
         super().__init__()
         self.layer = nn.LSTM(c_in, cells, batch_first=True, bidirectional=True)
 
-    def forward(self,
-        x: torch.Tensor,      # [batch, channel, time]
-    ) -> torch.Tensor:        # [batch, time, 2 * cells]
+    def forward(
+        self,
+        x: torch.Tensor,  # [batch, channel, time]
+    ) -> torch.Tensor:  # [batch, time, 2 * cells]
         return self.layer(x.transpose(1, 2))[0]
 
 
 def DilatedBiLSTM(
-    n_outputs: int = 5,       # logits
-    length: int = 187,        # samples of a beat, at least 76
-    dropout: float = .1,      # share dropped behind each pooling and dense layer, in training
+    n_outputs: int = 5,  # logits
+    length: int = 187,  # samples of a beat, at least 76
+    dropout: float = 0.1,  # share dropped behind each pooling and dense layer, in training
 ) -> BeatNet:
-    "Four dilated convolutions, BiLSTM-20, dense layers for each step: 221,862 parameters with five outputs."
+    """Four dilated convolutions, BiLSTM-20, dense layers for each step: 221,862 parameters with
+    five outputs.
+    """
     widths, steps = (1, 200, 150, 100, 75), length
-    for _ in widths[1:]: steps = (steps - 4) // 2
-    if steps < 1: raise DataError(f"DilatedBiLSTM: {length} samples leave no step after four poolings; at least 76 are needed")
-    stages = [nn.Sequential(Dilated(a, b, 3), nn.ReLU(), MaxPool1d(2), nn.Dropout(dropout)) for a, b in zip(widths, widths[1:])]
-    step = nn.Sequential(nn.Linear(40, 256), nn.ReLU(), nn.Dropout(dropout), nn.Linear(256, 128), nn.ReLU(), nn.Dropout(dropout))
+    for _ in widths[1:]:
+        steps = (steps - 4) // 2
+    if steps < 1:
+        raise DataError(
+            f"DilatedBiLSTM: {length} samples leave no step after four poolings; at least 76 are needed"
+        )
+    stages = [
+        nn.Sequential(Dilated(a, b, 3), nn.ReLU(), MaxPool1d(2), nn.Dropout(dropout))
+        for a, b in zip(widths, widths[1:])
+    ]
+    step = nn.Sequential(
+        nn.Linear(40, 256),
+        nn.ReLU(),
+        nn.Dropout(dropout),
+        nn.Linear(256, 128),
+        nn.ReLU(),
+        nn.Dropout(dropout),
+    )
     body = nn.Sequential(*stages, Sequence(75, 20), step, nn.Flatten())
-    return start_keras(BeatNet("dilated CNN + BiLSTM-20", body, 128 * steps, nn.Linear(128 * steps, n_outputs), length, length))
+    return start_keras(
+        BeatNet(
+            "dilated CNN + BiLSTM-20",
+            body,
+            128 * steps,
+            nn.Linear(128 * steps, n_outputs),
+            length,
+            length,
+        )
+    )

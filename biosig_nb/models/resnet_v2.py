@@ -9,6 +9,7 @@ __all__ = ['WIDTHS', 'KERNELS', 'Block', 'Spectrogram', 'Pool', 'Body', 'ResNet'
 import torch
 from torch import nn
 from torch.nn import functional as F
+
 from ..errors import ConfigError, DataError
 
 # %% ../../nbs/models/15_resnet_v2.ipynb #05-15-resnet-v2
@@ -24,79 +25,122 @@ def _norm(ndim: int, channels: int) -> nn.Module:
 # %% ../../nbs/models/15_resnet_v2.ipynb #06-15-resnet-v2
 class Block(nn.Module):
     "A residual block: [batch, c_in, ...] -> [batch, c_out * expansion, ... / stride]."
-    def __init__(self,
-        c_in: int,                     # channels in
-        width: int,                    # channels of the inner convolutions
-        kernel: int,                   # their length (samples or bins)
-        stride: int = 1,               # by how much time (and frequency) shrink
-        ndim: int = 1,                 # dimensions
-        bottleneck: bool = False,      # 1 - kernel - 1 with four times the width at the end, as in ResNet-50
-        preactivation: bool = False,   # normalisation and ReLU before each convolution (He et al. 2016)
+
+    def __init__(
+        self,
+        c_in: int,  # channels in
+        width: int,  # channels of the inner convolutions
+        kernel: int,  # their length (samples or bins)
+        stride: int = 1,  # by how much time (and frequency) shrink
+        ndim: int = 1,  # dimensions
+        # 1 - kernel - 1 with four times the width at the end, as in ResNet-50
+        bottleneck: bool = False,
+        # normalisation and ReLU before each convolution (He et al. 2016)
+        preactivation: bool = False,
     ):
         super().__init__()
         bias, c_out = ndim == 2, width * (4 if bottleneck else 1)
         plan = [(c_in, width, kernel, stride), (width, c_out, kernel, 1)]
-        if bottleneck: plan = [(c_in, width, 1, 1), (width, width, kernel, stride), (width, c_out, 1, 1)]
+        if bottleneck:
+            plan = [(c_in, width, 1, 1), (width, width, kernel, stride), (width, c_out, 1, 1)]
         layers = []
         for k, (a, b, size, step) in enumerate(plan):
-            if preactivation: layers += [_norm(ndim, a), nn.ReLU(), _conv(ndim, a, b, size, step, bias)]
-            else: layers += [_conv(ndim, a, b, size, step, bias), _norm(ndim, b)] + [nn.ReLU()] * (k < len(plan) - 1)
-        self.layers, self.after = nn.Sequential(*layers), nn.Identity() if preactivation else nn.ReLU()
-        change = [_conv(ndim, c_in, c_out, 1, stride, bias)] + [_norm(ndim, c_out)] * (not preactivation) if stride > 1 or c_in != c_out else []
+            if preactivation:
+                layers += [_norm(ndim, a), nn.ReLU(), _conv(ndim, a, b, size, step, bias)]
+            else:
+                layers += [_conv(ndim, a, b, size, step, bias), _norm(ndim, b)] + [nn.ReLU()] * (
+                    k < len(plan) - 1
+                )
+        self.layers, self.after = (
+            nn.Sequential(*layers),
+            nn.Identity() if preactivation else nn.ReLU(),
+        )
+        change = (
+            [_conv(ndim, c_in, c_out, 1, stride, bias)] + [_norm(ndim, c_out)] * (not preactivation)
+            if stride > 1 or c_in != c_out
+            else []
+        )
         self.shortcut = nn.Sequential(*change)
 
-    def forward(self,
-        x: torch.Tensor,               # [batch, c_in, ...]
-    ) -> torch.Tensor:                 # [batch, c_out, ...]
+    def forward(
+        self,
+        x: torch.Tensor,  # [batch, c_in, ...]
+    ) -> torch.Tensor:  # [batch, c_out, ...]
         return self.after(self.layers(x) + self.shortcut(x))
 
 # %% ../../nbs/models/15_resnet_v2.ipynb #09-15-resnet-v2
 class Spectrogram(nn.Module):
-    "Magnitude of the short-time Fourier transform: [batch, 1, time] -> [batch, 1, n_fft // 2 + 1, 1 + time // hop]."
-    def __init__(self,
-        n_fft: int = 256,     # samples a window
-        hop: int = 32,        # samples between two windows
+    """Magnitude of the short-time Fourier transform: [batch, 1, time] -> [batch, 1, n_fft // 2 + 1,
+    1 + time // hop].
+    """
+
+    def __init__(
+        self,
+        n_fft: int = 256,  # samples a window
+        hop: int = 32,  # samples between two windows
     ):
         super().__init__()
         self.n_fft, self.hop = n_fft, hop
 
-    def forward(self,
-        x: torch.Tensor,      # [batch, 1, time]
-    ) -> torch.Tensor:        # [batch, 1, frequency, frame]
+    def forward(
+        self,
+        x: torch.Tensor,  # [batch, 1, time]
+    ) -> torch.Tensor:  # [batch, 1, frequency, frame]
         if x.shape[-1] <= self.n_fft // 2:
-            raise DataError(f"Spectrogram: {x.shape[-1]} samples, at least {self.n_fft // 2 + 1} are needed for a window of {self.n_fft}")
+            raise DataError(
+                f"Spectrogram: {x.shape[-1]} samples, at least {self.n_fft // 2 + 1} are needed for a window of {self.n_fft}"
+            )
         x = x[:, 0].float()
         window = torch.hann_window(self.n_fft, device=x.device)
-        with torch.autocast(x.device.type, enabled=False):      # half precision has no Fourier transform
-            z = torch.stft(x - x.mean(dim=1, keepdim=True), self.n_fft, self.hop, window=window, return_complex=True)
+        with torch.autocast(
+            x.device.type, enabled=False
+        ):  # half precision has no Fourier transform
+            z = torch.stft(
+                x - x.mean(dim=1, keepdim=True),
+                self.n_fft,
+                self.hop,
+                window=window,
+                return_complex=True,
+            )
         return z.abs()[:, None]
 
 # %% ../../nbs/models/15_resnet_v2.ipynb #13-15-resnet-v2
 class Pool(nn.Module):
-    "Mean over time (and frequency), weighted by the share of real samples: [batch, channel, ...] -> [batch, channel]."
-    def forward(self,
-        x: torch.Tensor,                     # [batch, channel, (frequency,) time]
-        mask: torch.Tensor | None = None,    # [batch, 1, samples]: 1 where the signal is real; shrunk to the time of x
-    ) -> torch.Tensor:                       # [batch, channel]; zero where nothing is real
-        if x.ndim == 4: x = x.mean(dim=2)
-        if mask is None: return x.mean(dim=2)
+    """Mean over time (and frequency), weighted by the share of real samples: [batch, channel, ...]
+    -> [batch, channel].
+    """
+
+    def forward(
+        self,
+        x: torch.Tensor,  # [batch, channel, (frequency,) time]
+        # [batch, 1, samples]: 1 where the signal is real; shrunk to the time of x
+        mask: torch.Tensor | None = None,
+    ) -> torch.Tensor:  # [batch, channel]; zero where nothing is real
+        if x.ndim == 4:
+            x = x.mean(dim=2)
+        if mask is None:
+            return x.mean(dim=2)
         w = F.adaptive_avg_pool1d(mask.to(x.dtype), x.shape[-1])
         return (x * w).sum(dim=2) / w.sum(dim=2).clamp_min(1e-6)
 
 # %% ../../nbs/models/15_resnet_v2.ipynb #16-15-resnet-v2
-WIDTHS, KERNELS = (64, 128, 256, 512), (7, 5, 5, 3)     # of the four stages; kernels of the 1-D network
+# of the four stages; kernels of the 1-D network
+WIDTHS, KERNELS = (64, 128, 256, 512), (7, 5, 5, 3)
+
 
 class Body(nn.Module):
     "Stem, four stages and average: [batch, channel (and mask), time] -> [batch, feature]."
-    def __init__(self,
-        blocks: tuple,           # blocks of the four stages
-        n_channels: int,         # channels of the signal
-        ndim: int,               # 1: the signal; 2: its spectrogram
-        bottleneck: bool,        # blocks of ResNet-50
-        preactivation: bool,     # blocks of He et al. 2016
-        masked: bool,            # one more input channel, the mask
-        n_fft: int = 256,        # samples a window of the spectrogram
-        hop: int = 32,           # samples between two of them
+
+    def __init__(
+        self,
+        blocks: tuple,  # blocks of the four stages
+        n_channels: int,  # channels of the signal
+        ndim: int,  # 1: the signal; 2: its spectrogram
+        bottleneck: bool,  # blocks of ResNet-50
+        preactivation: bool,  # blocks of He et al. 2016
+        masked: bool,  # one more input channel, the mask
+        n_fft: int = 256,  # samples a window of the spectrogram
+        hop: int = 32,  # samples between two of them
     ):
         super().__init__()
         self.n_channels, self.masked = n_channels, masked
@@ -108,68 +152,94 @@ class Body(nn.Module):
         stages, c = [], WIDTHS[0]
         for k, (n, width, kernel) in enumerate(zip(blocks, WIDTHS, kernels)):
             for i in range(n):
-                stages.append(Block(c, width, kernel, 2 if k and not i else 1, ndim, bottleneck, preactivation))
+                stages.append(
+                    Block(
+                        c, width, kernel, 2 if k and not i else 1, ndim, bottleneck, preactivation
+                    )
+                )
                 c = width * (4 if bottleneck else 1)
         last = [_norm(ndim, c), nn.ReLU()] if preactivation else []
         self.stages, self.pool, self.n_features = nn.Sequential(*stages, *last), Pool(), c
 
-    def forward(self,
-        x: torch.Tensor,         # [batch, n_channels (+ 1 if masked), time]
-    ) -> torch.Tensor:           # [batch, n_features]
-        wanted, note = self.n_channels + self.masked, ", the last channel a mask" if self.masked else ""
-        if x.ndim != 3 or x.shape[1] != wanted: raise DataError(f"ResNet: input has shape {tuple(x.shape)}, expected [batch, {wanted}, time]{note}")
+    def forward(
+        self,
+        x: torch.Tensor,  # [batch, n_channels (+ 1 if masked), time]
+    ) -> torch.Tensor:  # [batch, n_features]
+        wanted, note = (
+            self.n_channels + self.masked,
+            ", the last channel a mask" if self.masked else "",
+        )
+        if x.ndim != 3 or x.shape[1] != wanted:
+            raise DataError(
+                f"ResNet: input has shape {tuple(x.shape)}, expected [batch, {wanted}, time]{note}"
+            )
         mask, x = (x[:, -1:], x[:, :-1]) if self.masked else (None, x)
         return self.pool(self.stages(self.stem(self.front(x))), mask)
 
 # %% ../../nbs/models/15_resnet_v2.ipynb #17-15-resnet-v2
 class ResNet(nn.Module):
-    "Residual network of Weimann & Conrad (2021) for signals (ndim=1) or their spectrograms (ndim=2). Raises `ConfigError` for settings that cannot be."
-    def __init__(self,
-        blocks: tuple,                 # blocks of the four stages
-        n_classes: int = 4,            # outputs
-        ndim: int = 1,                 # 1: the signal; 2: its spectrogram, computed inside
-        n_channels: int = 1,           # channels of the signal
-        bottleneck: bool = False,      # blocks of ResNet-50
-        preactivation: bool = False,   # blocks of He et al. 2016
-        masked: bool = False,          # the last input channel says where the signal is real
-        n_fft: int = 256,              # 2-D: samples a window of the spectrogram
-        hop: int = 32,                 # 2-D: samples between two of them
+    """Residual network of Weimann & Conrad (2021) for signals (ndim=1) or their spectrograms
+    (ndim=2).
+
+    Raises `ConfigError` for settings that cannot be.
+    """
+
+    def __init__(
+        self,
+        blocks: tuple,  # blocks of the four stages
+        n_classes: int = 4,  # outputs
+        ndim: int = 1,  # 1: the signal; 2: its spectrogram, computed inside
+        n_channels: int = 1,  # channels of the signal
+        bottleneck: bool = False,  # blocks of ResNet-50
+        preactivation: bool = False,  # blocks of He et al. 2016
+        masked: bool = False,  # the last input channel says where the signal is real
+        n_fft: int = 256,  # 2-D: samples a window of the spectrogram
+        hop: int = 32,  # 2-D: samples between two of them
     ):
         super().__init__()
-        if ndim not in (1, 2): raise ConfigError(f"ndim={ndim}: 1 (signal) or 2 (spectrogram)")
-        if ndim == 2 and n_channels != 1: raise ConfigError(f"n_channels={n_channels}: the spectrogram is that of one channel")
-        self.name = f"ResNet-{2 + sum(blocks) * (3 if bottleneck else 2)}, {ndim}-D" + ", pre-activation" * preactivation      # layers counted as usual
-        self.body = Body(tuple(blocks), n_channels, ndim, bottleneck, preactivation, masked, n_fft, hop)
+        if ndim not in (1, 2):
+            raise ConfigError(f"ndim={ndim}: 1 (signal) or 2 (spectrogram)")
+        if ndim == 2 and n_channels != 1:
+            raise ConfigError(f"n_channels={n_channels}: the spectrogram is that of one channel")
+        # layers counted as usual
+        self.name = (
+            f"ResNet-{2 + sum(blocks) * (3 if bottleneck else 2)}, {ndim}-D"
+            + ", pre-activation" * preactivation
+        )
+        self.body = Body(
+            tuple(blocks), n_channels, ndim, bottleneck, preactivation, masked, n_fft, hop
+        )
         self.head = nn.Linear(self.body.n_features, n_classes)
 
-    def forward(self,
-        x: torch.Tensor,               # [batch, n_channels (+ 1 if masked), time]
-    ) -> torch.Tensor:                 # logits [batch, n_classes]
+    def forward(
+        self,
+        x: torch.Tensor,  # [batch, n_channels (+ 1 if masked), time]
+    ) -> torch.Tensor:  # logits [batch, n_classes]
         return self.head(self.body(x))
 
 # %% ../../nbs/models/15_resnet_v2.ipynb #18-15-resnet-v2
 def ResNet18(
-    n_classes: int = 4,       # outputs
-    ndim: int = 1,            # 1: signal, 2: spectrogram
-    **how,                    # of `ResNet`
-) -> ResNet:                  # 2-2-2-2 blocks
+    n_classes: int = 4,  # outputs
+    ndim: int = 1,  # 1: signal, 2: spectrogram
+    **how,  # of `ResNet`
+) -> ResNet:  # 2-2-2-2 blocks
     "ResNet-18; in 1-D 4,484,932 trainable parameters with 4 classes."
     return ResNet((2, 2, 2, 2), n_classes, ndim, **how)
 
 
 def ResNet34(
-    n_classes: int = 4,       # outputs
-    ndim: int = 1,            # 1: signal, 2: spectrogram
-    **how,                    # of `ResNet`
-) -> ResNet:                  # 3-4-6-3 blocks
+    n_classes: int = 4,  # outputs
+    ndim: int = 1,  # 1: signal, 2: spectrogram
+    **how,  # of `ResNet`
+) -> ResNet:  # 3-4-6-3 blocks
     "ResNet-34."
     return ResNet((3, 4, 6, 3), n_classes, ndim, **how)
 
 
 def ResNet50(
-    n_classes: int = 4,       # outputs
-    ndim: int = 1,            # 1: signal, 2: spectrogram
-    **how,                    # of `ResNet`
-) -> ResNet:                  # 3-4-6-3 bottleneck blocks
+    n_classes: int = 4,  # outputs
+    ndim: int = 1,  # 1: signal, 2: spectrogram
+    **how,  # of `ResNet`
+) -> ResNet:  # 3-4-6-3 bottleneck blocks
     "ResNet-50."
     return ResNet((3, 4, 6, 3), n_classes, ndim, bottleneck=True, **how)

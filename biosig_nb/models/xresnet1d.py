@@ -8,19 +8,21 @@ __all__ = ['conv_bn', 'Block', 'ConcatPool', 'dense_head', 'start_kaiming', 'lay
 
 # %% ../../nbs/models/30_xresnet1d.ipynb #03-30-xresnet1d
 from fnmatch import fnmatchcase
+
 import torch
 from torch import nn
+
 from ..errors import ConfigError, DataError
 from .layers import AvgPool1d, BatchNorm1d, Conv1d, MaxPool1d
 
 # %% ../../nbs/models/30_xresnet1d.ipynb #05-30-xresnet1d
 def conv_bn(
-    c_in: int,              # channels in
-    c_out: int,             # channels out
-    kernel: int,            # kernel length, odd (samples of the layer's input)
-    stride: int = 1,        # by how much time shrinks
-    relu: bool = True,      # end with ReLU
-) -> nn.Sequential:         # [batch, c_in, time] -> [batch, c_out, ceil(time / stride)]
+    c_in: int,  # channels in
+    c_out: int,  # channels out
+    kernel: int,  # kernel length, odd (samples of the layer's input)
+    stride: int = 1,  # by how much time shrinks
+    relu: bool = True,  # end with ReLU
+) -> nn.Sequential:  # [batch, c_in, time] -> [batch, c_out, ceil(time / stride)]
     "A padded convolution without bias, batch normalisation and, if wanted, ReLU."
     layers = [Conv1d(c_in, c_out, kernel, stride, kernel // 2, bias=False), BatchNorm1d(c_out)]
     return nn.Sequential(*layers, *[nn.ReLU()] * relu)
@@ -28,187 +30,279 @@ def conv_bn(
 # %% ../../nbs/models/30_xresnet1d.ipynb #08-30-xresnet1d
 class Block(nn.Module):
     "A residual block: [batch, c_in, time] -> [batch, width * expansion, ceil(time / stride)]."
-    def __init__(self,
-        c_in: int,              # channels in
-        width: int,             # channels of the inner convolutions
-        stride: int = 1,        # by how much time shrinks
-        expansion: int = 4,     # channels out = width * expansion; 1: two plain convolutions, else a bottleneck of three
-        kernel: int = 5,        # length of what is not of length 1 (samples of the block's input)
+
+    def __init__(
+        self,
+        c_in: int,  # channels in
+        width: int,  # channels of the inner convolutions
+        stride: int = 1,  # by how much time shrinks
+        # channels out = width * expansion; 1: two plain convolutions, else a bottleneck of three
+        expansion: int = 4,
+        kernel: int = 5,  # length of what is not of length 1 (samples of the block's input)
     ):
         super().__init__()
         c_out = width * expansion
-        main = [conv_bn(c_in, width, 1), conv_bn(width, width, kernel, stride), conv_bn(width, c_out, 1, relu=False)]
-        if expansion == 1: main = [conv_bn(c_in, width, kernel, stride), conv_bn(width, c_out, kernel, relu=False)]
+        main = [
+            conv_bn(c_in, width, 1),
+            conv_bn(width, width, kernel, stride),
+            conv_bn(width, c_out, 1, relu=False),
+        ]
+        if expansion == 1:
+            main = [conv_bn(c_in, width, kernel, stride), conv_bn(width, c_out, kernel, relu=False)]
         self.main, self.after = nn.Sequential(*main), nn.ReLU()
         shrink = [AvgPool1d(stride, ceil_mode=True)] * (stride > 1)
-        self.shortcut = nn.Sequential(*shrink, *[conv_bn(c_in, c_out, 1, relu=False)] * (c_in != c_out))
+        self.shortcut = nn.Sequential(
+            *shrink, *[conv_bn(c_in, c_out, 1, relu=False)] * (c_in != c_out)
+        )
 
-    def forward(self,
-        x: torch.Tensor,        # [batch, c_in, time]
-    ) -> torch.Tensor:          # [batch, width * expansion, ceil(time / stride)]
+    def forward(
+        self,
+        x: torch.Tensor,  # [batch, c_in, time]
+    ) -> torch.Tensor:  # [batch, width * expansion, ceil(time / stride)]
         return self.after(self.main(x) + self.shortcut(x))
 
 # %% ../../nbs/models/30_xresnet1d.ipynb #13-30-xresnet1d
 class ConcatPool(nn.Module):
     "Maximum and mean over time, side by side: [batch, channel, time] -> [batch, 2 * channel]."
-    def forward(self,
-        x: torch.Tensor,        # [batch, channel, time]
-    ) -> torch.Tensor:          # [batch, 2 * channel], the maxima first
+
+    def forward(
+        self,
+        x: torch.Tensor,  # [batch, channel, time]
+    ) -> torch.Tensor:  # [batch, 2 * channel], the maxima first
         return torch.cat([x.amax(dim=2), x.mean(dim=2)], dim=1)
 
 # %% ../../nbs/models/30_xresnet1d.ipynb #16-30-xresnet1d
 def dense_head(
-    n_features: int,         # numbers that the body gives
-    n_classes: int,          # outputs (logits)
-    hidden: int = 128,       # units of the layer between
-    dropout: float = .5,     # share dropped before the last layer; before the first, half of it
-) -> nn.Sequential:          # [batch, n_features] -> [batch, n_classes]
-    "Normalisation, dropout, linear, ReLU, and once more without ReLU: the head of the benchmark's networks."
-    first = [nn.BatchNorm1d(n_features), nn.Dropout(dropout / 2), nn.Linear(n_features, hidden), nn.ReLU()]
-    return nn.Sequential(*first, nn.BatchNorm1d(hidden), nn.Dropout(dropout), nn.Linear(hidden, n_classes))
+    n_features: int,  # numbers that the body gives
+    n_classes: int,  # outputs (logits)
+    hidden: int = 128,  # units of the layer between
+    dropout: float = 0.5,  # share dropped before the last layer; before the first, half of it
+) -> nn.Sequential:  # [batch, n_features] -> [batch, n_classes]
+    """Normalisation, dropout, linear, ReLU, and once more without ReLU: the head of the benchmark's
+    networks.
+    """
+    first = [
+        nn.BatchNorm1d(n_features),
+        nn.Dropout(dropout / 2),
+        nn.Linear(n_features, hidden),
+        nn.ReLU(),
+    ]
+    return nn.Sequential(
+        *first, nn.BatchNorm1d(hidden), nn.Dropout(dropout), nn.Linear(hidden, n_classes)
+    )
 
 # %% ../../nbs/models/30_xresnet1d.ipynb #19-30-xresnet1d
 def start_kaiming(
-    net: nn.Module,         # network; its convolutions, linear and normalisation layers are set anew
-) -> nn.Module:             # the same network
-    "Convolutions: normal weights of variance 2 / inputs, zero biases (He et al. 2015); linear layers as torch starts them; normalisations as identity."
+    net: nn.Module,  # network; its convolutions, linear and normalisation layers are set anew
+) -> nn.Module:  # the same network
+    """Convolutions: normal weights of variance 2 / inputs, zero biases (He et al. 2015).
+
+    Linear layers as torch starts them; normalisations as identity.
+    """
     for m in net.modules():
         if isinstance(m, nn.Conv1d):
             nn.init.kaiming_normal_(m.weight)
-            if m.bias is not None: nn.init.zeros_(m.bias)
-        if isinstance(m, (nn.BatchNorm1d, nn.Linear)): m.reset_parameters()
+            if m.bias is not None:
+                nn.init.zeros_(m.bias)
+        if isinstance(m, (nn.BatchNorm1d, nn.Linear)):
+            m.reset_parameters()
     return net
 
 # %% ../../nbs/models/30_xresnet1d.ipynb #22-30-xresnet1d
 def layer_groups(
-    net: nn.Module,          # network with `body` and `head`
-    lower: tuple,            # patterns of names inside the body, such as "stem.*"; what matches is the lower part
-) -> list:                   # [lower part of the body, upper part, head], each a list of parameters
-    "Parameters in three groups, for learning rates of their own; raises `ConfigError` for a pattern or group that is empty."
+    net: nn.Module,  # network with `body` and `head`
+    # patterns of names inside the body, such as "stem.*"; what matches is the lower part
+    lower: tuple,
+) -> list:  # [lower part of the body, upper part, head], each a list of parameters
+    """Parameters in three groups, for learning rates of their own.
+
+    Raises `ConfigError` for a pattern or group that is empty.
+    """
     named = dict(net.body.named_parameters())
     for pattern in lower:
-        if not any(fnmatchcase(n, pattern) for n in named): raise ConfigError(f"no parameter of the body is called '{pattern}'; names are like {next(iter(named))}")
+        if not any(fnmatchcase(n, pattern) for n in named):
+            raise ConfigError(
+                f"no parameter of the body is called '{pattern}'; names are like {next(iter(named))}"
+            )
     low = {n for n in named if any(fnmatchcase(n, pattern) for pattern in lower)}
-    if not 0 < len(low) < len(named): raise ConfigError(f"{len(low)} of {len(named)} parameters of the body are in its lower part; both parts need some")
-    return [[p for n, p in named.items() if n in low], [p for n, p in named.items() if n not in low], list(net.head.parameters())]
+    if not 0 < len(low) < len(named):
+        raise ConfigError(
+            f"{len(low)} of {len(named)} parameters of the body are in its lower part; both parts need some"
+        )
+    return [
+        [p for n, p in named.items() if n in low],
+        [p for n, p in named.items() if n not in low],
+        list(net.head.parameters()),
+    ]
 
 # %% ../../nbs/models/30_xresnet1d.ipynb #23-30-xresnet1d
 class EcgNet(nn.Module):
-    "A body that ends with pooling, the benchmark's dense head, and their three groups of parameters."
-    def __init__(self,
-        name: str,               # what the network is called in reports
-        body: nn.Module,         # [batch, lead, time] -> [batch, feature]; knows its `n_features`
-        n_classes: int,          # outputs (logits)
-        lower: tuple,            # patterns of names in the lower part of the body
-        hidden: int = 128,       # units of the head's first layer
-        dropout: float = .5,     # share dropped before the last layer; before the head's first, half of it
+    """A body that ends with pooling, the benchmark's dense head, and their three groups of
+    parameters.
+    """
+
+    def __init__(
+        self,
+        name: str,  # what the network is called in reports
+        body: nn.Module,  # [batch, lead, time] -> [batch, feature]; knows its `n_features`
+        n_classes: int,  # outputs (logits)
+        lower: tuple,  # patterns of names in the lower part of the body
+        hidden: int = 128,  # units of the head's first layer
+        # share dropped before the last layer; before the head's first, half of it
+        dropout: float = 0.5,
     ):
         super().__init__()
-        if n_classes < 1: raise ConfigError(f"{name}: n_classes={n_classes}; at least 1")
+        if n_classes < 1:
+            raise ConfigError(f"{name}: n_classes={n_classes}; at least 1")
         self.name, self.lower = name, lower
         self.body, self.head = body, dense_head(body.n_features, n_classes, hidden, dropout)
         start_kaiming(self)
 
-    def forward(self,
-        x: torch.Tensor,         # [batch, lead, time]
-    ) -> torch.Tensor:           # logits [batch, n_classes]
+    def forward(
+        self,
+        x: torch.Tensor,  # [batch, lead, time]
+    ) -> torch.Tensor:  # logits [batch, n_classes]
         return self.head(self.body(x))
 
-    def groups(self) -> list:    # [lower part of the body, upper part, head], each a list of parameters
+    def groups(
+        self,
+    ) -> list:  # [lower part of the body, upper part, head], each a list of parameters
         "Parameters from the input to the output, for discriminative learning rates."
         return layer_groups(self, self.lower)
 
 # %% ../../nbs/models/30_xresnet1d.ipynb #25-30-xresnet1d
 def check_leads(
-    x: torch.Tensor,     # what came in
-    n_leads: int,        # leads wanted
-    who: str,            # name for the message
-) -> torch.Tensor:       # x
+    x: torch.Tensor,  # what came in
+    n_leads: int,  # leads wanted
+    who: str,  # name for the message
+) -> torch.Tensor:  # x
     "Raise `DataError` for what is not [batch, n_leads, time]."
-    if x.ndim == 3 and x.shape[1] == n_leads and x.shape[2]: return x
-    turned = "; the leads come second: transpose, do not reshape" if x.ndim == 3 and x.shape[2] == n_leads else ""
+    if x.ndim == 3 and x.shape[1] == n_leads and x.shape[2]:
+        return x
+    turned = (
+        "; the leads come second: transpose, do not reshape"
+        if x.ndim == 3 and x.shape[2] == n_leads
+        else ""
+    )
     raise DataError(f"{who} expects [batch, {n_leads}, time], found {list(x.shape)}{turned}")
 
 # %% ../../nbs/models/30_xresnet1d.ipynb #27-30-xresnet1d
 class XBody(nn.Module):
     "Stem, stages and pooling of xresnet1d: [batch, lead, time] -> [batch, 2 * width * expansion]."
-    def __init__(self,
-        blocks: tuple,             # blocks of each stage
-        n_leads: int = 12,         # leads of the record
-        expansion: int = 4,        # 1: plain blocks, 4: bottlenecks
-        width: int = 64,           # channels inside the blocks, the same in all stages
-        kernel: int = 5,           # kernel length of stem and blocks, odd (samples)
+
+    def __init__(
+        self,
+        blocks: tuple,  # blocks of each stage
+        n_leads: int = 12,  # leads of the record
+        expansion: int = 4,  # 1: plain blocks, 4: bottlenecks
+        width: int = 64,  # channels inside the blocks, the same in all stages
+        kernel: int = 5,  # kernel length of stem and blocks, odd (samples)
     ):
         super().__init__()
-        if kernel % 2 == 0: raise ConfigError(f"xresnet1d: kernel {kernel} is even; choose {kernel - 1} or {kernel + 1}")
+        if kernel % 2 == 0:
+            raise ConfigError(
+                f"xresnet1d: kernel {kernel} is even; choose {kernel - 1} or {kernel + 1}"
+            )
         self.n_channels, self.n_features = n_leads, 2 * width * expansion
-        self.stem = nn.Sequential(conv_bn(n_leads, 32, kernel, 2), conv_bn(32, 32, kernel), conv_bn(32, 64, kernel), MaxPool1d(3, 2, 1))
+        self.stem = nn.Sequential(
+            conv_bn(n_leads, 32, kernel, 2),
+            conv_bn(32, 32, kernel),
+            conv_bn(32, 64, kernel),
+            MaxPool1d(3, 2, 1),
+        )
         stages, c = [], 64
         for k, n in enumerate(blocks):
-            stages.append(nn.Sequential(*[Block(c if i == 0 else width * expansion, width, 2 if k and not i else 1, expansion, kernel) for i in range(n)]))
+            stages.append(
+                nn.Sequential(
+                    *[
+                        Block(
+                            c if i == 0 else width * expansion,
+                            width,
+                            2 if k and not i else 1,
+                            expansion,
+                            kernel,
+                        )
+                        for i in range(n)
+                    ]
+                )
+            )
             c = width * expansion
         self.stages, self.pool = nn.Sequential(*stages), ConcatPool()
 
-    def forward(self,
-        x: torch.Tensor,           # [batch, n_leads, time]
-    ) -> torch.Tensor:             # [batch, n_features]
+    def forward(
+        self,
+        x: torch.Tensor,  # [batch, n_leads, time]
+    ) -> torch.Tensor:  # [batch, n_features]
         return self.pool(self.stages(self.stem(check_leads(x, self.n_channels, "xresnet1d"))))
 
 # %% ../../nbs/models/30_xresnet1d.ipynb #28-30-xresnet1d
 class XResNet1d(EcgNet):
     """Residual network of Strodthoff et al. (2021) for twelve-lead records, after He et al. (2019).
 
-    Raises `ConfigError` for settings that cannot be, `DataError` for an input that is not [batch, n_leads, time].
+    Raises `ConfigError` for settings that cannot be, `DataError` for an input that is not [batch,
+    n_leads, time].
     """
-    def __init__(self,
-        blocks: tuple = (3, 4, 23, 3),   # blocks of each stage
-        n_classes: int = 71,             # outputs (logits)
-        n_leads: int = 12,               # leads of the record
-        expansion: int = 4,              # 1: plain blocks, 4: bottlenecks
-        width: int = 64,                 # channels inside the blocks
-        kernel: int = 5,                 # kernel length, odd (samples)
-        hidden: int = 128,               # units of the head's first layer
-        dropout: float = .5,             # share dropped before the last layer; before the head's first, half of it
-        zero_last: bool = True,          # the last normalisation of each block starts at zero
+
+    def __init__(
+        self,
+        blocks: tuple = (3, 4, 23, 3),  # blocks of each stage
+        n_classes: int = 71,  # outputs (logits)
+        n_leads: int = 12,  # leads of the record
+        expansion: int = 4,  # 1: plain blocks, 4: bottlenecks
+        width: int = 64,  # channels inside the blocks
+        kernel: int = 5,  # kernel length, odd (samples)
+        hidden: int = 128,  # units of the head's first layer
+        # share dropped before the last layer; before the head's first, half of it
+        dropout: float = 0.5,
+        zero_last: bool = True,  # the last normalisation of each block starts at zero
     ):
-        if not blocks or min(blocks) < 1: raise ConfigError(f"xresnet1d: blocks {blocks}; each stage needs at least one")
+        if not blocks or min(blocks) < 1:
+            raise ConfigError(f"xresnet1d: blocks {blocks}; each stage needs at least one")
         layers = 2 + sum(blocks) * (2 if expansion == 1 else 3)
-        super().__init__(f"xresnet1d{layers}", XBody(tuple(blocks), n_leads, expansion, width, kernel), n_classes, ("stem.*",), hidden, dropout)
+        super().__init__(
+            f"xresnet1d{layers}",
+            XBody(tuple(blocks), n_leads, expansion, width, kernel),
+            n_classes,
+            ("stem.*",),
+            hidden,
+            dropout,
+        )
         for m in self.body.modules():
-            if zero_last and isinstance(m, Block): nn.init.zeros_(m.main[-1][1].weight)
+            if zero_last and isinstance(m, Block):
+                nn.init.zeros_(m.main[-1][1].weight)
 
 # %% ../../nbs/models/30_xresnet1d.ipynb #29-30-xresnet1d
 def XResNet1d18(
-    n_classes: int = 71,      # outputs
-    n_leads: int = 12,        # leads
-    **how,                    # of `XResNet1d`
-) -> XResNet1d:               # 2-2-2-2 plain blocks
+    n_classes: int = 71,  # outputs
+    n_leads: int = 12,  # leads
+    **how,  # of `XResNet1d`
+) -> XResNet1d:  # 2-2-2-2 plain blocks
     "xresnet1d18."
     return XResNet1d((2, 2, 2, 2), n_classes, n_leads, expansion=1, **how)
 
 
 def XResNet1d34(
-    n_classes: int = 71,      # outputs
-    n_leads: int = 12,        # leads
-    **how,                    # of `XResNet1d`
-) -> XResNet1d:               # 3-4-6-3 plain blocks
+    n_classes: int = 71,  # outputs
+    n_leads: int = 12,  # leads
+    **how,  # of `XResNet1d`
+) -> XResNet1d:  # 3-4-6-3 plain blocks
     "xresnet1d34."
     return XResNet1d((3, 4, 6, 3), n_classes, n_leads, expansion=1, **how)
 
 
 def XResNet1d50(
-    n_classes: int = 71,      # outputs
-    n_leads: int = 12,        # leads
-    **how,                    # of `XResNet1d`
-) -> XResNet1d:               # 3-4-6-3 bottleneck blocks
+    n_classes: int = 71,  # outputs
+    n_leads: int = 12,  # leads
+    **how,  # of `XResNet1d`
+) -> XResNet1d:  # 3-4-6-3 bottleneck blocks
     "xresnet1d50."
     return XResNet1d((3, 4, 6, 3), n_classes, n_leads, **how)
 
 
 def XResNet1d101(
-    n_classes: int = 71,      # outputs
-    n_leads: int = 12,        # leads
-    **how,                    # of `XResNet1d`
-) -> XResNet1d:               # 3-4-23-3 bottleneck blocks
+    n_classes: int = 71,  # outputs
+    n_leads: int = 12,  # leads
+    **how,  # of `XResNet1d`
+) -> XResNet1d:  # 3-4-23-3 bottleneck blocks
     "xresnet1d101, the network of the study; 1,880,775 parameters with the 71 statements of PTB-XL."
     return XResNet1d((3, 4, 23, 3), n_classes, n_leads, **how)

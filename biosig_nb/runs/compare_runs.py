@@ -8,7 +8,9 @@ __all__ = ['FACTS', 'SIDE', 'run_facts', 'runs_in', 'table_of_runs', 'table_of_m
 
 # %% ../../nbs/runs/25_compare_runs.ipynb #03-25-compare-runs
 from pathlib import Path
+
 import pandas as pd
+
 from ..errors import ConfigError, DataError, nearest
 from ..evaluate.inference.bootstrap import METRIC_COLUMNS
 from ..evaluate.inference.compare import compare_arms
@@ -19,69 +21,135 @@ from ..studies.analysis import primary_analysis
 from ..studies.parameters import PLACES, path_parameters
 
 # %% ../../nbs/runs/25_compare_runs.ipynb #05-25-compare-runs
-FACTS = ("study", "run", "status", "preset", "data", "data_name", "fingerprint", "started", "seconds", "git_commit", "version", "torch")       # of a run, before its parameters
+# of a run, before its parameters
+FACTS = (
+    "study",
+    "run",
+    "status",
+    "preset",
+    "data",
+    "data_name",
+    "fingerprint",
+    "started",
+    "seconds",
+    "git_commit",
+    "version",
+    "torch",
+)
 
 
 def run_facts(
-    run: Run,              # a run
-) -> dict:                 # FACTS, then parameters as "p.NAME" (lists with commas), then the primary result
+    run: Run,  # a run
+) -> dict:  # FACTS, then parameters as "p.NAME" (lists with commas), then the primary result
     "What one row says of its run."
     r, h = run.record, run.headline or {}
-    facts = {"study": run.study, "run": run.folder.name, "status": run.status, "preset": r.get("preset"), "data": run.kind or None, "data_name": run.data.get("name") or None, "fingerprint": run.data.get("fingerprint"),
-             **{k: r.get(k) for k in ("started", "seconds", "git_commit")}, "version": (r.get("versions") or {}).get("biosig-nb"), "torch": (r.get("versions") or {}).get("torch")}
-    primary = {f"primary.{k}": h.get(k) for k in ("difference", "lo", "hi")} | {"primary.verdict": (r.get("primary") or {}).get("verdict")}
-    return facts | {f"p.{k}": value_text(v) for k, v in run.parameters.items() if k not in (*PLACES, *path_parameters(run.study))} | primary
+    facts = {
+        "study": run.study,
+        "run": run.folder.name,
+        "status": run.status,
+        "preset": r.get("preset"),
+        "data": run.kind or None,
+        "data_name": run.data.get("name") or None,
+        "fingerprint": run.data.get("fingerprint"),
+        **{k: r.get(k) for k in ("started", "seconds", "git_commit")},
+        "version": (r.get("versions") or {}).get("biosig-nb"),
+        "torch": (r.get("versions") or {}).get("torch"),
+    }
+    primary = {f"primary.{k}": h.get(k) for k in ("difference", "lo", "hi")} | {
+        "primary.verdict": (r.get("primary") or {}).get("verdict")
+    }
+    return (
+        facts
+        | {
+            f"p.{k}": value_text(v)
+            for k, v in run.parameters.items()
+            if k not in (*PLACES, *path_parameters(run.study))
+        }
+        | primary
+    )
 
 
 def runs_in(
-    out: str | Path,       # folder of runs
-) -> list[Run]:            # newest first
+    out: str | Path,  # folder of runs
+) -> list[Run]:  # newest first
     "All runs of a folder, finished or not; raises `DataError` where there is no such folder."
-    if not Path(out).is_dir(): raise DataError(f"{out}: no such folder; `biosig-nb run` or `biosig-nb sweep` makes it, or name another one with --out")
+    if not Path(out).is_dir():
+        raise DataError(
+            f"{out}: no such folder; `biosig-nb run` or `biosig-nb sweep` makes it, or name another one with --out"
+        )
     return list_runs(out)
 
 
 def table_of_runs(
-    out: str | Path,       # folder of runs
-) -> pd.DataFrame:         # a row a run, newest first
+    out: str | Path,  # folder of runs
+) -> pd.DataFrame:  # a row a run, newest first
     "The facts of every run; raises as `runs_in`."
     return pd.DataFrame([run_facts(r) for r in runs_in(out)])
 
 
 def table_of_metrics(
-    out: str | Path,       # folder of runs
-) -> pd.DataFrame:         # a row a number of metrics.csv, with the facts of its run before it
+    out: str | Path,  # folder of runs
+) -> pd.DataFrame:  # a row a number of metrics.csv, with the facts of its run before it
     "Every metric of every complete run."
     done = [r for r in runs_in(out) if r.status == "complete"]
     rows = [r.table("metrics").assign(**run_facts(r)) for r in done]
-    every = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=[*FACTS, *METRIC_COLUMNS])
+    every = (
+        pd.concat(rows, ignore_index=True)
+        if rows
+        else pd.DataFrame(columns=[*FACTS, *METRIC_COLUMNS])
+    )
     return every[[c for c in every if c not in METRIC_COLUMNS] + list(METRIC_COLUMNS)]
 
 # %% ../../nbs/runs/25_compare_runs.ipynb #06-25-compare-runs
 def export_runs(
-    out: str | Path,       # folder of runs
-    path: str | Path,      # file to write: .csv or .parquet
+    out: str | Path,  # folder of runs
+    path: str | Path,  # file to write: .csv or .parquet
     metrics: bool = True,  # a row a metric; False: a row a run
-) -> Path:                 # the file
+) -> Path:  # the file
     "Write the table, whole or not at all; raises `ConfigError` for another kind of file."
     path, t = Path(path), table_of_metrics(out) if metrics else table_of_runs(out)
-    if path.suffix not in (".csv", ".parquet"): raise ConfigError(f"{path}: expected a name that ends in .csv or .parquet")
-    if path.suffix == ".csv": return write_whole(path, t.to_csv(index=False))
+    if path.suffix not in (".csv", ".parquet"):
+        raise ConfigError(f"{path}: expected a name that ends in .csv or .parquet")
+    if path.suffix == ".csv":
+        return write_whole(path, t.to_csv(index=False))
     mixed = [c for c in t if t[c].map(type).nunique() > 1 and t[c].dtype == object]
-    return write_whole(path, t.assign(**{c: t[c].map(lambda v: None if v is None or v != v else str(v)) for c in mixed}).to_parquet(index=False))
+    return write_whole(
+        path,
+        t.assign(
+            **{c: t[c].map(lambda v: None if v is None or v != v else str(v)) for c in mixed}
+        ).to_parquet(index=False),
+    )
 
 # %% ../../nbs/runs/25_compare_runs.ipynb #11-25-compare-runs
 def find_run(
-    name: str | Path,      # a run folder, or the beginning of its name ("smoke-3f", "mitbih_ptb/smoke-3f")
-    out: str | Path = "reports/runs",      # folder of runs
-) -> Run:                  # the one that is meant
+    # a run folder, or the beginning of its name ("smoke-3f", "mitbih_ptb/smoke-3f")
+    name: str | Path,
+    out: str | Path = "reports/runs",  # folder of runs
+) -> Run:  # the one that is meant
     "A run by name; raises `DataError` where none, or several, are meant."
-    if (Path(name) / "run.json").is_file(): return read_run(name)
+    if (Path(name) / "run.json").is_file():
+        return read_run(name)
     every = list_runs(out) if Path(out).is_dir() else []
-    called = [(r, (f"{r.folder.parent.name}/{r.folder.name}", r.folder.name, r.folder.name.partition("-")[2])) for r in every]
+    called = [
+        (
+            r,
+            (
+                f"{r.folder.parent.name}/{r.folder.name}",
+                r.folder.name,
+                r.folder.name.partition("-")[2],
+            ),
+        )
+        for r in every
+    ]
     found = [r for r, names in called if any(n.startswith(str(name)) for n in names)]
-    if not found: raise DataError(f"no run '{name}' in {out}; {nearest(str(name), [n[1] for _, n in called]) if called else 'there is none at all'}")
-    if len(found) > 1: raise DataError(f"'{name}' could be {', '.join(f'{r.folder.parent.name}/{r.folder.name}' for r in found[:5])}: give more of the name")
+    if not found:
+        raise DataError(
+            f"no run '{name}' in {out}; {nearest(str(name), [n[1] for _, n in called]) if called else 'there is none at all'}"
+        )
+    if len(found) > 1:
+        raise DataError(
+            f"'{name}' could be {', '.join(f'{r.folder.parent.name}/{r.folder.name}' for r in found[:5])}: give more of the name"
+        )
     return found[0]
 
 # %% ../../nbs/runs/25_compare_runs.ipynb #13-25-compare-runs
@@ -92,41 +160,90 @@ def _matched(a: pd.DataFrame, b: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFra
     "The folds that both runs tested, and why there are none."
     key = SIDE[:2]
     sides = [{k: set(d.example) for k, d in x.groupby(key)} for x in (a, b)]
-    if not set.union(*sides[0].values()) & set.union(*sides[1].values()): return a, b, "they were tested on different examples"
+    if not set.union(*sides[0].values()) & set.union(*sides[1].values()):
+        return a, b, "they were tested on different examples"
     same = [k for k in sides[0] if sides[1].get(k) == sides[0][k]]
-    if not same: return a, b, "their test folds hold different examples (another seed, or another division)"
+    if not same:
+        return a, b, "their test folds hold different examples (another seed, or another division)"
     rows = [x[pd.MultiIndex.from_frame(x[key]).isin(same)] for x in (a, b)]
-    truth = [x.drop_duplicates(SIDE).set_index(SIDE).sort_index()[["group", *(c for c in x if c.startswith("y_"))]] for x in rows]
-    if not truth[0].equals(truth[1]): return *rows, "they give different labels or groups to the same examples"
+    truth = [
+        x.drop_duplicates(SIDE)
+        .set_index(SIDE)
+        .sort_index()[["group", *(c for c in x if c.startswith("y_"))]]
+        for x in rows
+    ]
+    if not truth[0].equals(truth[1]):
+        return *rows, "they give different labels or groups to the same examples"
     return *rows, ""
 
 # %% ../../nbs/runs/25_compare_runs.ipynb #14-25-compare-runs
 def compare_runs(
-    a: Run,                      # what the other is compared with
-    b: Run,                      # the other
-    metric: str = "",            # name in METRICS; empty: that of the study's primary analysis
-    unit: str = "",              # empty: that of the study's primary analysis
-    n_resamples: int = 10_000,   # of the groups
-    seed: int = 0,               # of the resamples
-) -> pd.DataFrame:               # a row for each target, protocol, model and arm of both: difference B - A with interval and p
-    "Arm by arm, how much better the second run is than the first, paired by group. Raises `ConfigError` where they share no examples."
+    a: Run,  # what the other is compared with
+    b: Run,  # the other
+    metric: str = "",  # name in METRICS; empty: that of the study's primary analysis
+    unit: str = "",  # empty: that of the study's primary analysis
+    n_resamples: int = 10_000,  # of the groups
+    seed: int = 0,  # of the resamples
+    # a row for each target, protocol, model and arm of both: difference B - A with interval and p
+) -> pd.DataFrame:
+    """Arm by arm, how much better the second run is than the first, paired by group.
+
+    Raises `ConfigError` where they share no examples.
+    """
     for r in (a, b):
-        if r.status != "complete": raise ConfigError(f"{r.folder.name} is {r.status}; only complete runs are compared")
-    if a.study != b.study: raise ConfigError(f"{a.folder.name} is a run of {a.study}, {b.folder.name} one of {b.study}; runs of one study are compared")
+        if r.status != "complete":
+            raise ConfigError(f"{r.folder.name} is {r.status}; only complete runs are compared")
+    if a.study != b.study:
+        raise ConfigError(
+            f"{a.folder.name} is a run of {a.study}, {b.folder.name} one of {b.study}; runs of one study are compared"
+        )
     plan = primary_analysis(a.study)
-    metric, unit, (x, y) = metric or plan["metric"], unit or plan["unit"], (r.predictions() for r in (a, b))
-    if label_names(x) != label_names(y): raise ConfigError(f"the labels differ: {', '.join(label_names(x))} and {', '.join(label_names(y))}")
+    metric, unit, (x, y) = (
+        metric or plan["metric"],
+        unit or plan["unit"],
+        (r.predictions() for r in (a, b)),
+    )
+    if label_names(x) != label_names(y):
+        raise ConfigError(
+            f"the labels differ: {', '.join(label_names(x))} and {', '.join(label_names(y))}"
+        )
     x, y, keys = x[x.part == "test"], y[y.part == "test"], ["target", "protocol", "model", "arm"]
-    both = [k for k in dict.fromkeys(map(tuple, x[keys].to_numpy())) if k in set(map(tuple, y[keys].to_numpy()))]
-    if not both: raise ConfigError(f"{a.folder.name} and {b.folder.name} have no arm in common; {', '.join(x.arm.unique()[:5])} and {', '.join(y.arm.unique()[:5])}")
+    both = [
+        k
+        for k in dict.fromkeys(map(tuple, x[keys].to_numpy()))
+        if k in set(map(tuple, y[keys].to_numpy()))
+    ]
+    if not both:
+        raise ConfigError(
+            f"{a.folder.name} and {b.folder.name} have no arm in common; {', '.join(x.arm.unique()[:5])} and {', '.join(y.arm.unique()[:5])}"
+        )
     rows, refused = [], {}
     for k in both:
         one, other, why = _matched(*(df[(df[keys] == list(k)).all(axis=1)] for df in (x, y)))
-        if why: refused.setdefault(why, []).append(k[3]); continue
-        pair = pd.concat([one.assign(arm="A", role="arm", model="", seed=0), other.assign(arm="B", role="arm", model="", seed=0)], ignore_index=True)
-        d = compare_arms(pair, metric, unit=unit, baseline="A", arms=["B"], n_resamples=n_resamples, seed=seed)
-        rows += [{**dict(zip(keys, k)), **r._asdict()} for r in d[["metric", "label", "unit", "difference", "lo", "hi", "conf", "p", "n_groups"]].itertuples(index=False)]
-    if not rows: raise ConfigError(f"{a.folder.name} and {b.folder.name} cannot be compared: " + "; ".join(f"{why} ({', '.join(arms[:4])})" for why, arms in refused.items()))
+        if why:
+            refused.setdefault(why, []).append(k[3])
+            continue
+        pair = pd.concat(
+            [
+                one.assign(arm="A", role="arm", model="", seed=0),
+                other.assign(arm="B", role="arm", model="", seed=0),
+            ],
+            ignore_index=True,
+        )
+        d = compare_arms(
+            pair, metric, unit=unit, baseline="A", arms=["B"], n_resamples=n_resamples, seed=seed
+        )
+        rows += [
+            {**dict(zip(keys, k)), **r._asdict()}
+            for r in d[
+                ["metric", "label", "unit", "difference", "lo", "hi", "conf", "p", "n_groups"]
+            ].itertuples(index=False)
+        ]
+    if not rows:
+        raise ConfigError(
+            f"{a.folder.name} and {b.folder.name} cannot be compared: "
+            + "; ".join(f"{why} ({', '.join(arms[:4])})" for why, arms in refused.items())
+        )
     out = pd.DataFrame(rows)
     out.attrs["refused"] = refused
     return out

@@ -26,17 +26,26 @@ from filelock import Timeout
 from ..data.cache import cache_folder
 from ..data.catalog import data_root as find_data_root
 from ..errors import BiosigError, ConfigError
-from .provenance import code_fingerprint, data_facts, git_commit, hardware, places_of, run_key, shareable, software
-from .render import render_html
 from ..files import plain, write_json, write_whole
+from biosig_nb.runs.provenance import (
+    code_fingerprint,
+    data_facts,
+    git_commit,
+    hardware,
+    places_of,
+    run_key,
+    shareable,
+    software,
+)
+from .render import render_html
 from .store import read_run, run_lock
 from ..studies.folders import load_config, parameters_in, report_of
 from ..studies.parameters import limit_threads, path_parameters, resolve, shared_parameters
 
 # %% ../../nbs/runs/20_execute.ipynb #05-10-execute
 def read_notebook(
-    path: str | Path,      # a notebook file
-) -> nbformat.NotebookNode:     # what is in it
+    path: str | Path,  # a notebook file
+) -> nbformat.NotebookNode:  # what is in it
     "Read a notebook; raises `ConfigError` where it is none."
     try:
         return nbformat.read(path, 4)
@@ -45,10 +54,10 @@ def read_notebook(
 
 
 def check_notebook(
-    notebook: nbformat.NotebookNode,     # report notebook
-    names,                               # parameters that it must take
-    called: str,                         # what it is called in an error message
-) -> nbformat.NotebookNode:              # the same
+    notebook: nbformat.NotebookNode,  # report notebook
+    names,  # parameters that it must take
+    called: str,  # what it is called in an error message
+) -> nbformat.NotebookNode:  # the same
     """Check a report notebook.
 
     Raises `ConfigError` where papermill would quietly run it with values of its own.
@@ -65,15 +74,16 @@ def check_notebook(
 # %% ../../nbs/runs/20_execute.ipynb #09-10-execute
 @contextmanager
 def kernel_environment(
-    threads: int,          # threads of numeric libraries
-    cache: str | Path,     # folder of cached cohorts and features
+    threads: int,  # threads of numeric libraries
+    cache: str | Path,  # folder of cached cohorts and features
 ):
     "Environment that a kernel is born with; the former one comes back afterwards."
     before = dict(os.environ)
     limit_threads(threads)
     os.environ["BIOSIG_CACHE"] = str(Path(cache).absolute())
     os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
-    try: yield
+    try:
+        yield
     finally:
         os.environ.clear()
         os.environ.update(before)
@@ -84,93 +94,136 @@ class RunFailed(BiosigError):
 
 # %% ../../nbs/runs/20_execute.ipynb #12-10-execute
 def one_line(
-    text: str,             # an error message, perhaps of many lines
-    limit: int = 600,      # characters
-) -> str:                  # one line
+    text: str,  # an error message, perhaps of many lines
+    limit: int = 600,  # characters
+) -> str:  # one line
     "The message without colours, line ends and runs of blanks."
     line = " ".join(re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", str(text)).split())
-    return line if len(line) <= limit else line[:limit - 1] + "…"
+    return line if len(line) <= limit else line[: limit - 1] + "…"
 
 # %% ../../nbs/runs/20_execute.ipynb #13-10-execute
 def run_kernel(
-    notebook: nbformat.NotebookNode,     # report notebook, unexecuted
-    output: Path,                        # where papermill keeps the executed one, cell by cell
-    parameters: dict,                    # for the parameters cell
-) -> nbformat.NotebookNode:              # executed
+    notebook: nbformat.NotebookNode,  # report notebook, unexecuted
+    output: Path,  # where papermill keeps the executed one, cell by cell
+    parameters: dict,  # for the parameters cell
+) -> nbformat.NotebookNode:  # executed
     "Execute a notebook; raises `RunFailed` with the error of the cell that failed."
-    import papermill, zmq
+    import papermill
+    import zmq
     from papermill.exceptions import PapermillExecutionError
-    logging.getLogger("papermill").setLevel(logging.CRITICAL)          # what it has to say, the exceptions say too
-    where = str(output).replace("{", "{{").replace("}", "}}")          # papermill fills in parameters between braces
+
+    # what it has to say, the exceptions say too
+    logging.getLogger("papermill").setLevel(logging.CRITICAL)
+    # papermill fills in parameters between braces
+    where = str(output).replace("{", "{{").replace("}", "}}")
     for again in (True, False):
         try:
             return papermill.execute_notebook(
-                nbformat.from_dict(notebook), where, parameters=plain(parameters), kernel_name="python3", language="python", cwd=str(output.parent),
-                progress_bar=False, shutdown_kernel="immediate",
-                extra_arguments=["--HistoryManager.enabled=False", "--IPKernelApp.log_level=50"])          # its errors are in the notebook; jupyter's interrupt before the kill is none
+                nbformat.from_dict(notebook),
+                where,
+                parameters=plain(parameters),
+                kernel_name="python3",
+                language="python",
+                cwd=str(output.parent),
+                progress_bar=False,
+                shutdown_kernel="immediate",
+                # its errors are in the notebook; jupyter's interrupt before the kill is none
+                extra_arguments=["--HistoryManager.enabled=False", "--IPKernelApp.log_level=50"],
+            )
         except PapermillExecutionError as e:
-            if e.ename == "KeyboardInterrupt": raise KeyboardInterrupt from None
+            if e.ename == "KeyboardInterrupt":
+                raise KeyboardInterrupt from None
             raise RunFailed(one_line(f"{e.ename}: {e.evalue}")) from None
         except (RuntimeError, zmq.ZMQError) as e:
-            if not (again and not_started(output)): raise RunFailed(one_line(f"kernel: {e}")) from e
+            if not (again and not_started(output)):
+                raise RunFailed(one_line(f"kernel: {e}")) from e
 
 # %% ../../nbs/runs/20_execute.ipynb #14-10-execute
 def not_started(
-    output: Path,          # notebook that papermill writes
-) -> bool:                 # no cell was begun
+    output: Path,  # notebook that papermill writes
+) -> bool:  # no cell was begun
     "Whether the kernel failed before the first cell."
-    try: cells = nbformat.read(output, 4).cells
-    except (OSError, ValueError): return True
+    try:
+        cells = nbformat.read(output, 4).cells
+    except (OSError, ValueError):
+        return True
     return all(c.metadata.get("papermill", {}).get("start_time") is None for c in cells)
 
 # %% ../../nbs/runs/20_execute.ipynb #18-10-execute
 def read_progress(
-    work: Path,            # work folder of a run
-) -> tuple[int, int | None, str]:    # pieces done, pieces in all (None: not known yet), what is being done
+    work: Path,  # work folder of a run
+    # pieces done, pieces in all (None: not known yet), what is being done
+) -> tuple[int, int | None, str]:
     "How far a trial is, as far as one can tell."
-    try: note = json.loads((work / "progress.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError): return 0, None, ""
+    try:
+        note = json.loads((work / "progress.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return 0, None, ""
     return int(note.get("done", 0)), note.get("total"), str(note.get("now") or "")
 
 # %% ../../nbs/runs/20_execute.ipynb #19-10-execute
 @contextmanager
 def watch(
-    work: Path,            # work folder of the run
-    title: str,            # before the bar
-    show: bool = True,     # False: nothing is shown
-    every: float = .5,     # seconds between looks
+    work: Path,  # work folder of the run
+    title: str,  # before the bar
+    show: bool = True,  # False: nothing is shown
+    every: float = 0.5,  # seconds between looks
 ):
     "Show a run's progress on standard error while the block runs."
     if not show:
         yield
         return
     import threading
+
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        SpinnerColumn,
+        TextColumn,
+        TimeElapsedColumn,
+    )
+
     stop = threading.Event()
-    with Progress(SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=16), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.fields[now]}"),
-                  console=Console(stderr=True), transient=True) as bar:
+    with Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=16),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[now]}"),
+        console=Console(stderr=True),
+        transient=True,
+    ) as bar:
         task = bar.add_task(title, total=None, now="")
+
         def look():
             while not stop.wait(every):
                 done, total, now = read_progress(work)
                 bar.update(task, completed=done, total=total, now=now)
+
         thread = threading.Thread(target=look, daemon=True)
         thread.start()
-        try: yield
+        try:
+            yield
         finally:
             stop.set()
             thread.join()
 
 # %% ../../nbs/runs/20_execute.ipynb #22-10-execute
 def plan_run(
-    study: str,                          # name of the study
-    parameters: dict | None = None,      # name -> value; what is not given comes from the preset
-    out: str | Path = "reports/runs",    # folder of runs
-    data_root: str = "",                 # data root, as the parameter of the same name
-    notebook: str | Path = "",           # another report notebook than the study's own
-) -> tuple[dict, dict, nbformat.NotebookNode, Path]:      # parameters, data, report notebook, run folder
-    "What a run would be, without computing it or writing anything. Raises `ConfigError` or `DataError`."
+    study: str,  # name of the study
+    parameters: dict | None = None,  # name -> value; what is not given comes from the preset
+    out: str | Path = "reports/runs",  # folder of runs
+    data_root: str = "",  # data root, as the parameter of the same name
+    notebook: str | Path = "",  # another report notebook than the study's own
+    # parameters, data, report notebook, run folder
+) -> tuple[dict, dict, nbformat.NotebookNode, Path]:
+    """What a run would be, without computing it or writing anything.
+
+    Raises `ConfigError` or `DataError`.
+    """
     p = resolve(study, {**(parameters or {}), **({"data_root": data_root} if data_root else {})})
     data = data_facts(study, p)
     if notebook:
@@ -182,69 +235,88 @@ def plan_run(
 
 # %% ../../nbs/runs/20_execute.ipynb #23-10-execute
 def execute_run(
-    study: str,                          # name of the study
-    parameters: dict | None = None,      # name -> value; what is not given comes from the preset
-    out: str | Path = "reports/runs",    # folder of runs
-    data_root: str = "",                 # data root, as the parameter of the same name
-    force: bool = False,                 # compute again what is there
-    notebook: str | Path = "",           # another report notebook than the study's own
-    progress: bool = False,              # a bar on standard error
-    say: Callable[[str], None] = lambda text: None,     # told what happens, in a line each
-) -> Path:                               # run folder, <out>/<study>/<preset>-<key>
-    "Compute one run, or find it done. Raises `ConfigError` or `DataError` before anything is written, `RunFailed` once a run folder says why."
+    study: str,  # name of the study
+    parameters: dict | None = None,  # name -> value; what is not given comes from the preset
+    out: str | Path = "reports/runs",  # folder of runs
+    data_root: str = "",  # data root, as the parameter of the same name
+    force: bool = False,  # compute again what is there
+    notebook: str | Path = "",  # another report notebook than the study's own
+    progress: bool = False,  # a bar on standard error
+    say: Callable[[str], None] = lambda text: None,  # told what happens, in a line each
+) -> Path:  # run folder, <out>/<study>/<preset>-<key>
+    """Compute one run, or find it done.
+
+    Raises `ConfigError` or `DataError` before anything is written, `RunFailed` once a run folder
+    says why.
+    """
     p, data, report, folder = plan_run(study, parameters, out, data_root, notebook)
     folder.mkdir(parents=True, exist_ok=True)
     lock = run_lock(folder)
-    try: lock.acquire(timeout=0)
+    try:
+        lock.acquire(timeout=0)
     except Timeout:
         say("another process computes this run: waiting for it")
         lock.acquire()
     try:
-        if is_complete(folder) and not force: say("already there: same parameters, data and code (--force computes it again)")
-        else: compute(study, p, report, data, folder, force, progress, say)
-    finally: lock.release()
+        if is_complete(folder) and not force:
+            say("already there: same parameters, data and code (--force computes it again)")
+        else:
+            compute(study, p, report, data, folder, force, progress, say)
+    finally:
+        lock.release()
     return folder
 
 # %% ../../nbs/runs/20_execute.ipynb #24-10-execute
 def is_complete(
-    folder: Path,          # run folder
-) -> bool:                 # nothing left to do
+    folder: Path,  # run folder
+) -> bool:  # nothing left to do
     "Whether run.json says `complete`; a folder that cannot be read is not."
-    try: return read_run(folder).record["status"] == "complete"
-    except BiosigError: return False
+    try:
+        return read_run(folder).record["status"] == "complete"
+    except BiosigError:
+        return False
 
 # %% ../../nbs/runs/20_execute.ipynb #25-10-execute
 def compute(
-    study: str,                          # name of the study
-    p: dict,                             # resolved parameters
-    report: nbformat.NotebookNode,       # report notebook
-    data: dict,                          # of `data_facts`
-    folder: Path,                        # run folder, locked by the caller
-    force: bool,                         # forget what is there
-    progress: bool,                      # a bar on standard error
-    say: Callable[[str], None],          # told what happens
+    study: str,  # name of the study
+    p: dict,  # resolved parameters
+    report: nbformat.NotebookNode,  # report notebook
+    data: dict,  # of `data_facts`
+    folder: Path,  # run folder, locked by the caller
+    force: bool,  # forget what is there
+    progress: bool,  # a bar on standard error
+    say: Callable[[str], None],  # told what happens
 ) -> None:
     "Execute, render, and set the status; `complete` comes last."
-    if (folder / "work").exists() and not force: say("going on where an earlier run stopped")
+    if (folder / "work").exists() and not force:
+        say("going on where an earlier run stopped")
     clear(folder, keep=() if force else ("work",))
     began = time.time()
     record = first_record(study, p, data)
     write_json(folder / "run.json", record)
-    try: record |= perform(study, p, report, data, folder, progress)
+    try:
+        record |= perform(study, p, report, data, folder, progress)
     except Exception as e:
         said = e if isinstance(e, RunFailed) else f"{type(e).__name__}: {e}"
         record |= {"status": "failed", "error": hide(said, study, folder, p)}
-        raise RunFailed(f"{study} failed: {one_line(str(e) or type(e).__name__)} (see {folder / 'run.json'})") from e
+        raise RunFailed(
+            f"{study} failed: {one_line(str(e) or type(e).__name__)} (see {folder / 'run.json'})"
+        ) from e
     finally:
-        if record["status"] != "running":            # an interrupted run stays `running`, to be taken up again
-            write_json(folder / "run.json", {**record, "seconds": round(time.time() - began, 1), "peak_rss_mb": peak_memory()})
+        if (
+            record["status"] != "running"
+        ):  # an interrupted run stays `running`, to be taken up again
+            write_json(
+                folder / "run.json",
+                {**record, "seconds": round(time.time() - began, 1), "peak_rss_mb": peak_memory()},
+            )
 
 # %% ../../nbs/runs/20_execute.ipynb #26-10-execute
 def first_record(
-    study: str,            # name of the study
-    p: dict,               # resolved parameters
-    data: dict,            # of `data_facts`
-) -> dict:                 # content of run.json while the run is computed
+    study: str,  # name of the study
+    p: dict,  # resolved parameters
+    data: dict,  # of `data_facts`
+) -> dict:  # content of run.json while the run is computed
     "What is known of a run before it is computed; paths of this machine are left out."
     return {
         "study": study,
@@ -264,17 +336,17 @@ def first_record(
     }
 
 # %% ../../nbs/runs/20_execute.ipynb #27-10-execute
-REPORT_KNOWS = ("missing", "simulated_target", "simulated_source")      # what the report knows better
+REPORT_KNOWS = ("missing", "simulated_target", "simulated_source")  # what the report knows better
 
 
 def perform(
-    study: str,                          # name of the study
-    p: dict,                             # resolved parameters
-    report: nbformat.NotebookNode,       # report notebook
-    data: dict,                          # of `data_facts`
-    folder: Path,                        # run folder
-    progress: bool,                      # a bar on standard error
-) -> dict:                               # status, primary and data for run.json
+    study: str,  # name of the study
+    p: dict,  # resolved parameters
+    report: nbformat.NotebookNode,  # report notebook
+    data: dict,  # of `data_facts`
+    folder: Path,  # run folder
+    progress: bool,  # a bar on standard error
+) -> dict:  # status, primary and data for run.json
     "Execute the notebook in the run folder and make its page; raises `RunFailed`."
     work = folder / "work"
     work.mkdir(exist_ok=True)
@@ -284,38 +356,49 @@ def perform(
     kernel = kernel_environment(p["threads"], cache_folder(folder.parents[1]))
     try:
         with kernel, watch(work, f"{study} {p['preset']}", progress):
-            run_kernel(report, work / "notebook.ipynb", {**p, "run_dir": str(folder), "data_root": str(root)})
-    finally:                             # also a failed one: its last cell says why
+            run_kernel(
+                report,
+                work / "notebook.ipynb",
+                {**p, "run_dir": str(folder), "data_root": str(root)},
+            )
+    finally:  # also a failed one: its last cell says why
         if (work / "notebook.ipynb").exists():
             executed = shareable(nbformat.read(work / "notebook.ipynb", 4), places, paths)
             write_whole(folder / "notebook.ipynb", nbformat.writes(executed) + "\n")
-    if not (folder / "result.json").is_file(): raise RunFailed("the notebook came to its end without calling write_results")
+    if not (folder / "result.json").is_file():
+        raise RunFailed("the notebook came to its end without calling write_results")
     result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     data = {**data, **{k: v for k, v in result["data"].items() if k in REPORT_KNOWS}}
     title = f"{load_config(study)['title']} ({p['preset']}, {data['kind']})"
     render_html(folder / "notebook.ipynb", folder / "index.html", title, data)
-    for path in (folder / "result.json", work / "notebook.ipynb"): path.unlink()
+    for path in (folder / "result.json", work / "notebook.ipynb"):
+        path.unlink()
     return {"status": "complete", "primary": result["primary"], "data": data}
 
 # %% ../../nbs/runs/20_execute.ipynb #28-10-execute
 def clear(
-    folder: Path,          # run folder
-    keep: tuple,           # names that stay
+    folder: Path,  # run folder
+    keep: tuple,  # names that stay
 ) -> None:
-    "Remove what an earlier run left, run.json first: without it, nothing in the folder looks finished."
+    """Remove what an earlier run left, run.json first: without it, nothing in the folder looks
+    finished.
+    """
     (folder / "run.json").unlink(missing_ok=True)
     for path in folder.iterdir():
-        if path.name in (".lock", *keep): continue
-        if path.is_dir() and not path.is_symlink(): shutil.rmtree(path)
-        else: path.unlink()
+        if path.name in (".lock", *keep):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 # %% ../../nbs/runs/20_execute.ipynb #29-10-execute
 def hide(
-    error,                 # error or message
-    study: str,            # name of the study
-    folder: Path,          # run folder
-    p: dict,               # resolved parameters
-) -> str:                  # one line without folders of this machine
+    error,  # error or message
+    study: str,  # name of the study
+    folder: Path,  # run folder
+    p: dict,  # resolved parameters
+) -> str:  # one line without folders of this machine
     "An error as run.json keeps it."
     text = one_line(error)
     places = places_of(folder, p["data_root"], [p[name] for name in path_parameters(study)])
@@ -324,8 +407,14 @@ def hide(
     return text
 
 # %% ../../nbs/runs/20_execute.ipynb #30-10-execute
-def peak_memory() -> float | None:       # MB; None where the system does not tell
+def peak_memory() -> float | None:  # MB; None where the system does not tell
     "Largest memory that a kernel of this process has used."
-    try: import resource
-    except ImportError: return None
-    return round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3), 1)
+    try:
+        import resource
+    except ImportError:
+        return None
+    return round(
+        resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+        / (1e6 if sys.platform == "darwin" else 1e3),
+        1,
+    )

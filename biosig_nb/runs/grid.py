@@ -19,8 +19,8 @@ PARTS = ("study", "base", "grid", "runs")
 
 
 def value_title(
-    value,                 # a parameter's value
-) -> str:                  # as a person would name it
+    value,  # a parameter's value
+) -> str:  # as a person would name it
     "A value in a line: a list with commas, of a path the last part."
     if isinstance(value, list):
         return ",".join(map(str, value))
@@ -30,8 +30,9 @@ def value_title(
 @dataclass(frozen=True)
 class Planned:
     "One run of a sweep, not yet computed."
-    study: str             # name of the study
-    parameters: dict       # name -> value, as the grid gives them; the rest comes from the preset
+
+    study: str  # name of the study
+    parameters: dict  # name -> value, as the grid gives them; the rest comes from the preset
 
     @property
     def title(self) -> str:
@@ -42,41 +43,75 @@ class Planned:
 # %% ../../nbs/runs/40_grid.ipynb #06-12-grid
 def _shape(part) -> str:
     "What is wrong with the shape of one study's part, or nothing."
-    if not isinstance(part, dict): return f"expected study, base, grid and runs, found {part!r}"
-    if unknown := [k for k in part if k not in PARTS]: return f"unknown part '{unknown[0]}'; {nearest(str(unknown[0]), PARTS)}"
-    for name, kind, form in (("base", dict, "{name: value}"), ("grid", dict, "{name: [value, value]}"), ("runs", list, "[{name: value}, {name: value}]")):
-        if not isinstance(part.get(name) or kind(), kind): return f"{name}: expected {form}, found {part[name]!r}"
-    if wrong := [r for r in part.get("runs") or [] if not isinstance(r, dict)]: return f"runs: expected {{name: value}}, found {wrong[0]!r}"
+    if not isinstance(part, dict):
+        return f"expected study, base, grid and runs, found {part!r}"
+    if unknown := [k for k in part if k not in PARTS]:
+        return f"unknown part '{unknown[0]}'; {nearest(str(unknown[0]), PARTS)}"
+    for name, kind, form in (
+        ("base", dict, "{name: value}"),
+        ("grid", dict, "{name: [value, value]}"),
+        ("runs", list, "[{name: value}, {name: value}]"),
+    ):
+        if not isinstance(part.get(name) or kind(), kind):
+            return f"{name}: expected {form}, found {part[name]!r}"
+    if wrong := [r for r in part.get("runs") or [] if not isinstance(r, dict)]:
+        return f"runs: expected {{name: value}}, found {wrong[0]!r}"
     return ""
 
 
 def _values(part: dict, specs: dict):
-    "(where, name, value) of everything that a part gives; a list that is no list, or empty, comes as None."
+    """(where, name, value) of everything that a part gives.
+
+    A list that is no list, or empty, comes as None.
+    """
     yield from (("base", k, v) for k, v in (part.get("base") or {}).items())
     for k, values in (part.get("grid") or {}).items():
-        yield from ((f"grid, {k}", k, v) for v in values) if isinstance(values, list) and values else [(f"grid, {k}", k, None)]
-    yield from ((f"runs, {i}", k, v) for i, r in enumerate(part.get("runs") or [], 1) for k, v in r.items())
+        yield from (
+            ((f"grid, {k}", k, v) for v in values)
+            if isinstance(values, list) and values
+            else [(f"grid, {k}", k, None)]
+        )
+    yield from (
+        (f"runs, {i}", k, v) for i, r in enumerate(part.get("runs") or [], 1) for k, v in r.items()
+    )
 
 
 def _complaints(part) -> list[str]:
     "Everything that is wrong with one study's part of a grid, a line each."
-    if said := _shape(part): return [said]
-    try: specs = parameters_of(str(part.get("study") or ""))
-    except ConfigError as e: return [f"study: {e}"]
+    if said := _shape(part):
+        return [said]
+    try:
+        specs = parameters_of(str(part.get("study") or ""))
+    except ConfigError as e:
+        return [f"study: {e}"]
     found = []
     for where, name, value in _values(part, specs):
-        if name not in specs: found.append(f"{where}: {part['study']} has no parameter '{name}'; {nearest(str(name), [n for n in specs if n != 'run_dir'])}")
-        elif name == "run_dir": found.append(f"{where}: the runner chooses run_dir")
-        elif value is None: found.append(f"{where}: expected a list of values, at least one")
+        if name not in specs:
+            found.append(
+                f"{where}: {part['study']} has no parameter '{name}'; {nearest(str(name), [n for n in specs if n != 'run_dir'])}"
+            )
+        elif name == "run_dir":
+            found.append(f"{where}: the runner chooses run_dir")
+        elif value is None:
+            found.append(f"{where}: expected a list of values, at least one")
         else:
-            try: check_value(name, specs[name], value)
-            except ConfigError as e: found.append(f"{where}: {e}")
+            try:
+                check_value(name, specs[name], value)
+            except ConfigError as e:
+                found.append(f"{where}: {e}")
     return list(dict.fromkeys(found))
 
 # %% ../../nbs/runs/40_grid.ipynb #07-12-grid
 def _runs(part: dict, given: dict) -> list[dict]:
-    "Parameter sets of a part: every combination of `grid`, then `runs`; what was given on the command line wins."
-    base, axes, single = ({**(part.get("base") or {})}, part.get("grid") or {}, part.get("runs") or [])
+    """Parameter sets of a part: every combination of `grid`, then `runs`.
+
+    What was given on the command line wins.
+    """
+    base, axes, single = (
+        {**(part.get("base") or {})},
+        part.get("grid") or {},
+        part.get("runs") or [],
+    )
     every = [dict(zip(axes, v)) for v in product(*axes.values())] if axes else []
     return [{**base, **r, **given} for r in every + single or [{}]]
 
@@ -92,33 +127,46 @@ def _absolute(part: dict) -> dict:
 
 # %% ../../nbs/runs/40_grid.ipynb #09-12-grid
 def read_grid(
-    path: str | Path,            # grid file
-    given: dict | None = None,   # name -> value, for every run of the file; wins over what the file says
-) -> list[Planned]:              # in the order of the file
+    path: str | Path,  # grid file
+    # name -> value, for every run of the file; wins over what the file says
+    given: dict | None = None,
+) -> list[Planned]:  # in the order of the file
     "The runs of a grid file; raises one `ConfigError` that names everything that is wrong with it."
     path = Path(path)
     parts = [d for d in read_yaml(path, several=True) if d is not None]
-    if not parts: raise ConfigError(f"{path}: an empty file; expected study, base, grid and runs")
+    if not parts:
+        raise ConfigError(f"{path}: an empty file; expected study, base, grid and runs")
     place = lambda i: f"{path.name}{f', part {i}' if len(parts) > 1 else ''}"
     given = {k: v for k, v in (given or {}).items()}
     wrong = [f"{place(i)}: {c}" for i, part in enumerate(parts, 1) for c in _complaints(part)]
-    wrong = wrong or [f"{place(i)}: {c}" for i, part in enumerate(parts, 1) for c in _complaints({"study": part["study"], "base": given})]
-    if wrong: raise ConfigError("; ".join(wrong))
+    wrong = wrong or [
+        f"{place(i)}: {c}"
+        for i, part in enumerate(parts, 1)
+        for c in _complaints({"study": part["study"], "base": given})
+    ]
+    if wrong:
+        raise ConfigError("; ".join(wrong))
     planned, seen = [], {}
     for i, part in enumerate(parts, 1):
         for n, parameters in enumerate(_runs(_absolute(part), given), 1):
-            try: key = repr((part["study"], sorted(resolve(part["study"], parameters).items())))
-            except BiosigError as e: raise ConfigError(f"{place(i)}, run {n}: {e}") from e
-            if key in seen: wrong.append(f"{place(i)}: run {n} is the same as {seen[key]}")
-            else: seen[key] = f"run {n}" + (f" of part {i}" if len(parts) > 1 else ""); planned.append(Planned(part["study"], parameters))
-    if wrong: raise ConfigError("; ".join(wrong))
+            try:
+                key = repr((part["study"], sorted(resolve(part["study"], parameters).items())))
+            except BiosigError as e:
+                raise ConfigError(f"{place(i)}, run {n}: {e}") from e
+            if key in seen:
+                wrong.append(f"{place(i)}: run {n} is the same as {seen[key]}")
+            else:
+                seen[key] = f"run {n}" + (f" of part {i}" if len(parts) > 1 else "")
+                planned.append(Planned(part["study"], parameters))
+    if wrong:
+        raise ConfigError("; ".join(wrong))
     return planned
 
 # %% ../../nbs/runs/40_grid.ipynb #16-12-grid
 EVERY = "every_study"
 
 
-def ready_grids() -> dict[str, Path]:      # STUDY/NAME -> file
+def ready_grids() -> dict[str, Path]:  # STUDY/NAME -> file
     "The grids of all studies that are found."
     found = {}
     for study in find_studies():
@@ -127,8 +175,8 @@ def ready_grids() -> dict[str, Path]:      # STUDY/NAME -> file
 
 
 def find_grid(
-    name: str,             # path of a grid file, or the name of one that comes with a study
-) -> Path:                 # its path
+    name: str,  # path of a grid file, or the name of one that comes with a study
+) -> Path:  # its path
     "A grid file; raises `ConfigError` naming the ready ones."
     if Path(name).suffix in (".yaml", ".yml"):
         return Path(name)
@@ -141,9 +189,9 @@ def find_grid(
 
 
 def plan_sweep(
-    name: str,                   # as of `find_grid`, or `every_study`
-    given: dict | None = None,   # name -> value, for every run; wins over what a file says
-) -> list[Planned]:              # in the order of the file
+    name: str,  # as of `find_grid`, or `every_study`
+    given: dict | None = None,  # name -> value, for every run; wins over what a file says
+) -> list[Planned]:  # in the order of the file
     "The runs of a sweep; raises one `ConfigError` that names everything that is wrong."
     if name != EVERY:
         return read_grid(find_grid(name), given)

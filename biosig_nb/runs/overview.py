@@ -7,11 +7,15 @@ __all__ = ['RANK', 'SAME', 'most_telling', 'gains', 'plot_gains', 'varied', 'swe
            'as_image']
 
 # %% ../../nbs/runs/30_overview.ipynb #03-36-overview
-import base64, io, json
+import base64
+import io
+import json
 from pathlib import Path
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+
 from ..errors import BiosigError
 from ..evaluate.inference.bootstrap import METRIC_COLUMNS
 from ..evaluate.metrics import metric_title
@@ -22,72 +26,149 @@ from ..studies.folders import PRESETS
 from ..studies.parameters import PLACES
 
 # %% ../../nbs/runs/30_overview.ipynb #05-36-overview
-RANK = PRESETS      # of presets, the one that says most last
+RANK = PRESETS  # of presets, the one that says most last
 
 
 def most_telling(
-    runs: list[Run],       # newest first
-) -> list[Run]:            # complete ones, one for each study and kind of data; own and real before simulated
+    runs: list[Run],  # newest first
+) -> list[Run]:  # complete ones, one for each study and kind of data; own and real before simulated
     "The runs that stand for their studies."
     best = {}
     for r in runs:
-        if r.status != "complete": continue
-        key, rank = (r.study, r.data_title), RANK.index(r.record["preset"]) if r.record.get("preset") in RANK else -1
-        if key not in best or rank > best[key][0]: best[key] = (rank, r)
+        if r.status != "complete":
+            continue
+        key, rank = (
+            (r.study, r.data_title),
+            RANK.index(r.record["preset"]) if r.record.get("preset") in RANK else -1,
+        )
+        if key not in best or rank > best[key][0]:
+            best[key] = (rank, r)
     return [best[k][1] for k in sorted(best)]
 
 
 def gains(
-    runs: list[Run],       # newest first
-) -> pd.DataFrame:         # study, run, kind, preset, arm, baseline, metric, unit, primary, difference, lo, hi, p_adjusted, n_groups
+    runs: list[Run],  # newest first
+    # study, run, kind, preset, arm, baseline, metric, unit, primary, difference, lo, hi,
+    # p_adjusted, n_groups
+) -> pd.DataFrame:
     "What each declared arm adds to the baseline, for the runs that stand for their studies."
     rows = []
     for r in most_telling(runs):
-        try: plan, t = primary_analysis(r.study), r.table("comparisons")
-        except BiosigError: continue
+        try:
+            plan, t = primary_analysis(r.study), r.table("comparisons")
+        except BiosigError:
+            continue
         c = plan["contrast"]
-        t = t[(t.target == plan["target"]) & (t.protocol == plan["protocol"]) & (t.baseline == c["baseline"]) & t.arm.isin([c["arm"], *plan["others"]])]
+        t = t[
+            (t.target == plan["target"])
+            & (t.protocol == plan["protocol"])
+            & (t.baseline == c["baseline"])
+            & t.arm.isin([c["arm"], *plan["others"]])
+        ]
         for d in t.drop_duplicates("arm").itertuples():
-            rows.append({"study": r.study, "run": r.folder, "kind": r.data_title, "preset": r.record.get("preset", ""), "primary": d.arm == c["arm"],
-                         **{k: getattr(d, k) for k in ("arm", "baseline", "metric", "unit", "difference", "lo", "hi", "p_adjusted", "n_groups")}})
+            rows.append(
+                {
+                    "study": r.study,
+                    "run": r.folder,
+                    "kind": r.data_title,
+                    "preset": r.record.get("preset", ""),
+                    "primary": d.arm == c["arm"],
+                    **{
+                        k: getattr(d, k)
+                        for k in (
+                            "arm",
+                            "baseline",
+                            "metric",
+                            "unit",
+                            "difference",
+                            "lo",
+                            "hi",
+                            "p_adjusted",
+                            "n_groups",
+                        )
+                    },
+                }
+            )
     return pd.DataFrame(rows)
 
 # %% ../../nbs/runs/30_overview.ipynb #06-36-overview
 def plot_gains(
-    table: pd.DataFrame,   # of `gains`
-    ax=None,               # axes
-):                         # axes
+    table: pd.DataFrame,  # of `gains`
+    ax=None,  # axes
+):  # axes
     "A forest plot in blocks, one a study; the declared contrast filled, the other arms open."
-    ax = ax or plt.subplots(figsize=(7.6, .9 + .27 * (len(table) + table.groupby(["study", "kind"]).ngroups)))[1]
+    ax = (
+        ax
+        or plt.subplots(
+            figsize=(7.6, 0.9 + 0.27 * (len(table) + table.groupby(["study", "kind"]).ngroups))
+        )[1]
+    )
     y, ticks, names = 0, [], []
     for (study, kind), block in table.groupby(["study", "kind"], sort=False):
-        ax.text(0, y, f"{study}, {kind}, {block.preset.iloc[0]}; {metric_title(block.metric.iloc[0])} by {block.unit.iloc[0]}", transform=ax.get_yaxis_transform(), va="center", fontweight="bold", fontsize=9, ha="left")
+        ax.text(
+            0,
+            y,
+            f"{study}, {kind}, {block.preset.iloc[0]}; {metric_title(block.metric.iloc[0])} by {block.unit.iloc[0]}",
+            transform=ax.get_yaxis_transform(),
+            va="center",
+            fontweight="bold",
+            fontsize=9,
+            ha="left",
+        )
         for r in block.itertuples():
-            y += 1; known = not np.isnan(r.lo); colour = PALETTE[kind == "simulated"] if known else MISSING
-            if known: ax.plot([r.lo, r.hi], [y, y], color=colour, lw=2)
+            y += 1
+            known = not np.isnan(r.lo)
+            colour = PALETTE[kind == "simulated"] if known else MISSING
+            if known:
+                ax.plot([r.lo, r.hi], [y, y], color=colour, lw=2)
             ax.plot(r.difference, y, "s", color=colour, mfc=colour if r.primary else "white", ms=6)
-            ax.text(1.02, y, estimate_text(r.difference, r.lo, r.hi), transform=ax.get_yaxis_transform(), va="center", fontsize=9, family="monospace")
-            ticks.append(y); names.append(f"{arm_title(r.arm)} against {arm_title(r.baseline)}")
+            ax.text(
+                1.02,
+                y,
+                estimate_text(r.difference, r.lo, r.hi),
+                transform=ax.get_yaxis_transform(),
+                va="center",
+                fontsize=9,
+                family="monospace",
+            )
+            ticks.append(y)
+            names.append(f"{arm_title(r.arm)} against {arm_title(r.baseline)}")
         y += 1
-    ax.axvline(0, color=".25", lw=1, zorder=0); ax.set(yticks=ticks, yticklabels=names, ylim=(y - .4, -.6), xlabel="difference, 95 % interval; right of 0: the arm is better")
-    ax.tick_params(axis="y", length=0); ax.spines["left"].set_visible(False); ax.grid(axis="x")
+    ax.axvline(0, color=".25", lw=1, zorder=0)
+    ax.set(
+        yticks=ticks,
+        yticklabels=names,
+        ylim=(y - 0.4, -0.6),
+        xlabel="difference, 95 % interval; right of 0: the arm is better",
+    )
+    ax.tick_params(axis="y", length=0)
+    ax.spines["left"].set_visible(False)
+    ax.grid(axis="x")
     return ax
 
 # %% ../../nbs/runs/30_overview.ipynb #08-36-overview
-SAME = ("seed", "threads", *PLACES)      # parameters that do not make another experiment
+SAME = ("seed", "threads", *PLACES)  # parameters that do not make another experiment
 
 
 def varied(
-    runs: list[Run],       # of one study, preset and kind of data
-) -> dict:                 # parameter -> values that occur, in order; those with two or more
+    runs: list[Run],  # of one study, preset and kind of data
+) -> dict:  # parameter -> values that occur, in order; those with two or more
     "Which parameters a sweep varied."
-    values = {k: {value_text(r.parameters.get(k)) for r in runs} for k in runs[0].parameters if k not in SAME}
-    return {k: sorted(v, key=lambda x: (isinstance(x, str), x)) for k, v in values.items() if len(v) > 1 and None not in v}
+    values = {
+        k: {value_text(r.parameters.get(k)) for r in runs}
+        for k in runs[0].parameters
+        if k not in SAME
+    }
+    return {
+        k: sorted(v, key=lambda x: (isinstance(x, str), x))
+        for k, v in values.items()
+        if len(v) > 1 and None not in v
+    }
 
 
 def sweeps(
-    runs: list[Run],       # all of a folder
-) -> dict:                 # (study, preset, kind) -> complete runs, where something varies
+    runs: list[Run],  # all of a folder
+) -> dict:  # (study, preset, kind) -> complete runs, where something varies
     "Groups of runs that a curve can be drawn through."
     groups = {}
     for r in runs:
@@ -97,71 +178,142 @@ def sweeps(
 
 
 def _alike(
-    rows: pd.DataFrame,    # seed, p.NAME of what varies, ...
-    parameter: str,        # NAME
-) -> list:                 # whether each row belongs on a curve against the parameter
-    "Rows of runs that have all values of the parameter, or as many as any, while everything else is the same: a value is not compared with one from another experiment."
-    rest = rows[[c for c in rows if c.startswith("p.") and c != f"p.{parameter}"]].astype(str).agg("|".join, axis=1) if sum(c.startswith("p.") for c in rows) > 1 else pd.Series("", rows.index)
+    rows: pd.DataFrame,  # seed, p.NAME of what varies, ...
+    parameter: str,  # NAME
+) -> list:  # whether each row belongs on a curve against the parameter
+    """Rows of runs that have all values of the parameter, or as many as any, while everything else
+    is the same: a value is not compared with one from another experiment.
+    """
+    rest = (
+        rows[[c for c in rows if c.startswith("p.") and c != f"p.{parameter}"]]
+        .astype(str)
+        .agg("|".join, axis=1)
+        if sum(c.startswith("p.") for c in rows) > 1
+        else pd.Series("", rows.index)
+    )
     sets = rows.groupby(rest)[f"p.{parameter}"].agg(frozenset)
     best = max(sets.value_counts().items(), key=lambda kv: (len(kv[0]), kv[1]))[0]
     return list(rest.isin(sets.index[[s == best and len(s) > 1 for s in sets]]))
 
 
 def curve_rows(
-    runs: list[Run],       # one group of `sweeps`
-) -> pd.DataFrame:         # seed, p.NAME of what varies, arm, metric, estimate, lo, hi, curves (the NAMEs against which the row may be drawn)
-    "The numbers that curves are drawn from: arms and comparators on the declared target, all classes or the declared label."
+    runs: list[Run],  # one group of `sweeps`
+    # seed, p.NAME of what varies, arm, metric, estimate, lo, hi, curves (the NAMEs against which
+    # the row may be drawn)
+) -> pd.DataFrame:
+    """The numbers that curves are drawn from: arms and comparators on the declared target, all
+    classes or the declared label.
+    """
     plan, names, rows = primary_analysis(runs[0].study), list(varied(runs)), []
     for r in runs:
-        m = r.table("metrics"); m = m[(m.target == plan["target"]) & (m.protocol == plan["protocol"]) & (m.unit == plan["unit"]) & (m.role != "control") & m.estimate.notna()]
+        m = r.table("metrics")
+        m = m[
+            (m.target == plan["target"])
+            & (m.protocol == plan["protocol"])
+            & (m.unit == plan["unit"])
+            & (m.role != "control")
+            & m.estimate.notna()
+        ]
         first = [plan["label"], "macro", "all", *m.label.unique()]
-        m = m.assign(order=[first.index(k) for k in m.label]).sort_values("order", kind="stable").drop_duplicates(["arm", "model", "metric"])
-        facts = {"seed": r.parameters.get("seed", 0), **{f"p.{k}": value_text(r.parameters.get(k)) for k in names}}
-        rows += [{**facts, "arm": d.arm, "metric": d.metric, "estimate": d.estimate, "lo": d.lo, "hi": d.hi} for d in m.drop_duplicates(["arm", "metric"]).itertuples()]
+        m = (
+            m.assign(order=[first.index(k) for k in m.label])
+            .sort_values("order", kind="stable")
+            .drop_duplicates(["arm", "model", "metric"])
+        )
+        facts = {
+            "seed": r.parameters.get("seed", 0),
+            **{f"p.{k}": value_text(r.parameters.get(k)) for k in names},
+        }
+        rows += [
+            {
+                **facts,
+                "arm": d.arm,
+                "metric": d.metric,
+                "estimate": d.estimate,
+                "lo": d.lo,
+                "hi": d.hi,
+            }
+            for d in m.drop_duplicates(["arm", "metric"]).itertuples()
+        ]
     out = pd.DataFrame(rows)
     fit = {k: _alike(out, k) for k in names} if rows else {}
     return out.assign(curves=[[k for k in names if fit[k][i]] for i in range(len(out))])
 
 
 def curve(
-    rows: pd.DataFrame,    # of `curve_rows`
-    parameter: str,        # one that varies
-    metric: str,           # metric
-) -> pd.DataFrame:         # arm, value, estimate, lo, hi, n (runs), band ("seeds" or "groups")
+    rows: pd.DataFrame,  # of `curve_rows`
+    parameter: str,  # one that varies
+    metric: str,  # metric
+) -> pd.DataFrame:  # arm, value, estimate, lo, hi, n (runs), band ("seeds" or "groups")
     "Mean over the runs at each value, with its band."
     from scipy.stats import t as student
+
     out = []
-    for (arm, value), d in rows[(rows.metric == metric) & rows.curves.map(lambda c: parameter in c)].groupby(["arm", f"p.{parameter}"], sort=False):
-        x = d.estimate.groupby(d.seed).mean(); n, mean = len(x), x.mean()
-        half = student.ppf(.975, n - 1) * x.std(ddof=1) / n**.5 if n > 2 else np.nan
-        out.append({"arm": arm, "value": value, "estimate": mean, "lo": mean - half if n > 2 else d.lo.mean(), "hi": mean + half if n > 2 else d.hi.mean(), "n": len(d), "band": "seeds" if n > 2 else "groups"})
-    order = {v: i for i, v in enumerate(sorted(rows[f"p.{parameter}"].unique(), key=lambda x: (isinstance(x, str), x)))}
-    return pd.DataFrame(out).sort_values("value", key=lambda s: s.map(order), kind="stable").reset_index(drop=True)
+    for (arm, value), d in rows[
+        (rows.metric == metric) & rows.curves.map(lambda c: parameter in c)
+    ].groupby(["arm", f"p.{parameter}"], sort=False):
+        x = d.estimate.groupby(d.seed).mean()
+        n, mean = len(x), x.mean()
+        half = student.ppf(0.975, n - 1) * x.std(ddof=1) / n**0.5 if n > 2 else np.nan
+        out.append(
+            {
+                "arm": arm,
+                "value": value,
+                "estimate": mean,
+                "lo": mean - half if n > 2 else d.lo.mean(),
+                "hi": mean + half if n > 2 else d.hi.mean(),
+                "n": len(d),
+                "band": "seeds" if n > 2 else "groups",
+            }
+        )
+    order = {
+        v: i
+        for i, v in enumerate(
+            sorted(rows[f"p.{parameter}"].unique(), key=lambda x: (isinstance(x, str), x))
+        )
+    }
+    return (
+        pd.DataFrame(out)
+        .sort_values("value", key=lambda s: s.map(order), kind="stable")
+        .reset_index(drop=True)
+    )
 
 
 def plot_curve(
-    t: pd.DataFrame,       # of `curve`
-    parameter: str,        # name of the axis
-    metric: str,           # name of the other
-    ax=None,               # axes
-):                         # axes
+    t: pd.DataFrame,  # of `curve`
+    parameter: str,  # name of the axis
+    metric: str,  # name of the other
+    ax=None,  # axes
+):  # axes
     "One line an arm, with its band; numbers to scale, words side by side."
     ax = ax or plt.subplots(figsize=(5.6, 3.2))[1]
     words = not pd.api.types.is_numeric_dtype(t.value) or t.value.dtype == bool
-    values = list(dict.fromkeys(t.value)); at = {v: i if words else v for i, v in enumerate(values)}
+    values = list(dict.fromkeys(t.value))
+    at = {v: i if words else v for i, v in enumerate(values)}
     for i, (arm, d) in enumerate(t.groupby("arm", sort=False)):
         x, colour = d.value.map(at).astype(float), PALETTE[i % len(PALETTE)]
-        ax.plot(x, d.estimate, "-o", color=colour, ms=4, label=arm_title(arm)); ax.fill_between(x, d.lo, d.hi, color=colour, alpha=.14, lw=0)
-    if words: ax.set_xticks(range(len(values)), [str(v) for v in values], rotation=20 if max(len(str(v)) for v in values) > 8 else 0)
-    ax.set(xlabel=parameter, ylabel=metric_title(metric)); ax.grid(axis="y"); ax.legend(loc="center left", bbox_to_anchor=(1, .5), fontsize=8)
+        ax.plot(x, d.estimate, "-o", color=colour, ms=4, label=arm_title(arm))
+        ax.fill_between(x, d.lo, d.hi, color=colour, alpha=0.14, lw=0)
+    if words:
+        ax.set_xticks(
+            range(len(values)),
+            [str(v) for v in values],
+            rotation=20 if max(len(str(v)) for v in values) > 8 else 0,
+        )
+    ax.set(xlabel=parameter, ylabel=metric_title(metric))
+    ax.grid(axis="y")
+    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8)
     return ax
 
 # %% ../../nbs/runs/30_overview.ipynb #09-36-overview
 def as_image(
-    fig,                   # figure; closed afterwards
-) -> str:                  # data URI
+    fig,  # figure; closed afterwards
+) -> str:  # data URI
     "A figure that a page can carry within itself, sharp at any size."
     buffer = io.BytesIO()
-    with plt.rc_context({"svg.fonttype": "path", "svg.hashsalt": "biosig_nb"}): fig.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None})
+    with plt.rc_context({"svg.fonttype": "path", "svg.hashsalt": "biosig_nb"}):
+        fig.savefig(
+            buffer, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None}
+        )
     plt.close(fig)
     return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode()

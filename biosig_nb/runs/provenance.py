@@ -25,18 +25,27 @@ from pathlib import Path, PurePath
 import nbformat
 
 import biosig_nb
-from ..data.catalog import data_root as find_data_root, database_fingerprint, fingerprint
+from ..data.catalog import data_root as find_data_root
+from ..data.catalog import database_fingerprint, fingerprint
 from ..data.simulate.ecg import SIMULATOR_VERSION
 from ..errors import DataError
 from ..files import plain
-from ..studies.folders import check_refused, databases_of, find_asset, load_config, module_file, own_of, place_of
+from biosig_nb.studies.folders import (
+    check_refused,
+    databases_of,
+    find_asset,
+    load_config,
+    module_file,
+    own_of,
+    place_of,
+)
 from ..studies.parameters import PLACES, path_parameters
 
 # %% ../../nbs/runs/05_provenance.ipynb #05-05-provenance
 def content_hash(
-    name: str,             # parameter that names the file or folder
-    path: str | Path,      # file or folder
-) -> str:                  # 16 hex digits
+    name: str,  # parameter that names the file or folder
+    path: str | Path,  # file or folder
+) -> str:  # 16 hex digits
     "Fingerprint of a user's file or folder by content; raises `DataError` where it is absent."
     path = Path(path)
     if path.is_dir():
@@ -49,10 +58,10 @@ def content_hash(
 
 
 def data_hashes(
-    config: dict,          # of `load_config`
-    study: str,            # its name
-    p: dict,               # resolved parameters
-) -> list[str]:            # a line for each thing that is read
+    config: dict,  # of `load_config`
+    study: str,  # its name
+    p: dict,  # resolved parameters
+) -> list[str]:  # a line for each thing that is read
     """What a run reads, by content.
 
     Raises `DataError` with address and expected path where something is not on this machine.
@@ -74,9 +83,9 @@ def data_hashes(
 
 # %% ../../nbs/runs/05_provenance.ipynb #06-05-provenance
 def data_facts(
-    study: str,            # name of the study
-    p: dict,               # resolved parameters
-) -> dict:                 # kind, name, databases, fingerprint, missing, simulated_...
+    study: str,  # name of the study
+    p: dict,  # resolved parameters
+) -> dict:  # kind, name, databases, fingerprint, missing, simulated_...
     """The data of a run, as run.json keeps it.
 
     Raises `DataError` where something that is read is not on this machine, `ConfigError` where a
@@ -96,13 +105,13 @@ def data_facts(
     }
 
 # %% ../../nbs/runs/05_provenance.ipynb #13-05-provenance
-DATA_FILES = (".csv", ".yaml", ".json")      # beside the modules, and as much code as they are
+DATA_FILES = (".csv", ".yaml", ".json")  # beside the modules, and as much code as they are
 
 
 def code_files(
-    study: str,                    # name of the study
-    package: str | Path = "",      # folder of biosig_nb; empty: the one that is imported
-) -> dict[str, Path]:              # name -> file
+    study: str,  # name of the study
+    package: str | Path = "",  # folder of biosig_nb; empty: the one that is imported
+) -> dict[str, Path]:  # name -> file
     "The files that decide what a study computes, its notebook apart."
     package = Path(package or Path(biosig_nb.__file__).parent).resolve()
     place = place_of(study)
@@ -124,10 +133,10 @@ def code_files(
 
 
 def code_fingerprint(
-    notebook: nbformat.NotebookNode,     # report notebook
-    study: str,                          # name of the study
-    package: str | Path = "",            # folder of biosig_nb; empty: the one that is imported
-) -> str:                                # 16 hex digits
+    notebook: nbformat.NotebookNode,  # report notebook
+    study: str,  # name of the study
+    package: str | Path = "",  # folder of biosig_nb; empty: the one that is imported
+) -> str:  # 16 hex digits
     "Hash of everything that decides what a run computes beside its parameters and data."
     digest = hashlib.sha256()
     for name, path in code_files(study, package).items():
@@ -139,14 +148,18 @@ def code_fingerprint(
 
 # %% ../../nbs/runs/05_provenance.ipynb #16-05-provenance
 def ask(
-    *command,              # program and arguments
-) -> str:                  # its output; "" where it fails or is not there
+    *command,  # program and arguments
+) -> str:  # its output; "" where it fails or is not there
     "Output of a small program."
-    try: return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
-    except (OSError, subprocess.SubprocessError): return ""
+    try:
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=10, check=True
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
 
 # %% ../../nbs/runs/05_provenance.ipynb #17-05-provenance
-def arithmetic() -> str:     # names of GPUs, and "bf16" where the processor has it
+def arithmetic() -> str:  # names of GPUs, and "bf16" where the processor has it
     "What decides the precision of a training: recipes take bf16 where the machine has it."
     cpu = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     gpus = ask("nvidia-smi", "--query-gpu=name", "--format=csv,noheader").splitlines()
@@ -154,11 +167,11 @@ def arithmetic() -> str:     # names of GPUs, and "bf16" where the processor has
 
 # %% ../../nbs/runs/05_provenance.ipynb #18-05-provenance
 def run_key(
-    study: str,            # name of the study
-    p: dict,               # resolved parameters
-    data: dict,            # of `data_facts`
-    code: str,             # of `code_fingerprint`
-) -> str:                  # 12 hex digits
+    study: str,  # name of the study
+    p: dict,  # resolved parameters
+    data: dict,  # of `data_facts`
+    code: str,  # of `code_fingerprint`
+) -> str:  # 12 hex digits
     "What the run folder is named after: the same for runs that must give the same numbers."
     places = {*PLACES, *path_parameters(study)}
     chosen = {k: v for k, v in p.items() if k not in places}
@@ -166,45 +179,72 @@ def run_key(
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
 
 # %% ../../nbs/runs/05_provenance.ipynb #22-05-provenance
-PACKAGES = ("torch", "lightning", "peft", "wfdb", "numpy", "scipy", "pandas", "pyarrow", "scikit-learn", "papermill", "nbconvert")
+PACKAGES = (
+    "torch",
+    "lightning",
+    "peft",
+    "wfdb",
+    "numpy",
+    "scipy",
+    "pandas",
+    "pyarrow",
+    "scikit-learn",
+    "papermill",
+    "nbconvert",
+)
 
-def software() -> dict:    # package -> version
+
+def software() -> dict:  # package -> version
     "Versions of what computes, read without importing it."
     found = {"biosig-nb": biosig_nb.__version__, "python": platform.python_version()}
     for name in PACKAGES:
-        try: found[name] = version(name)
-        except PackageNotFoundError: pass
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            pass
     return found
 
 # %% ../../nbs/runs/05_provenance.ipynb #23-05-provenance
-def hardware() -> dict:    # system, processor, cores, memory_gb, gpu
+def hardware() -> dict:  # system, processor, cores, memory_gb, gpu
     "The machine, without its name."
     cpu = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     model = re.search(r"model name\s*:\s*(.+)", cpu)
-    try: memory = round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1)
-    except (ValueError, OSError, AttributeError): memory = None
-    return {"system": f"{platform.system()} {platform.machine()}", "processor": model[1] if model else platform.processor(), "cores": os.cpu_count(), "memory_gb": memory,
-            "gpu": ask("nvidia-smi", "--query-gpu=name", "--format=csv,noheader").splitlines()}
+    try:
+        memory = round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1)
+    except (ValueError, OSError, AttributeError):
+        memory = None
+    return {
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": model[1] if model else platform.processor(),
+        "cores": os.cpu_count(),
+        "memory_gb": memory,
+        "gpu": ask("nvidia-smi", "--query-gpu=name", "--format=csv,noheader").splitlines(),
+    }
 
 # %% ../../nbs/runs/05_provenance.ipynb #25-05-provenance
-def git_commit() -> str | None:     # commit, "+" behind it where files differ from it; None for an installed package
+def git_commit() -> (
+    str | None
+):  # commit, "+" behind it where files differ from it; None for an installed package
     "The commit of the checkout that this package runs from."
     root = Path(biosig_nb.__file__).resolve().parents[1]
-    if ask("git", "-C", str(root), "rev-parse", "--show-toplevel") != str(root): return None
-    return ask("git", "-C", str(root), "rev-parse", "HEAD") + "+" * bool(ask("git", "-C", str(root), "status", "--porcelain", "--", "biosig_nb", "nbs"))
+    if ask("git", "-C", str(root), "rev-parse", "--show-toplevel") != str(root):
+        return None
+    return ask("git", "-C", str(root), "rev-parse", "HEAD") + "+" * bool(
+        ask("git", "-C", str(root), "status", "--porcelain", "--", "biosig_nb", "nbs")
+    )
 
 # %% ../../nbs/runs/05_provenance.ipynb #28-05-provenance
 def last_part(
-    path: str,             # a path of this machine or another
-) -> str:                  # its last part; "" where there is none
+    path: str,  # a path of this machine or another
+) -> str:  # its last part; "" where there is none
     "How a file or folder of the user's is called where its place must not be told."
     return PurePath(path.replace("\\", "/")).name
 
 
 def injected_source(
-    source: str,           # of the cell that papermill put in
+    source: str,  # of the cell that papermill put in
     paths: Iterable[str],  # parameters whose last part may be told
-) -> str:                  # the cell without places
+) -> str:  # the cell without places
     "The injected parameters as they may be passed on: places empty, of paths the last part."
     lines = []
     for line in source.splitlines():
@@ -218,10 +258,10 @@ def injected_source(
 
 
 def shareable(
-    notebook: nbformat.NotebookNode,     # executed notebook
-    places: dict,                        # folder -> the word that stands for it
-    paths: Iterable[str] = (),           # parameters that name files or folders of the user's
-) -> nbformat.NotebookNode:              # a copy without folders, host name, colours and times
+    notebook: nbformat.NotebookNode,  # executed notebook
+    places: dict,  # folder -> the word that stands for it
+    paths: Iterable[str] = (),  # parameters that name files or folders of the user's
+) -> nbformat.NotebookNode:  # a copy without folders, host name, colours and times
     "The executed notebook without what belongs to the machine it ran on."
     words = [(str(place), word) for place, word in places.items() if len(str(place)) > 1]
     words.sort(key=lambda pair: -len(pair[0]))
@@ -250,10 +290,10 @@ def shareable(
 
 # %% ../../nbs/runs/05_provenance.ipynb #29-05-provenance
 def places_of(
-    run_dir: Path,                 # run folder
-    root: str | Path,              # data root; "" where it was not used
-    paths: Iterable[str] = (),     # files and folders of the user's own
-) -> dict:                         # folder -> word
+    run_dir: Path,  # run folder
+    root: str | Path,  # data root; "" where it was not used
+    paths: Iterable[str] = (),  # files and folders of the user's own
+) -> dict:  # folder -> word
     """Folders and names of this machine that could turn up in an output.
 
     A file or folder of the user's keeps its last part.

@@ -9,14 +9,16 @@ __all__ = ['BANNERS', 'NOTE', 'TEMPLATE', 'CSS', 'readable', 'notices', 'render_
 import re
 from functools import lru_cache
 from pathlib import Path
+
 import nbformat
+
 from ..errors import DataError
 from ..files import write_whole
 
 # %% ../../nbs/runs/15_render.ipynb #05-30-render
 def readable(
-    notebook: nbformat.NotebookNode,     # executed notebook; left as it is
-) -> nbformat.NotebookNode:              # what a page shows of it
+    notebook: nbformat.NotebookNode,  # executed notebook; left as it is
+) -> nbformat.NotebookNode:  # what a page shows of it
     "A copy without silent cells, without standard error, and without nbdev's `#|` lines."
     page = nbformat.from_dict(notebook)
     cells = []
@@ -24,8 +26,10 @@ def readable(
         cell.source = re.sub(r"^#\|.*\n?", "", cell.source, flags=re.M)
         if cell.cell_type == "code":
             cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
-            if not cell.outputs: continue
-        elif not cell.source.strip(): continue
+            if not cell.outputs:
+                continue
+        elif not cell.source.strip():
+            continue
         cells.append(cell)
     page.cells = cells
     return page
@@ -39,8 +43,8 @@ NOTE = "The recordings of the pre-training are simulated; those that the network
 
 
 def notices(
-    data: dict,            # kind; simulated_target, simulated_source where the report knows
-) -> tuple[str, str]:      # text of the banner, text of the note; "" for none
+    data: dict,  # kind; simulated_target, simulated_source where the report knows
+) -> tuple[str, str]:  # text of the banner, text of the note; "" for none
     "What a page says about simulated recordings."
     simulated = data.get("kind") == "simulated"
     target = bool(data.get("simulated_target", simulated)) and data.get("kind") != "own"
@@ -98,23 +102,46 @@ a:focus-visible { outline: 3px solid #0072b2; outline-offset: 2px; }
 # %% ../../nbs/runs/15_render.ipynb #16-30-render
 @lru_cache(maxsize=1)
 def _exporter():
-    "nbconvert's HTML exporter with our template; importing it takes a while, so it is made when needed."
+    """nbconvert's HTML exporter with our template.
+
+    Importing it takes a while, so it is made when needed.
+    """
     from nbconvert import HTMLExporter
-    return HTMLExporter(template_name="lab", raw_template=TEMPLATE, exclude_input=True, exclude_input_prompt=True, exclude_output_prompt=True, exclude_anchor_links=True,
-                        mathjax_url="", require_js_url="", mermaid_js_url="", jquery_url="", widget_renderer_url="", jupyter_widgets_base_url="")
+
+    return HTMLExporter(
+        template_name="lab",
+        raw_template=TEMPLATE,
+        exclude_input=True,
+        exclude_input_prompt=True,
+        exclude_output_prompt=True,
+        exclude_anchor_links=True,
+        mathjax_url="",
+        require_js_url="",
+        mermaid_js_url="",
+        jquery_url="",
+        widget_renderer_url="",
+        jupyter_widgets_base_url="",
+    )
 
 # %% ../../nbs/runs/15_render.ipynb #18-30-render
 def render_html(
-    ipynb: Path,               # executed notebook
-    html: Path,                # page to write
-    title: str,                # title of the page
-    data: dict,                # of run.json: what is simulated puts the banner up, or the note
-) -> Path:                     # the page
-    "Write a notebook as one self-contained page; raises `DataError` where the notebook cannot be read."
-    try: notebook = nbformat.read(ipynb, 4)
-    except (OSError, ValueError) as e: raise DataError(f"{ipynb}: not a notebook ({str(e).splitlines()[0]})") from e
+    ipynb: Path,  # executed notebook
+    html: Path,  # page to write
+    title: str,  # title of the page
+    data: dict,  # of run.json: what is simulated puts the banner up, or the note
+) -> Path:  # the page
+    """Write a notebook as one self-contained page.
+
+    Raises `DataError` where the notebook cannot be read.
+    """
+    try:
+        notebook = nbformat.read(ipynb, 4)
+    except (OSError, ValueError) as e:
+        raise DataError(f"{ipynb}: not a notebook ({str(e).splitlines()[0]})") from e
     notebook = readable(notebook)
     notebook.metadata["title"] = title
     banner, note = notices(data)
-    body, _ = _exporter().from_notebook_node(notebook, {"biosig": {"banner": banner, "note": note, "css": CSS}})
+    body, _ = _exporter().from_notebook_node(
+        notebook, {"biosig": {"banner": banner, "note": note, "css": CSS}}
+    )
     return write_whole(html, body)

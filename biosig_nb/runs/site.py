@@ -7,16 +7,28 @@ __all__ = ['STATUS', 'STYLE', 'SCRIPT', 'PAGE', 'headline_text', 'index_row', 'p
            'index_path', 'build_site']
 
 # %% ../../nbs/runs/35_site.ipynb #03-40-site
-import json, os
+import json
+import os
 from pathlib import Path
 from urllib.parse import quote
+
 import jinja2
 import matplotlib.pyplot as plt
+
 from ..errors import DataError
 from ..evaluate.metrics import metric_title
 from ..evaluate.style import arm_title, estimate_text, use_style
-from .overview import as_image, curve, curve_rows, gains, plot_curve, plot_gains, sweeps, varied
 from ..files import plain, write_whole
+from biosig_nb.runs.overview import (
+    as_image,
+    curve,
+    curve_rows,
+    gains,
+    plot_curve,
+    plot_gains,
+    sweeps,
+    varied,
+)
 from .store import Run, list_runs
 from ..studies.analysis import primary_analysis
 from ..studies.folders import find_studies
@@ -24,79 +36,189 @@ from ..studies.parameters import PLACES
 
 # %% ../../nbs/runs/35_site.ipynb #05-40-site
 def headline_text(
-    run: Run,              # a run
-) -> str:                  # "+.021 [-.030, +.074]", or why there is none
+    run: Run,  # a run
+) -> str:  # "+.021 [-.030, +.074]", or why there is none
     "The primary analysis as a number with its interval, or the reason for its absence."
     primary, h = run.record.get("primary") or {}, run.headline
-    if h is None: return primary.get("reason") or ("" if run.status == "complete" else "no result")
-    try: low, mid, high = (f"{h[k]:+.3f}".replace("0.", ".", 1) for k in ("lo", "difference", "hi"))
-    except (KeyError, TypeError, ValueError): return "cannot be read"
+    if h is None:
+        return primary.get("reason") or ("" if run.status == "complete" else "no result")
+    try:
+        low, mid, high = (f"{h[k]:+.3f}".replace("0.", ".", 1) for k in ("lo", "difference", "hi"))
+    except (KeyError, TypeError, ValueError):
+        return "cannot be read"
     return f"{mid} [{low}, {high}]"
 
 # %% ../../nbs/runs/35_site.ipynb #06-40-site
-STATUS = {"complete": "complete", "failed": "failed", "running": "running now", "interrupted": "interrupted (the same command goes on where it stopped)", "unreadable": "run.json cannot be read"}
+STATUS = {
+    "complete": "complete",
+    "failed": "failed",
+    "running": "running now",
+    "interrupted": "interrupted (the same command goes on where it stopped)",
+    "unreadable": "run.json cannot be read",
+}
+
 
 def index_row(
-    run: Run,              # a run
-    start: Path,           # folder of the index page
-) -> dict:                 # what the template shows
-    "One line of the page; the link leads to the run's page where it has one, else to its notebook, else to run.json."
+    run: Run,  # a run
+    start: Path,  # folder of the index page
+) -> dict:  # what the template shows
+    """One line of the page.
+
+    The link leads to the run's page where it has one, else to its notebook, else to run.json.
+    """
     r, primary = run.record, run.record.get("primary") or {}
-    targets = [run.folder / name for name in (("index.html",) if run.status == "complete" else ()) + ("notebook.ipynb", "run.json")]
+    targets = [
+        run.folder / name
+        for name in (("index.html",) if run.status == "complete" else ())
+        + ("notebook.ipynb", "run.json")
+    ]
     target = next((t for t in targets if t.is_file()), run.folder)
     seconds = r.get("seconds")
-    return {"study": run.study, "name": run.folder.name, "link": quote(Path(os.path.relpath(target, start)).as_posix()), "preset": r.get("preset", ""), "simulated": run.kind == "simulated",
-            "data": run.kind, "data_name": run.data.get("name") or "", "seed": run.parameters.get("seed", ""), "analysis": primary.get("analysis", ""), "headline": headline_text(run),
-            "verdict": primary.get("verdict") or ("none given" if run.status == "complete" else ""), "status": run.status, "says": STATUS[run.status], "sort": "" if run.headline is None else run.headline.get("difference", ""), "error": r.get("error") or "",
-            "started": (r.get("started") or "")[:16].replace("T", " "), "took": "" if not seconds else f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"}
+    return {
+        "study": run.study,
+        "name": run.folder.name,
+        "link": quote(Path(os.path.relpath(target, start)).as_posix()),
+        "preset": r.get("preset", ""),
+        "simulated": run.kind == "simulated",
+        "data": run.kind,
+        "data_name": run.data.get("name") or "",
+        "seed": run.parameters.get("seed", ""),
+        "analysis": primary.get("analysis", ""),
+        "headline": headline_text(run),
+        "verdict": primary.get("verdict") or ("none given" if run.status == "complete" else ""),
+        "status": run.status,
+        "says": STATUS[run.status],
+        "sort": "" if run.headline is None else run.headline.get("difference", ""),
+        "error": r.get("error") or "",
+        "started": (r.get("started") or "")[:16].replace("T", " "),
+        "took": ""
+        if not seconds
+        else f"{seconds:.0f} s"
+        if seconds < 120
+        else f"{seconds / 60:.0f} min",
+    }
 
 # %% ../../nbs/runs/35_site.ipynb #08-40-site
 def provenance_row(
-    run: Run,              # a run
-) -> dict:                 # name -> text
+    run: Run,  # a run
+) -> dict:  # name -> text
     "Where a run's numbers come from, as far as run.json knows."
     r, kept = run.record, run.folder / "splits.json"
-    try: splits = json.loads(kept.read_text(encoding="utf-8")).get("hash", "")
-    except (OSError, ValueError): splits = ""
+    try:
+        splits = json.loads(kept.read_text(encoding="utf-8")).get("hash", "")
+    except (OSError, ValueError):
+        splits = ""
     given, h, v = run.parameters, r.get("hardware") or {}, r.get("versions") or {}
     text = lambda x: ",".join(map(str, x)) if isinstance(x, list) else str(x)
-    return {"run": f"{run.study}/{run.folder.name}", "commit": (r.get("git_commit") or "installed package")[:12] + "+" * (r.get("git_commit") or "").endswith("+"), "data": run.data.get("fingerprint", ""), "splits": splits,
-            "machine": ", ".join(text(x) for x in (h.get("processor"), f"{h.get('cores')} cores" if h.get("cores") else "", *(h.get("gpu") or [])) if x), "software": ", ".join(f"{k} {v[k]}" for k in ("biosig-nb", "python", "torch") if k in v),
-            "parameters": ", ".join(f"{k} {text(x)}" for k, x in given.items() if k not in PLACES and text(x))}
+    return {
+        "run": f"{run.study}/{run.folder.name}",
+        "commit": (r.get("git_commit") or "installed package")[:12]
+        + "+" * (r.get("git_commit") or "").endswith("+"),
+        "data": run.data.get("fingerprint", ""),
+        "splits": splits,
+        "machine": ", ".join(
+            text(x)
+            for x in (
+                h.get("processor"),
+                f"{h.get('cores')} cores" if h.get("cores") else "",
+                *(h.get("gpu") or []),
+            )
+            if x
+        ),
+        "software": ", ".join(f"{k} {v[k]}" for k in ("biosig-nb", "python", "torch") if k in v),
+        "parameters": ", ".join(
+            f"{k} {text(x)}" for k, x in given.items() if k not in PLACES and text(x)
+        ),
+    }
 
 # %% ../../nbs/runs/35_site.ipynb #10-40-site
 def gain_part(
-    runs: list[Run],       # newest first
-    start: Path,           # folder of the index page
-) -> dict | None:          # image, alt, rows; None without a comparison
+    runs: list[Run],  # newest first
+    start: Path,  # folder of the index page
+) -> dict | None:  # image, alt, rows; None without a comparison
     "The forest plot of all studies, with its numbers."
     table = gains(runs)
-    if not len(table): return None
-    rows = [{"study": g.study, "kind": g.kind, "preset": g.preset, "arm": f"{arm_title(g.arm)} against {arm_title(g.baseline)}", "metric": f"{metric_title(g.metric)} by {g.unit}", "text": estimate_text(g.difference, g.lo, g.hi),
-             "groups": int(g.n_groups), "primary": g.primary, "link": quote(Path(os.path.relpath(g.run / "index.html", start)).as_posix())} for g in table.itertuples()]
-    alt = "Forest plot of what each pre-trained arm adds: " + "; ".join(f"{r['study']} ({r['kind']}) {r['arm']} {r['text']}" for r in rows)
+    if not len(table):
+        return None
+    rows = [
+        {
+            "study": g.study,
+            "kind": g.kind,
+            "preset": g.preset,
+            "arm": f"{arm_title(g.arm)} against {arm_title(g.baseline)}",
+            "metric": f"{metric_title(g.metric)} by {g.unit}",
+            "text": estimate_text(g.difference, g.lo, g.hi),
+            "groups": int(g.n_groups),
+            "primary": g.primary,
+            "link": quote(Path(os.path.relpath(g.run / "index.html", start)).as_posix()),
+        }
+        for g in table.itertuples()
+    ]
+    alt = "Forest plot of what each pre-trained arm adds: " + "; ".join(
+        f"{r['study']} ({r['kind']}) {r['arm']} {r['text']}" for r in rows
+    )
     return {"image": as_image(plot_gains(table).figure), "alt": alt, "rows": rows}
 
 
 def curve_parts(
-    runs: list[Run],       # of a folder
-) -> list[dict]:           # title, metrics, parameters, rows, pictures
-    "Every group of runs that a sweep has left, as pictures of its primary metric and as numbers for the page to draw others."
+    runs: list[Run],  # of a folder
+) -> list[dict]:  # title, metrics, parameters, rows, pictures
+    """Every group of runs that a sweep has left, as pictures of its primary metric and as numbers
+    for the page to draw others.
+    """
     parts, known = [], find_studies()
     for (study, preset, kind), group in sweeps(runs).items():
-        if study not in known:                 # of a package that is not installed here: nobody knows its declared metric
+        if (
+            study not in known
+        ):  # of a package that is not installed here: nobody knows its declared metric
             continue
         rows, first = curve_rows(group), primary_analysis(study)["metric"]
-        if not len(rows): continue
-        metrics = [first, *(m for m in dict.fromkeys(rows.metric) if m != first)] if first in set(rows.metric) else list(dict.fromkeys(rows.metric))
-        pictures, drawn = [], [k for k in varied(group) if rows.curves.map(lambda c, k=k: k in c).any()]
+        if not len(rows):
+            continue
+        metrics = (
+            [first, *(m for m in dict.fromkeys(rows.metric) if m != first)]
+            if first in set(rows.metric)
+            else list(dict.fromkeys(rows.metric))
+        )
+        pictures, drawn = (
+            [],
+            [k for k in varied(group) if rows.curves.map(lambda c, k=k: k in c).any()],
+        )
         for name in drawn:
-            t = curve(rows, name, metrics[0]); band = "95 % of a t distribution over the seeds" if set(t.band) == {"seeds"} else "the runs' own 95 % intervals" if set(t.band) == {"groups"} else "over three seeds or more their spread, else the runs' own intervals"
-            says = "; ".join(f"{arm_title(a)} {', '.join(f'{v}: {e:.3f}' for v, e in zip(d.value, d.estimate))}" for a, d in t.groupby("arm", sort=False))
-            pictures.append({"image": as_image(plot_curve(t, name, metrics[0]).figure), "alt": f"{metric_title(metrics[0])} against {name}: {says}", "caption": f"{metric_title(metrics[0])} against {name}, {t.groupby('arm').n.sum().max()} runs that are otherwise alike. Band: {band}."})
-        if not pictures: continue
-        data = [{k: None if v != v else v for k, v in r.items()} for r in plain(rows.to_dict("records"))]
-        parts.append({"title": f"{study}, {preset}, {kind}", "metrics": [[m, metric_title(m)] for m in metrics], "parameters": drawn, "arms": {a: arm_title(a) for a in dict.fromkeys(rows.arm)}, "rows": data, "pictures": pictures})
+            t = curve(rows, name, metrics[0])
+            band = (
+                "95 % of a t distribution over the seeds"
+                if set(t.band) == {"seeds"}
+                else "the runs' own 95 % intervals"
+                if set(t.band) == {"groups"}
+                else "over three seeds or more their spread, else the runs' own intervals"
+            )
+            says = "; ".join(
+                f"{arm_title(a)} {', '.join(f'{v}: {e:.3f}' for v, e in zip(d.value, d.estimate))}"
+                for a, d in t.groupby("arm", sort=False)
+            )
+            pictures.append(
+                {
+                    "image": as_image(plot_curve(t, name, metrics[0]).figure),
+                    "alt": f"{metric_title(metrics[0])} against {name}: {says}",
+                    "caption": f"{metric_title(metrics[0])} against {name}, {t.groupby('arm').n.sum().max()} runs that are otherwise alike. Band: {band}.",
+                }
+            )
+        if not pictures:
+            continue
+        data = [
+            {k: None if v != v else v for k, v in r.items()} for r in plain(rows.to_dict("records"))
+        ]
+        parts.append(
+            {
+                "title": f"{study}, {preset}, {kind}",
+                "metrics": [[m, metric_title(m)] for m in metrics],
+                "parameters": drawn,
+                "arms": {a: arm_title(a) for a in dict.fromkeys(rows.arm)},
+                "rows": data,
+                "pictures": pictures,
+            }
+        )
     return parts
 
 # %% ../../nbs/runs/35_site.ipynb #12-40-site
@@ -254,27 +376,55 @@ everything else in a report is exploratory. Results on <span class="simulated">s
 
 # %% ../../nbs/runs/35_site.ipynb #16-40-site
 def index_path(
-    out: str | Path,       # folder of runs
-) -> Path:                 # where its index page belongs
+    out: str | Path,  # folder of runs
+) -> Path:  # where its index page belongs
     "`reports/index.html` for a folder reports/runs, `<out>/index.html` for any other."
     out = Path(out).absolute()
     return (out.parent if out.parts[-2:] == ("reports", "runs") else out) / "index.html"
 
 # %% ../../nbs/runs/35_site.ipynb #17-40-site
 def build_site(
-    out: str | Path = "reports/runs",     # folder of runs
-    index: str | Path = "",               # page to write; empty: `index_path`
-) -> Path:                                # the page
-    "Write the index page over the runs in a folder, whole or not at all; raises `DataError` where there is no such folder."
+    out: str | Path = "reports/runs",  # folder of runs
+    index: str | Path = "",  # page to write; empty: `index_path`
+) -> Path:  # the page
+    """Write the index page over the runs in a folder, whole or not at all.
+
+    Raises `DataError` where there is no such folder.
+    """
     out = Path(out).absolute()
-    if not out.is_dir(): raise DataError(f"{out}: no such folder; `biosig-nb run` makes it, or name another one with --out")
+    if not out.is_dir():
+        raise DataError(
+            f"{out}: no such folder; `biosig-nb run` makes it, or name another one with --out"
+        )
     page = Path(index).absolute() if index else index_path(out)
-    runs = list_runs(out); rows = [index_row(r, page.parent) for r in runs]
+    runs = list_runs(out)
+    rows = [index_row(r, page.parent) for r in runs]
     with plt.rc_context():
         use_style()
         gain, parts = gain_part(runs, page.parent), curve_parts(runs)
-    choices = {key: sorted({r[name] for r in rows if r[name]}) for key, name in (("study", "study"), ("data", "data"), ("preset", "preset"), ("status", "status"))}
+    choices = {
+        key: sorted({r[name] for r in rows if r[name]})
+        for key, name in (
+            ("study", "study"),
+            ("data", "data"),
+            ("preset", "preset"),
+            ("status", "status"),
+        )
+    }
     data = [{k: v for k, v in part.items() if k != "pictures"} for part in parts]
-    return write_whole(page, jinja2.Environment(autoescape=True).from_string(PAGE).render(
-        rows=rows, gain=gain, choices={k: v for k, v in choices.items() if len(v) > 1}, sweeps=parts, data=data, provenance=[provenance_row(r) for r in runs], style=STYLE, script=SCRIPT,
-        example=next(iter(find_studies()), "STUDY")))
+    return write_whole(
+        page,
+        jinja2.Environment(autoescape=True)
+        .from_string(PAGE)
+        .render(
+            rows=rows,
+            gain=gain,
+            choices={k: v for k, v in choices.items() if len(v) > 1},
+            sweeps=parts,
+            data=data,
+            provenance=[provenance_row(r) for r in runs],
+            style=STYLE,
+            script=SCRIPT,
+            example=next(iter(find_studies()), "STUDY"),
+        ),
+    )

@@ -9,8 +9,10 @@ __all__ = ['value_text', 'run_lock', 'is_held', 'Run', 'read_run', 'list_runs']
 import json
 from dataclasses import dataclass
 from pathlib import Path
+
 import pandas as pd
 from filelock import FileLock, Timeout
+
 from ..errors import DataError
 from ..evaluate.predictions import load_predictions
 from ..studies.folders import RESERVED
@@ -19,27 +21,30 @@ from ..studies.results import predictions_file, write_results
 
 # %% ../../nbs/runs/10_store.ipynb #05-20-store
 def value_text(
-    value,                 # a parameter's value
-):                         # the same; a list as words with commas between
+    value,  # a parameter's value
+):  # the same; a list as words with commas between
     "A parameter as it stands in a table, where a list cannot."
     return ",".join(map(str, value)) if isinstance(value, list) else value
 
 # %% ../../nbs/runs/10_store.ipynb #11-20-store
 def run_lock(
-    folder: Path,          # run folder
-) -> FileLock:             # to be acquired
+    folder: Path,  # run folder
+) -> FileLock:  # to be acquired
     "The lock of a run folder."
     return FileLock(Path(folder) / ".lock")
 
 # %% ../../nbs/runs/10_store.ipynb #12-20-store
 def is_held(
-    folder: Path,          # run folder
-) -> bool:                 # somebody computes there now
+    folder: Path,  # run folder
+) -> bool:  # somebody computes there now
     "Whether a process holds the folder's lock."
-    if not (Path(folder) / ".lock").exists(): return False
+    if not (Path(folder) / ".lock").exists():
+        return False
     lock = run_lock(folder)
-    try: lock.acquire(timeout=0)
-    except Timeout: return True
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
     lock.release()
     return False
 
@@ -47,73 +52,109 @@ def is_held(
 @dataclass(frozen=True)
 class Run:
     "A run folder that was read: what run.json says, and the tables on demand."
-    folder: Path           # where it is
-    record: dict           # content of run.json
-    status: str            # complete, failed, running, interrupted, unreadable
+
+    folder: Path  # where it is
+    record: dict  # content of run.json
+    status: str  # complete, failed, running, interrupted, unreadable
 
     @property
-    def study(self) -> str: return self.record.get("study", self.folder.parent.name)
+    def study(self) -> str:
+        return self.record.get("study", self.folder.parent.name)
 
     @property
-    def data(self) -> dict:          # kind, name, databases, fingerprint, missing
+    def data(self) -> dict:  # kind, name, databases, fingerprint, missing
         return self.record.get("data") or {}
 
     @property
-    def kind(self) -> str:           # "simulated", "real", "own"; empty where nobody knows
+    def kind(self) -> str:  # "simulated", "real", "own"; empty where nobody knows
         return self.data.get("kind") or ""
 
     @property
-    def data_title(self) -> str:     # "own, ward7": what was evaluated, for people
-        return f"{self.kind}, {self.data['name']}" if self.kind == "own" and self.data.get("name") else self.kind
+    def data_title(self) -> str:  # "own, ward7": what was evaluated, for people
+        return (
+            f"{self.kind}, {self.data['name']}"
+            if self.kind == "own" and self.data.get("name")
+            else self.kind
+        )
 
     @property
-    def parameters(self) -> dict:    # name -> value, without places
+    def parameters(self) -> dict:  # name -> value, without places
         return self.record.get("parameters") or {}
 
     @property
-    def headline(self) -> dict | None:      # difference, lo, hi, conf; None where support was too small
+    def headline(self) -> dict | None:  # difference, lo, hi, conf; None where support was too small
         return (self.record.get("primary") or {}).get("headline")
 
-    def predictions(self,
-        task: str = "",    # "" is the target task
-    ) -> pd.DataFrame:     # validated
+    def predictions(
+        self,
+        task: str = "",  # "" is the target task
+    ) -> pd.DataFrame:  # validated
         "Out-of-fold predictions of one task."
         return load_predictions(self.folder / predictions_file(task))
 
-    def table(self,
-        name: str,         # "metrics" or "comparisons"
-    ) -> pd.DataFrame:     # as written
+    def table(
+        self,
+        name: str,  # "metrics" or "comparisons"
+    ) -> pd.DataFrame:  # as written
         "One of the run's tables of numbers; raises `DataError` where it is not there."
         path = self.folder / f"{name}.csv"
-        if not path.is_file(): raise DataError(f"{path}: no such file; a run folder holds it once its trial has finished (this one: {self.status})")
+        if not path.is_file():
+            raise DataError(
+                f"{path}: no such file; a run folder holds it once its trial has finished (this one: {self.status})"
+            )
         return pd.read_csv(path)
 
 # %% ../../nbs/runs/10_store.ipynb #16-20-store
 def read_run(
-    folder: str | Path,    # run folder
-) -> Run:                  # what is in it
-    "Read a run folder; raises `DataError` where run.json is missing or broken. `running` without a holder of the lock is `interrupted`."
+    folder: str | Path,  # run folder
+) -> Run:  # what is in it
+    """Read a run folder.
+
+    Raises `DataError` where run.json is missing or broken. `running` without a holder of the lock
+    is `interrupted`.
+    """
     path = Path(folder) / "run.json"
-    try: record = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError: raise DataError(f"{path}: no such file; a run folder is <out>/<study>/<preset>-<key>") from None
-    except ValueError as e: raise DataError(f"{path}: not JSON ({e}); run the study again with --force") from None
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(
+            f"{path}: no such file; a run folder is <out>/<study>/<preset>-<key>"
+        ) from None
+    except ValueError as e:
+        raise DataError(f"{path}: not JSON ({e}); run the study again with --force") from None
     status = record.get("status") if isinstance(record, dict) else None
-    if status not in ("running", "complete", "failed"): raise DataError(f"{path}: status is {status!r}, expected running, complete or failed")
+    if status not in ("running", "complete", "failed"):
+        raise DataError(f"{path}: status is {status!r}, expected running, complete or failed")
     if "data" not in record and isinstance(record.get("source"), dict):
         record["data"] = record.pop("source")
     if isinstance(record.get("parameters"), dict):
         record["parameters"] = shared_parameters(str(record.get("study", "")), record["parameters"])
-    return Run(Path(folder), record, "interrupted" if status == "running" and not is_held(Path(folder)) else status)
+    return Run(
+        Path(folder),
+        record,
+        "interrupted" if status == "running" and not is_held(Path(folder)) else status,
+    )
 
 # %% ../../nbs/runs/10_store.ipynb #17-20-store
 def list_runs(
-    out: str | Path,       # folder of runs, <out>/<study>/<preset>-<key>
-) -> list[Run]:            # newest first
-    "All runs below a folder; one whose run.json cannot be read is listed as unreadable, with the reason under `error`."
+    out: str | Path,  # folder of runs, <out>/<study>/<preset>-<key>
+) -> list[Run]:  # newest first
+    """All runs below a folder.
+
+    One whose run.json cannot be read is listed as unreadable, with the reason under `error`.
+    """
     runs = []
     for path in sorted(Path(out).glob("*/*/run.json")):
-        if path.parent.parent.name in RESERVED:              # a folder beside those of the studies
+        if path.parent.parent.name in RESERVED:  # a folder beside those of the studies
             continue
-        try: runs.append(read_run(path.parent))
-        except DataError as e: runs.append(Run(path.parent, {"error": str(e).removeprefix(str(path)).lstrip(": ")}, "unreadable"))
+        try:
+            runs.append(read_run(path.parent))
+        except DataError as e:
+            runs.append(
+                Run(
+                    path.parent,
+                    {"error": str(e).removeprefix(str(path)).lstrip(": ")},
+                    "unreadable",
+                )
+            )
     return sorted(runs, key=lambda r: r.record.get("started") or "", reverse=True)

@@ -6,11 +6,14 @@
 __all__ = ['ENGINES', 'Outcome', 'do_run', 'dask_client', 'outcomes', 'Tally', 'sweep']
 
 # %% ../../nbs/runs/45_sweep.ipynb #03-14-sweep
-import os, threading, time
+import os
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+
 from ..errors import BiosigError, ConfigError
 from .execute import execute_run, is_complete, one_line, plan_run, read_progress
 from .grid import Planned
@@ -22,49 +25,73 @@ from ..studies.parameters import absolute_path
 @dataclass(frozen=True)
 class Outcome:
     "What became of one run of a sweep."
-    title: str             # study and parameters
-    folder: str            # run folder
-    status: str            # "complete", "there" (complete before), "failed"
-    error: str = ""        # why, in a line
-    headline: str = ""     # the primary result in short
-    seconds: float = 0.    # what the run took, as run.json says
-    wall: float = 0.       # what it took with everything around it
+
+    title: str  # study and parameters
+    folder: str  # run folder
+    status: str  # "complete", "there" (complete before), "failed"
+    error: str = ""  # why, in a line
+    headline: str = ""  # the primary result in short
+    seconds: float = 0.0  # what the run took, as run.json says
+    wall: float = 0.0  # what it took with everything around it
 
 # %% ../../nbs/runs/45_sweep.ipynb #07-14-sweep
 @contextmanager
 def _deadline(seconds: float):
     "Kill the child processes of this process after so many seconds; tells whether it came to that."
     import psutil
+
     late = threading.Event()
+
     def end():
         late.set()
-        for child in psutil.Process().children(recursive=True): child.kill()
+        for child in psutil.Process().children(recursive=True):
+            child.kill()
+
     timer = threading.Timer(seconds, end) if seconds else None
-    if timer: timer.daemon = True; timer.start()
-    try: yield late
+    if timer:
+        timer.daemon = True
+        timer.start()
+    try:
+        yield late
     finally:
-        if timer: timer.cancel()
+        if timer:
+            timer.cancel()
 
 # %% ../../nbs/runs/45_sweep.ipynb #08-14-sweep
 def do_run(
-    planned: Planned,            # study and parameters
-    out: str,                    # folder of runs, absolute
-    data_root: str = "",         # where the databases are
-    notebook: str = "",          # another report notebook than the study's own
-    retries: int = 1,            # how often a failed run is tried again
-    timeout: float = 0.,         # seconds that a run may take; 0: any
-) -> Outcome:                    # never an exception
+    planned: Planned,  # study and parameters
+    out: str,  # folder of runs, absolute
+    data_root: str = "",  # where the databases are
+    notebook: str = "",  # another report notebook than the study's own
+    retries: int = 1,  # how often a failed run is tried again
+    timeout: float = 0.0,  # seconds that a run may take; 0: any
+) -> Outcome:  # never an exception
     "Compute one run in this process, or find it done."
     t0, folder, error = time.time(), "", ""
     for _ in range(1 + retries):
         try:
             folder = str(plan_run(planned.study, planned.parameters, out, data_root, notebook)[-1])
-            with _deadline(timeout) as late: execute_run(planned.study, planned.parameters, out, data_root, notebook=notebook)
+            with _deadline(timeout) as late:
+                execute_run(planned.study, planned.parameters, out, data_root, notebook=notebook)
             run = read_run(folder)
-            return Outcome(planned.title, folder, "complete", "", headline_text(run), float(run.record.get("seconds") or 0), time.time() - t0)
+            return Outcome(
+                planned.title,
+                folder,
+                "complete",
+                "",
+                headline_text(run),
+                float(run.record.get("seconds") or 0),
+                time.time() - t0,
+            )
         except (BiosigError, OSError) as e:
-            error = f"not done after {timeout:g} s (--timeout); {one_line(e)}" if timeout and late.is_set() else one_line(e)
-            if isinstance(e, OSError) and e.errno == 28: error = f"no space left on the disk of {out}"; break
+            error = (
+                f"not done after {timeout:g} s (--timeout); {one_line(e)}"
+                if timeout and late.is_set()
+                else one_line(e)
+            )
+            if isinstance(e, OSError) and e.errno == 28:
+                error = f"no space left on the disk of {out}"
+                break
     return Outcome(planned.title, folder, "failed", error, wall=time.time() - t0)
 
 # %% ../../nbs/runs/45_sweep.ipynb #10-14-sweep
@@ -73,143 +100,260 @@ ENGINES = ("local", "dask")
 
 @contextmanager
 def dask_client(
-    workers: int,                # processes on this machine
-    scheduler: str = "",         # address of a running scheduler ("tcp://host:8786"); its workers are used instead
-    patience: float = 30.,       # how long to wait for it (s)
-):                               # Dask's client; its `get_executor` is one as those of concurrent.futures
-    "A connection to workers of its own or to those of a running scheduler; raises `ConfigError` where nobody answers there."
+    workers: int,  # processes on this machine
+    # address of a running scheduler ("tcp://host:8786"); its workers are used instead
+    scheduler: str = "",
+    patience: float = 30.0,  # how long to wait for it (s)
+):  # Dask's client; its `get_executor` is one as those of concurrent.futures
+    """A connection to workers of its own or to those of a running scheduler.
+
+    Raises `ConfigError` where nobody answers there.
+    """
     import dask
     from distributed import Client, LocalCluster
-    with dask.config.set({"distributed.scheduler.allowed-failures": 2, "distributed.worker.daemon": False, "distributed.logging.distributed": "critical", "distributed.admin.log-format": "%(message)s"}):
+
+    with dask.config.set(
+        {
+            "distributed.scheduler.allowed-failures": 2,
+            "distributed.worker.daemon": False,
+            "distributed.logging.distributed": "critical",
+            "distributed.admin.log-format": "%(message)s",
+        }
+    ):
         cluster = None
         try:
-            if not scheduler: cluster = LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None, memory_limit=0, silence_logs="CRITICAL")
-            with Client(scheduler or cluster, timeout=patience) as client: yield client
+            if not scheduler:
+                cluster = LocalCluster(
+                    n_workers=workers,
+                    threads_per_worker=1,
+                    dashboard_address=None,
+                    memory_limit=0,
+                    silence_logs="CRITICAL",
+                )
+            with Client(scheduler or cluster, timeout=patience) as client:
+                yield client
         except (OSError, TimeoutError) as e:
-            if not scheduler or isinstance(e, OSError) and e.errno == 28: raise
-            raise ConfigError(f"--scheduler {scheduler}: nobody answers there ({one_line(e)}); start one with `dask scheduler`, and workers with `dask worker {scheduler}`") from e
+            if not scheduler or isinstance(e, OSError) and e.errno == 28:
+                raise
+            raise ConfigError(
+                f"--scheduler {scheduler}: nobody answers there ({one_line(e)}); start one with `dask scheduler`, and workers with `dask worker {scheduler}`"
+            ) from e
         finally:
-            if cluster: cluster.close()
+            if cluster:
+                cluster.close()
 
 # %% ../../nbs/runs/45_sweep.ipynb #11-14-sweep
-def _result(future, p: Planned, out: str, data_root: str = "", notebook: str = "", **how) -> Outcome:
+def _result(
+    future, p: Planned, out: str, data_root: str = "", notebook: str = "", **how
+) -> Outcome:
     "What a worker told, or that there is none left to tell."
-    try: return future.result()
+    try:
+        return future.result()
     except Exception as e:
         folder = str(plan_run(p.study, p.parameters, out, data_root, notebook)[-1])
-        why = "the process that computed it died three times; is there enough memory for so many runs at once?" if type(e).__name__ == "KilledWorker" else one_line(f"{type(e).__name__}: {e}")
+        why = (
+            "the process that computed it died three times; is there enough memory for so many runs at once?"
+            if type(e).__name__ == "KilledWorker"
+            else one_line(f"{type(e).__name__}: {e}")
+        )
         return Outcome(p.title, folder, "failed", why)
 
 # %% ../../nbs/runs/45_sweep.ipynb #12-14-sweep
 def outcomes(
-    planned: list[Planned],      # runs to compute
-    engine: str = "dask",        # one of ENGINES
-    workers: int = 2,            # processes, for dask without a scheduler
-    scheduler: str = "",         # address of a running Dask scheduler
-    **how,                       # of `do_run`: out, data_root, notebook, retries, timeout
-) -> Iterator[Outcome]:          # in the order in which they end
+    planned: list[Planned],  # runs to compute
+    engine: str = "dask",  # one of ENGINES
+    workers: int = 2,  # processes, for dask without a scheduler
+    scheduler: str = "",  # address of a running Dask scheduler
+    **how,  # of `do_run`: out, data_root, notebook, retries, timeout
+) -> Iterator[Outcome]:  # in the order in which they end
     "Compute runs and tell of each when it is over."
     if engine == "local":
         yield from (do_run(p, **how) for p in planned)
         return
     from concurrent.futures import FIRST_COMPLETED, wait
+
     with dask_client(workers, scheduler) as client:
         executor, waiting, running = client.get_executor(), list(planned), {}
         try:
             while waiting or running:
                 room = max(1, sum(client.nthreads().values())) - len(running)
-                while waiting and room > 0: p = waiting.pop(0); running[executor.submit(do_run, p, **how)] = p; room -= 1
-                for f in wait(running, timeout=5, return_when=FIRST_COMPLETED).done: yield _result(f, running.pop(f), **how)
+                while waiting and room > 0:
+                    p = waiting.pop(0)
+                    running[executor.submit(do_run, p, **how)] = p
+                    room -= 1
+                for f in wait(running, timeout=5, return_when=FIRST_COMPLETED).done:
+                    yield _result(f, running.pop(f), **how)
         finally:
-            for f in running: f.cancel()
+            for f in running:
+                f.cancel()
 
 # %% ../../nbs/runs/45_sweep.ipynb #14-14-sweep
 @dataclass
 class Tally:
     "How far a sweep is."
-    total: int                   # runs in all
-    workers: int                 # at a time
-    there: int = 0               # complete before
-    complete: int = 0            # computed now
+
+    total: int  # runs in all
+    workers: int  # at a time
+    there: int = 0  # complete before
+    complete: int = 0  # computed now
     failed: int = 0
-    spent: float = 0.            # seconds of those computed, all together
-    last: str = ""               # headline of the last one
+    spent: float = 0.0  # seconds of those computed, all together
+    last: str = ""  # headline of the last one
 
     @property
-    def left(self) -> int: return self.total - self.there - self.complete - self.failed
+    def left(self) -> int:
+        return self.total - self.there - self.complete - self.failed
 
     def add(self, o: Outcome) -> None:
         "Count one more."
-        if o.status == "failed": self.failed += 1
-        elif o.status == "there": self.there += 1
-        else: self.complete += 1; self.last = f"{o.title}: {o.headline}"
-        if o.status != "there": self.spent += o.wall
+        if o.status == "failed":
+            self.failed += 1
+        elif o.status == "there":
+            self.there += 1
+        else:
+            self.complete += 1
+            self.last = f"{o.title}: {o.headline}"
+        if o.status != "there":
+            self.spent += o.wall
 
     def remaining(self) -> str:
         "About how long it will take, from the runs so far."
         n = self.complete + self.failed
-        if not n or not self.left: return ""
+        if not n or not self.left:
+            return ""
         seconds = self.spent / n * self.left / min(self.workers, self.left)
-        return f"{seconds:.0f} s left" if seconds < 120 else f"{seconds / 60:.0f} min left" if seconds < 7200 else f"{seconds / 3600:.1f} h left"
+        return (
+            f"{seconds:.0f} s left"
+            if seconds < 120
+            else f"{seconds / 60:.0f} min left"
+            if seconds < 7200
+            else f"{seconds / 3600:.1f} h left"
+        )
 
     def line(self, running: int = 0) -> str:
         "In words."
-        parts = (f"{self.complete} done", f"{self.there} there before" if self.there else "", f"{running} running" if running else "", f"{self.failed} failed" if self.failed else "", f"{self.left - running} to do" if self.left - running > 0 else "", self.remaining())
+        parts = (
+            f"{self.complete} done",
+            f"{self.there} there before" if self.there else "",
+            f"{running} running" if running else "",
+            f"{self.failed} failed" if self.failed else "",
+            f"{self.left - running} to do" if self.left - running > 0 else "",
+            self.remaining(),
+        )
         return ", ".join(p for p in parts if p)
 
 # %% ../../nbs/runs/45_sweep.ipynb #15-14-sweep
 @contextmanager
-def _shown(tally: Tally, folders: list[Path], show: bool, every: float = 1.):
+def _shown(tally: Tally, folders: list[Path], show: bool, every: float = 1.0):
     "A bar on standard error, with the runs that are being computed now."
     if not show:
         yield
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
     stop = threading.Event()
-    with Progress(BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"), console=Console(stderr=True)) as bar:
+    with Progress(
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+        console=Console(stderr=True),
+    ) as bar:
         task = bar.add_task("", total=tally.total)
+
         def look():
             while not stop.wait(every):
                 now = [f for f in folders if not is_complete(f) and is_held(f)]
-                pieces = " ".join(f"{d}/{t}" if t else "..." for d, t, _ in (read_progress(f / "work") for f in now[:4]))
-                bar.update(task, completed=tally.total - tally.left, description=tally.line(len(now)) + (f" | pieces {pieces}" if pieces else "") + (f" | {tally.last}" if tally.last else ""))
-        thread = threading.Thread(target=look, daemon=True); thread.start()
-        try: yield
-        finally: stop.set(); thread.join()
+                pieces = " ".join(
+                    f"{d}/{t}" if t else "..."
+                    for d, t, _ in (read_progress(f / "work") for f in now[:4])
+                )
+                bar.update(
+                    task,
+                    completed=tally.total - tally.left,
+                    description=tally.line(len(now))
+                    + (f" | pieces {pieces}" if pieces else "")
+                    + (f" | {tally.last}" if tally.last else ""),
+                )
+
+        thread = threading.Thread(target=look, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
 
 # %% ../../nbs/runs/45_sweep.ipynb #17-14-sweep
 def sweep(
-    planned: list[Planned],              # of `read_grid`
-    out: str | Path = "reports/runs",    # folder of runs
-    engine: str = "",                    # "local", "dask"; empty: dask where there is a scheduler or more than one worker
-    workers: int = 1,                    # runs at a time on this machine
-    scheduler: str = "",                 # address of a running Dask scheduler
-    data_root: str = "",                 # data root, as the parameter of the same name
-    notebook: str | Path = "",           # another report notebook than the study's own
-    retries: int = 1,                    # how often a failed run is tried again
-    timeout: float = 0.,                 # seconds that a run may take; 0: any
-    progress: bool = False,              # a bar on standard error
-    say: Callable[[str], None] = lambda text: None,     # told of each run that ends, in a line
-) -> list[Outcome]:                      # one a run, those that were there first
-    "Compute what is not complete yet. Raises `ConfigError` or `DataError` before anything is computed."
-    if engine not in ("", *ENGINES): raise ConfigError(f"--engine {engine}: choose from {', '.join(ENGINES)}")
+    planned: list[Planned],  # of `read_grid`
+    out: str | Path = "reports/runs",  # folder of runs
+    # "local", "dask"; empty: dask where there is a scheduler or more than one worker
+    engine: str = "",
+    workers: int = 1,  # runs at a time on this machine
+    scheduler: str = "",  # address of a running Dask scheduler
+    data_root: str = "",  # data root, as the parameter of the same name
+    notebook: str | Path = "",  # another report notebook than the study's own
+    retries: int = 1,  # how often a failed run is tried again
+    timeout: float = 0.0,  # seconds that a run may take; 0: any
+    progress: bool = False,  # a bar on standard error
+    say: Callable[[str], None] = lambda text: None,  # told of each run that ends, in a line
+) -> list[Outcome]:  # one a run, those that were there first
+    """Compute what is not complete yet.
+
+    Raises `ConfigError` or `DataError` before anything is computed.
+    """
+    if engine not in ("", *ENGINES):
+        raise ConfigError(f"--engine {engine}: choose from {', '.join(ENGINES)}")
     engine = engine or ("dask" if scheduler or workers > 1 else "local")
-    if workers < 1: raise ConfigError(f"--workers {workers}: at least 1")
-    if engine == "local" and (scheduler or workers > 1): raise ConfigError("--engine local computes one run after the other in this process; leave --workers and --scheduler out, or choose --engine dask")
-    out, data_root, notebook = absolute_path(out), absolute_path(data_root), absolute_path(notebook)      # a worker may start elsewhere
+    if workers < 1:
+        raise ConfigError(f"--workers {workers}: at least 1")
+    if engine == "local" and (scheduler or workers > 1):
+        raise ConfigError(
+            "--engine local computes one run after the other in this process; leave --workers and --scheduler out, or choose --engine dask"
+        )
+    # a worker may start elsewhere
+    out, data_root, notebook = absolute_path(out), absolute_path(data_root), absolute_path(notebook)
     found, folders, todo = [], [], []
     for p in planned:
         folder = plan_run(p.study, p.parameters, out, data_root, notebook)[-1]
-        if is_complete(folder): found.append(Outcome(p.title, str(folder), "there", headline=headline_text(read_run(folder))))
-        else: todo.append(p); folders.append(folder)
+        if is_complete(folder):
+            found.append(
+                Outcome(p.title, str(folder), "there", headline=headline_text(read_run(folder)))
+            )
+        else:
+            todo.append(p)
+            folders.append(folder)
     tally = Tally(len(planned), max(1, workers))
-    for o in found: tally.add(o)
-    if found: say(f"{len(found)} of {len(planned)} runs are there already")
-    if not todo: return found
+    for o in found:
+        tally.add(o)
+    if found:
+        say(f"{len(found)} of {len(planned)} runs are there already")
+    if not todo:
+        return found
     os.makedirs(out, exist_ok=True)
     with _shown(tally, folders, progress):
-        for o in outcomes(todo, engine, workers, scheduler, out=out, data_root=data_root, notebook=notebook, retries=retries, timeout=timeout):
-            found.append(o); tally.add(o)
-            say(f"{len(found)}/{len(planned)} {o.title}: " + (f"failed: {o.error}" if o.status == "failed" else f"{o.headline} ({o.seconds:.0f} s)") + (f"; {tally.remaining()}" if tally.left else ""))
+        for o in outcomes(
+            todo,
+            engine,
+            workers,
+            scheduler,
+            out=out,
+            data_root=data_root,
+            notebook=notebook,
+            retries=retries,
+            timeout=timeout,
+        ):
+            found.append(o)
+            tally.add(o)
+            say(
+                f"{len(found)}/{len(planned)} {o.title}: "
+                + (
+                    f"failed: {o.error}"
+                    if o.status == "failed"
+                    else f"{o.headline} ({o.seconds:.0f} s)"
+                )
+                + (f"; {tally.remaining()}" if tally.left else "")
+            )
     return found

@@ -9,130 +9,202 @@ __all__ = ['TASK_FORCE', 'LAKE', 'FEATURES', 'matches', 'sample_entropy', 'cosen
 # %% ../../nbs/signals/55_af_features.ipynb #03-55-af-features
 import numpy as np
 from scipy.signal import welch
+
 from ..errors import DataError
 from .beats import detect_r_peaks, rr_features
 from .filters import bandpass
 
 # %% ../../nbs/signals/55_af_features.ipynb #04-55-af-features
 TASK_FORCE, LAKE = "Task Force ESC/NASPE 1996", "Lake & Moorman 2011"
-FEATURES = {                                       # name: (definition, unit, source)
+FEATURES = {  # name: (definition, unit, source)
     "heart_rate": ("60 over the median interval", "bpm", TASK_FORCE),
     "rr_cv": ("standard deviation of the intervals over their mean", "1", TASK_FORCE),
     "rmssd": ("root mean square of successive differences of intervals", "ms", TASK_FORCE),
     "pnn50": ("share of successive differences above 50 ms", "1", TASK_FORCE),
-    "rr_change": ("median absolute successive difference over the median interval", "1", "robust form of RMSSD"),
+    "rr_change": (
+        "median absolute successive difference over the median interval",
+        "1",
+        "robust form of RMSSD",
+    ),
     "sd1": ("short axis of the Poincare plot", "ms", "Brennan et al. 2001"),
     "sd_ratio": ("short over long axis of the Poincare plot", "1", "Brennan et al. 2001"),
     "neighbours": ("correlation of neighbouring intervals", "1", "first autocorrelation"),
-    "turning": ("share of intervals that are turning points (2/3 if independent)", "1", "Dash et al. 2009"),
-    "sample_entropy": ("sample entropy of the intervals, m = 1, r = 0.2 SD", "1", "Richman & Moorman 2000"),
+    "turning": (
+        "share of intervals that are turning points (2/3 if independent)",
+        "1",
+        "Dash et al. 2009",
+    ),
+    "sample_entropy": (
+        "sample entropy of the intervals, m = 1, r = 0.2 SD",
+        "1",
+        "Richman & Moorman 2000",
+    ),
     "cosen": ("coefficient of sample entropy, m = 1", "1", LAKE),
     "early": ("share of intervals below 0.8 of the local median", "1", "prematurity"),
     "late": ("share of intervals above 1.2 of the local median", "1", "pauses"),
     "p_energy": ("range of the median beat 0.24 to 0.08 s before R over its range", "1", "P wave"),
-    "f_share": ("share of 4 to 9 Hz in 1 to 40 Hz after the median beat was taken away", "1", "f-waves"),
+    "f_share": (
+        "share of 4 to 9 Hz in 1 to 40 Hz after the median beat was taken away",
+        "1",
+        "f-waves",
+    ),
     "qrs_spread": ("interquartile range of the beats' heights over their median", "1", "amplitude"),
-    "qrs_width": ("time that the median beat's slope exceeds 0.3 of its maximum", "ms", "conduction"),
+    "qrs_width": (
+        "time that the median beat's slope exceeds 0.3 of its maximum",
+        "ms",
+        "conduction",
+    ),
     "likeness": ("median correlation of the beats with the median beat", "1", "morphology"),
-    "unlike": ("share of beats whose correlation with the median beat is below 0.7", "1", "ectopic beats"),
-    "noise_share": ("share of the power above 15 Hz that lies outside of QRS complexes", "1", "noise"),
+    "unlike": (
+        "share of beats whose correlation with the median beat is below 0.7",
+        "1",
+        "ectopic beats",
+    ),
+    "noise_share": (
+        "share of the power above 15 Hz that lies outside of QRS complexes",
+        "1",
+        "noise",
+    ),
 }
 
 # %% ../../nbs/signals/55_af_features.ipynb #07-55-af-features
 def matches(
-    x: np.ndarray,         # intervals [n]
-    m: int,                # length of a template
-    r: float,              # tolerance, in units of x
-) -> tuple[int, int]:      # (pairs of templates alike over m values, those alike over m + 1)
+    x: np.ndarray,  # intervals [n]
+    m: int,  # length of a template
+    r: float,  # tolerance, in units of x
+) -> tuple[int, int]:  # (pairs of templates alike over m values, those alike over m + 1)
     "Counts for sample entropy (Richman & Moorman 2000); no template is compared with itself."
     n = len(x) - m
-    if n < 2: return 0, 0
+    if n < 2:
+        return 0, 0
     near = np.abs(x[:, None] - x[None]) <= r
-    alike = np.logical_and.reduce([near[k:k + n, k:k + n] for k in range(m)]); more = alike & near[m:m + n, m:m + n]
+    alike = np.logical_and.reduce([near[k : k + n, k : k + n] for k in range(m)])
+    more = alike & near[m : m + n, m : m + n]
     return int(np.triu(alike, 1).sum()), int(np.triu(more, 1).sum())
 
 # %% ../../nbs/signals/55_af_features.ipynb #08-55-af-features
 def sample_entropy(
-    x: np.ndarray,         # intervals [n]
-    m: int = 1,            # length of a template
-    r: float = .2,         # tolerance (standard deviations)
-) -> float:                # NaN where no pair is alike over m values; one match is assumed where none is alike over m + 1
+    x: np.ndarray,  # intervals [n]
+    m: int = 1,  # length of a template
+    r: float = 0.2,  # tolerance (standard deviations)
+    # NaN where no pair is alike over m values; one match is assumed where none is alike over m + 1
+) -> float:
     "-log of the chance that what was alike stays alike."
     b, a = matches(x, m, r * np.std(x))
     return float(-np.log(max(a, 1) / b)) if b else np.nan
 
 
 def cosen(
-    rr: np.ndarray,        # intervals [n] (s)
-    m: int = 1,            # length of a template
-    least: int = 5,        # matches that are needed
-) -> float:                # NaN with fewer than m + 4 intervals
+    rr: np.ndarray,  # intervals [n] (s)
+    m: int = 1,  # length of a template
+    least: int = 5,  # matches that are needed
+) -> float:  # NaN with fewer than m + 4 intervals
     "Coefficient of sample entropy (Lake & Moorman 2011): entropy + log(2 r) - log(mean interval)."
-    if len(rr) < m + 4: return np.nan
-    for r in .03 * 1.25**np.arange(20):
+    if len(rr) < m + 4:
+        return np.nan
+    for r in 0.03 * 1.25 ** np.arange(20):
         b, a = matches(rr, m, r)
-        if a >= least: break
+        if a >= least:
+            break
     return float(-np.log(max(a, 1) / max(b, 1)) + np.log(2 * r) - np.log(rr.mean()))
 
 # %% ../../nbs/signals/55_af_features.ipynb #10-55-af-features
 def interval_features(
-    peaks: np.ndarray,     # R peaks (samples)
-    fs: float,             # their rate (Hz)
-) -> dict:                 # numbers named in FEATURES; empty with fewer than five intervals
+    peaks: np.ndarray,  # R peaks (samples)
+    fs: float,  # their rate (Hz)
+) -> dict:  # numbers named in FEATURES; empty with fewer than five intervals
     "What the intervals of a recording say."
     rr = np.diff(np.asarray(peaks, float)) / fs
-    if len(rr) < 5: return {}
+    if len(rr) < 5:
+        return {}
     d, ratio = np.diff(rr), rr_features(peaks, fs).rr_ratio.to_numpy()[1:]
     sd1, sd2 = np.std(d) / np.sqrt(2), np.std(rr[1:] + rr[:-1]) / np.sqrt(2)
     still = np.std(rr[1:]) * np.std(rr[:-1]) == 0
-    return dict(heart_rate=60 / np.median(rr), rr_cv=rr.std() / rr.mean(), rmssd=1000 * np.sqrt((d**2).mean()), pnn50=(np.abs(d) > .05).mean(),
-                rr_change=np.median(np.abs(d)) / np.median(rr), sd1=1000 * sd1, sd_ratio=sd1 / max(sd2, 1e-6),
-                neighbours=0. if still else np.corrcoef(rr[1:], rr[:-1])[0, 1], turning=(d[1:] * d[:-1] < 0).mean(),
-                sample_entropy=sample_entropy(rr), cosen=cosen(rr), early=(ratio < .8).mean(), late=(ratio > 1.2).mean())
+    return dict(
+        heart_rate=60 / np.median(rr),
+        rr_cv=rr.std() / rr.mean(),
+        rmssd=1000 * np.sqrt((d**2).mean()),
+        pnn50=(np.abs(d) > 0.05).mean(),
+        rr_change=np.median(np.abs(d)) / np.median(rr),
+        sd1=1000 * sd1,
+        sd_ratio=sd1 / max(sd2, 1e-6),
+        neighbours=0.0 if still else np.corrcoef(rr[1:], rr[:-1])[0, 1],
+        turning=(d[1:] * d[:-1] < 0).mean(),
+        sample_entropy=sample_entropy(rr),
+        cosen=cosen(rr),
+        early=(ratio < 0.8).mean(),
+        late=(ratio > 1.2).mean(),
+    )
 
 # %% ../../nbs/signals/55_af_features.ipynb #13-55-af-features
 def beat_features(
-    x: np.ndarray,         # band-passed lead [time] (mV)
-    peaks: np.ndarray,     # R peaks (samples)
-    fs: float,             # rate (Hz)
-) -> dict:                 # numbers named in FEATURES; empty with fewer than five whole beats
+    x: np.ndarray,  # band-passed lead [time] (mV)
+    peaks: np.ndarray,  # R peaks (samples)
+    fs: float,  # rate (Hz)
+) -> dict:  # numbers named in FEATURES; empty with fewer than five whole beats
     "What the shape of the beats says, and what runs between them."
-    a, b = round(.25 * fs), round(.4 * fs); peaks = peaks[(peaks >= a) & (peaks < len(x) - b)]
-    if len(peaks) < 5: return {}
-    at = peaks[:, None] + np.arange(-a, b); beats = x[at] - np.median(x[at], axis=1, keepdims=True); middle = np.median(beats, axis=0)
-    size, qrs = max(np.ptp(middle), 1e-6), slice(a - round(.1 * fs), a + round(.15 * fs))
-    height, slope = np.ptp(beats[:, a - round(.06 * fs):a + round(.06 * fs)], axis=1), np.abs(np.diff(middle[qrs]))
-    z = beats[:, qrs] - beats[:, qrs].mean(axis=1, keepdims=True); w = middle[qrs] - middle[qrs].mean()
+    a, b = round(0.25 * fs), round(0.4 * fs)
+    peaks = peaks[(peaks >= a) & (peaks < len(x) - b)]
+    if len(peaks) < 5:
+        return {}
+    at = peaks[:, None] + np.arange(-a, b)
+    beats = x[at] - np.median(x[at], axis=1, keepdims=True)
+    middle = np.median(beats, axis=0)
+    size, qrs = max(np.ptp(middle), 1e-6), slice(a - round(0.1 * fs), a + round(0.15 * fs))
+    height, slope = (
+        np.ptp(beats[:, a - round(0.06 * fs) : a + round(0.06 * fs)], axis=1),
+        np.abs(np.diff(middle[qrs])),
+    )
+    z = beats[:, qrs] - beats[:, qrs].mean(axis=1, keepdims=True)
+    w = middle[qrs] - middle[qrs].mean()
     like = z @ w / np.maximum(np.linalg.norm(z, axis=1) * np.linalg.norm(w), 1e-9)
-    rest = x.copy(); rest[at] -= middle
+    rest = x.copy()
+    rest[at] -= middle
     f, power = welch(rest, fs, nperseg=min(len(x), round(4 * fs)))
     band = lambda lo, hi: power[(f >= lo) & (f <= hi)].sum()
-    return dict(p_energy=np.ptp(middle[a - round(.24 * fs):a - round(.08 * fs)]) / size, f_share=band(4, 9) / max(band(1, 40), 1e-12),
-                qrs_spread=np.subtract(*np.percentile(height, [75, 25])) / max(np.median(height), 1e-6),
-                qrs_width=1000 * (slope > .3 * slope.max()).sum() / fs, likeness=np.median(like), unlike=(like < .7).mean())
+    return dict(
+        p_energy=np.ptp(middle[a - round(0.24 * fs) : a - round(0.08 * fs)]) / size,
+        f_share=band(4, 9) / max(band(1, 40), 1e-12),
+        qrs_spread=np.subtract(*np.percentile(height, [75, 25])) / max(np.median(height), 1e-6),
+        qrs_width=1000 * (slope > 0.3 * slope.max()).sum() / fs,
+        likeness=np.median(like),
+        unlike=(like < 0.7).mean(),
+    )
 
 # %% ../../nbs/signals/55_af_features.ipynb #14-55-af-features
 def noise_share(
-    x: np.ndarray,         # lead [time] (mV)
-    peaks: np.ndarray,     # R peaks (samples)
-    fs: float,             # rate (Hz)
-) -> float:                # 0 to 1
+    x: np.ndarray,  # lead [time] (mV)
+    peaks: np.ndarray,  # R peaks (samples)
+    fs: float,  # rate (Hz)
+) -> float:  # 0 to 1
     "Share of the power above 15 Hz that lies further than 80 ms from any R peak; 1 without any."
-    high = bandpass(x, fs, 15., min(60., .45 * fs))**2
-    near = np.zeros(len(x) + 1); reach = round(.08 * fs)
-    np.add.at(near, np.clip(peaks - reach, 0, len(x)), 1); np.add.at(near, np.clip(peaks + reach + 1, 0, len(x)), -1)
+    high = bandpass(x, fs, 15.0, min(60.0, 0.45 * fs)) ** 2
+    near = np.zeros(len(x) + 1)
+    reach = round(0.08 * fs)
+    np.add.at(near, np.clip(peaks - reach, 0, len(x)), 1)
+    np.add.at(near, np.clip(peaks + reach + 1, 0, len(x)), -1)
     return float(high[np.cumsum(near)[:-1] <= 0].sum() / max(high.sum(), 1e-12))
 
 # %% ../../nbs/signals/55_af_features.ipynb #15-55-af-features
 def af_features(
-    x: np.ndarray,         # one lead [time] (mV), the recording only, without padding
-    fs: float,             # rate (Hz)
-) -> dict:                 # one number for each of FEATURES, NaN where it cannot be measured
-    "Numbers of one recording; `DataError` where it is no single lead of at least two seconds, or holds NaN."
+    x: np.ndarray,  # one lead [time] (mV), the recording only, without padding
+    fs: float,  # rate (Hz)
+) -> dict:  # one number for each of FEATURES, NaN where it cannot be measured
+    """Numbers of one recording.
+
+    `DataError` where it is no single lead of at least two seconds, or holds NaN.
+    """
     x = np.asarray(x, np.float64)
     if x.ndim != 1 or len(x) < 2 * fs or not np.isfinite(x).all():
-        raise DataError(f"features of a recording need one lead of at least 2 s without NaN, got shape {x.shape} at {fs:g} Hz")
+        raise DataError(
+            f"features of a recording need one lead of at least 2 s without NaN, got shape {x.shape} at {fs:g} Hz"
+        )
     peaks = detect_r_peaks(x, fs)
-    z = bandpass(x, fs, .7, min(40., .45 * fs))
-    out = {**dict.fromkeys(FEATURES, np.nan), **interval_features(peaks, fs), **beat_features(z, peaks, fs), "noise_share": noise_share(x, peaks, fs)}
+    z = bandpass(x, fs, 0.7, min(40.0, 0.45 * fs))
+    out = {
+        **dict.fromkeys(FEATURES, np.nan),
+        **interval_features(peaks, fs),
+        **beat_features(z, peaks, fs),
+        "noise_share": noise_share(x, peaks, fs),
+    }
     return {k: float(v) for k, v in out.items()}

@@ -9,28 +9,41 @@ __all__ = ['FEATURES', 'baseline', 'stretch', 'mean_level', 'qrs_features', 'st_
 # %% ../../nbs/signals/30_beat_features.ipynb #03-30-beat-features
 import numpy as np
 import pandas as pd
+
 from ..errors import DataError
 
 # %% ../../nbs/signals/30_beat_features.ipynb #08-30-beat-features
-FEATURES = {                                       # name: (unit, definition)
+FEATURES = {  # name: (unit, definition)
     "r_height": ("1", "value at the R peak minus baseline"),
     "r_max_time": ("ms", "time of the highest value in the first 120 ms (0 unless R is cut late)"),
     "s_depth": ("1", "baseline minus the lowest value in the first 120 ms"),
     "s_time": ("ms", "time of that lowest value"),
-    "qrs_width": ("ms", "time in the first 160 ms for which the deviation from baseline, up or down, exceeds half of its largest there: a proxy of QRS width"),
+    "qrs_width": (
+        "ms",
+        "time in the first 160 ms for which the deviation from baseline, up or down, exceeds half of its largest there: a proxy of QRS width",
+    ),
     "qrs_slope": ("1/s", "steepest fall in the first 120 ms"),
-    "qrs_area": ("ms", "area between signal and baseline in the first 120 ms, both signs counted positive"),
+    "qrs_area": (
+        "ms",
+        "area between signal and baseline in the first 120 ms, both signs counted positive",
+    ),
     "j_level": ("1", "mean of 40-60 ms minus baseline (J at 50 ms after R)"),
     "st_60": ("1", "level at J + 60 ms (mean of 100-120 ms) minus baseline"),
     "st_80": ("1", "level at J + 80 ms (mean of 120-140 ms) minus baseline"),
     "st_slope": ("1/s", "slope of a line through 80-160 ms"),
-    "t_height": ("1", "largest deviation from baseline in 160-450 ms, with its sign: negative = inverted T"),
+    "t_height": (
+        "1",
+        "largest deviation from baseline in 160-450 ms, with its sign: negative = inverted T",
+    ),
     "t_time": ("ms", "time of that deviation"),
     "t_area": ("ms", "signed area between signal and baseline in 160-450 ms"),
     "t_to_r": ("1", "t_height divided by |r_height| (at least 0.05)"),
     "area_above": ("ms", "area above baseline over the first RR interval"),
     "area_below": ("ms", "area below baseline over the first RR interval"),
-    "low_energy": ("1", "share of the power of 0.5-40 Hz that lies in 0.5-5 Hz (T and P waves, slow baseline)"),
+    "low_energy": (
+        "1",
+        "share of the power of 0.5-40 Hz that lies in 0.5-5 Hz (T and P waves, slow baseline)",
+    ),
     "mid_energy": ("1", "share in 5-15 Hz (QRS)"),
     "high_energy": ("1", "share in 15-40 Hz (sharp QRS, noise)"),
     "roughness": ("1/s", "mean absolute change from sample to sample"),
@@ -41,105 +54,148 @@ FEATURES = {                                       # name: (unit, definition)
 
 # %% ../../nbs/signals/30_beat_features.ipynb #11-30-beat-features
 def baseline(
-    beats: np.ndarray,      # [beat, sample]
-    mask: np.ndarray,       # [beat, sample] True = recorded
-) -> np.ndarray:            # [beat]
+    beats: np.ndarray,  # [beat, sample]
+    mask: np.ndarray,  # [beat, sample] True = recorded
+) -> np.ndarray:  # [beat]
     "Median of each beat's recorded samples; 0 for a beat without any."
-    y = np.where(mask, beats, np.inf); y.sort(axis=1)      # padding goes to the end
+    y = np.where(mask, beats, np.inf)
+    y.sort(axis=1)  # padding goes to the end
     n, rows = np.maximum(mask.sum(1), 1), np.arange(len(beats))
-    middle = (y[rows, (n-1)//2] + y[rows, n//2])/2
-    return np.where(np.isfinite(middle), middle, 0.)
+    middle = (y[rows, (n - 1) // 2] + y[rows, n // 2]) / 2
+    return np.where(np.isfinite(middle), middle, 0.0)
 
 # %% ../../nbs/signals/30_beat_features.ipynb #13-30-beat-features
 def stretch(
-    fs: float,      # sampling rate (Hz)
-    first: float,   # start (ms after R)
-    last: float,    # end (ms after R), included
-    length: int,    # samples in a row
+    fs: float,  # sampling rate (Hz)
+    first: float,  # start (ms after R)
+    last: float,  # end (ms after R), included
+    length: int,  # samples in a row
 ) -> slice:
     "Samples from `first` to `last` ms after the R peak, at least one, within the row."
-    i = min(int(round(first*fs/1000)), length-1)
-    return slice(i, max(i+1, min(int(round(last*fs/1000))+1, length)))
+    i = min(int(round(first * fs / 1000)), length - 1)
+    return slice(i, max(i + 1, min(int(round(last * fs / 1000)) + 1, length)))
 
 # %% ../../nbs/signals/30_beat_features.ipynb #14-30-beat-features
 def mean_level(
-    y: np.ndarray,          # [beat, sample], 0 where padded
-    mask: np.ndarray,       # [beat, sample]
-    where: slice,           # samples to average over
-) -> np.ndarray:            # [beat], 0 where nothing is recorded
+    y: np.ndarray,  # [beat, sample], 0 where padded
+    mask: np.ndarray,  # [beat, sample]
+    where: slice,  # samples to average over
+) -> np.ndarray:  # [beat], 0 where nothing is recorded
     "Mean over a stretch of each beat, recorded samples only."
-    return (y[:, where]*mask[:, where]).sum(1)/np.maximum(mask[:, where].sum(1), 1)
+    return (y[:, where] * mask[:, where]).sum(1) / np.maximum(mask[:, where].sum(1), 1)
 
 # %% ../../nbs/signals/30_beat_features.ipynb #17-30-beat-features
 def qrs_features(
-    y: np.ndarray,          # beats minus baseline [beat, sample], 0 where padded
-    fs: float,              # sampling rate (Hz)
+    y: np.ndarray,  # beats minus baseline [beat, sample], 0 where padded
+    fs: float,  # sampling rate (Hz)
 ) -> dict:
     "The falling half of the QRS complex: height, depth, speed and width."
-    z, ms = y[:, stretch(fs, 0, 120, y.shape[1])], 1000/fs
+    z, ms = y[:, stretch(fs, 0, 120, y.shape[1])], 1000 / fs
     size = np.abs(y[:, stretch(fs, 0, 160, y.shape[1])])
-    wide = (size > size.max(1, keepdims=True)/2).sum(1)
-    return {"r_height": z[:, 0], "r_max_time": z.argmax(1)*ms, "s_depth": 0.-z.min(1), "s_time": z.argmin(1)*ms, "qrs_width": wide*ms,
-            "qrs_slope": -np.diff(z, axis=1).min(1)*fs, "qrs_area": np.abs(z).sum(1)*ms}
+    wide = (size > size.max(1, keepdims=True) / 2).sum(1)
+    return {
+        "r_height": z[:, 0],
+        "r_max_time": z.argmax(1) * ms,
+        "s_depth": 0.0 - z.min(1),
+        "s_time": z.argmin(1) * ms,
+        "qrs_width": wide * ms,
+        "qrs_slope": -np.diff(z, axis=1).min(1) * fs,
+        "qrs_area": np.abs(z).sum(1) * ms,
+    }
 
 # %% ../../nbs/signals/30_beat_features.ipynb #20-30-beat-features
 def st_t_features(
-    y: np.ndarray,          # beats minus baseline [beat, sample], 0 where padded
-    mask: np.ndarray,       # [beat, sample]
-    fs: float,              # sampling rate (Hz)
+    y: np.ndarray,  # beats minus baseline [beat, sample], 0 where padded
+    mask: np.ndarray,  # [beat, sample]
+    fs: float,  # sampling rate (Hz)
 ) -> dict:
     "Level and slope of the ST segment; height, time and area of the T wave."
-    at = lambda a, b: stretch(fs, a, b, y.shape[1]); ms, rows = 1000/fs, np.arange(len(y))
-    line = at(80, 160); s = np.arange(line.stop-line.start)/fs; s = s-s.mean()
-    z = y[:, at(160, 450)]; k = np.abs(z).argmax(1); t_height = z[rows, k]
-    return {"j_level": mean_level(y, mask, at(40, 60)), "st_60": mean_level(y, mask, at(100, 120)), "st_80": mean_level(y, mask, at(120, 140)),
-            "st_slope": (y[:, line]*s).sum(1)/max((s**2).sum(), 1e-9), "t_height": t_height, "t_time": (k+at(160, 450).start)*ms,
-            "t_area": z.sum(1)*ms, "t_to_r": t_height/np.maximum(np.abs(y[:, 0]), .05)}
+    at = lambda a, b: stretch(fs, a, b, y.shape[1])
+    ms, rows = 1000 / fs, np.arange(len(y))
+    line = at(80, 160)
+    s = np.arange(line.stop - line.start) / fs
+    s = s - s.mean()
+    z = y[:, at(160, 450)]
+    k = np.abs(z).argmax(1)
+    t_height = z[rows, k]
+    return {
+        "j_level": mean_level(y, mask, at(40, 60)),
+        "st_60": mean_level(y, mask, at(100, 120)),
+        "st_80": mean_level(y, mask, at(120, 140)),
+        "st_slope": (y[:, line] * s).sum(1) / max((s**2).sum(), 1e-9),
+        "t_height": t_height,
+        "t_time": (k + at(160, 450).start) * ms,
+        "t_area": z.sum(1) * ms,
+        "t_to_r": t_height / np.maximum(np.abs(y[:, 0]), 0.05),
+    }
 
 # %% ../../nbs/signals/30_beat_features.ipynb #23-30-beat-features
 def whole_beat_features(
-    y: np.ndarray,          # beats minus baseline [beat, sample], 0 where padded
-    mask: np.ndarray,       # [beat, sample]
-    fs: float,              # sampling rate (Hz)
+    y: np.ndarray,  # beats minus baseline [beat, sample], 0 where padded
+    mask: np.ndarray,  # [beat, sample]
+    fs: float,  # sampling rate (Hz)
 ) -> dict:
-    "Areas over one RR interval (the window is 1.2 of them), shares of power in three bands, roughness."
+    """Areas over one RR interval (the window is 1.2 of them), shares of power in three bands,
+    roughness.
+    """
     at, real = np.arange(y.shape[1]), np.maximum(mask.sum(1, keepdims=True), 1)
-    once, ms = np.where(at < real/1.2, y, 0), 1000/fs
-    taper = np.clip((real-at)/(.1*real), 0, 1)                          # last tenth of the recorded part fades out
-    n = max(512, y.shape[1]); hz = np.fft.rfftfreq(n, 1/fs)             # one grid of frequencies whatever the row's length
-    power = np.abs(np.fft.rfft(y*taper, n, axis=1))**2
+    once, ms = np.where(at < real / 1.2, y, 0), 1000 / fs
+    taper = np.clip((real - at) / (0.1 * real), 0, 1)  # last tenth of the recorded part fades out
+    # one grid of frequencies whatever the row's length
+    n = max(512, y.shape[1])
+    hz = np.fft.rfftfreq(n, 1 / fs)
+    power = np.abs(np.fft.rfft(y * taper, n, axis=1)) ** 2
     band = lambda a, b: power[:, (hz >= a) & (hz < b)].sum(1)
-    total = np.maximum(band(.5, 40), 1e-12); steps = np.abs(np.diff(y, axis=1))*mask[:, 1:]
-    return {"area_above": np.clip(once, 0, None).sum(1)*ms, "area_below": np.clip(-once, 0, None).sum(1)*ms,
-            "low_energy": band(.5, 5)/total, "mid_energy": band(5, 15)/total, "high_energy": band(15, 40)/total,
-            "roughness": steps.sum(1)/np.maximum(mask.sum(1)-1, 1)*fs}
+    total = np.maximum(band(0.5, 40), 1e-12)
+    steps = np.abs(np.diff(y, axis=1)) * mask[:, 1:]
+    return {
+        "area_above": np.clip(once, 0, None).sum(1) * ms,
+        "area_below": np.clip(-once, 0, None).sum(1) * ms,
+        "low_energy": band(0.5, 5) / total,
+        "mid_energy": band(5, 15) / total,
+        "high_energy": band(15, 40) / total,
+        "roughness": steps.sum(1) / np.maximum(mask.sum(1) - 1, 1) * fs,
+    }
 
 # %% ../../nbs/signals/30_beat_features.ipynb #25-30-beat-features
 def beat_features(
-    beats: np.ndarray,              # [beat, sample] or [beat, 1, sample], scaled to [0, 1], starting at R
-    mask: np.ndarray,               # [beat, sample] True = recorded; None = no padding
-    rr: pd.DataFrame = None,        # rr_prev (s), rr_next (s), rr_ratio, one row a beat; None leaves these three out
-    fs: float = 125.,               # sampling rate (Hz)
-) -> pd.DataFrame:                  # one row a beat, columns = `FEATURES`, finite
+    beats: np.ndarray,  # [beat, sample] or [beat, 1, sample], scaled to [0, 1], starting at R
+    mask: np.ndarray,  # [beat, sample] True = recorded; None = no padding
+    # rr_prev (s), rr_next (s), rr_ratio, one row a beat; None leaves these three out
+    rr: pd.DataFrame = None,
+    fs: float = 125.0,  # sampling rate (Hz)
+) -> pd.DataFrame:  # one row a beat, columns = `FEATURES`, finite
     "Morphology and timing of each beat as named numbers (see `FEATURES`)."
-    beats = np.asarray(beats, np.float64); beats = beats.reshape(len(beats), beats.shape[-1])
+    beats = np.asarray(beats, np.float64)
+    beats = beats.reshape(len(beats), beats.shape[-1])
     mask = np.ones(beats.shape, bool) if mask is None else np.asarray(mask, bool)
-    if mask.shape != beats.shape: raise DataError(f"beats {beats.shape} and mask {mask.shape} differ in shape")
-    if not np.isfinite(beats).all(): raise DataError(f"beat {int(np.argmin(np.isfinite(beats).all(1)))} holds NaN or infinite samples")
+    if mask.shape != beats.shape:
+        raise DataError(f"beats {beats.shape} and mask {mask.shape} differ in shape")
+    if not np.isfinite(beats).all():
+        raise DataError(
+            f"beat {int(np.argmin(np.isfinite(beats).all(1)))} holds NaN or infinite samples"
+        )
     y = np.where(mask, beats - baseline(beats, mask)[:, None], 0)
     out = {**qrs_features(y, fs), **st_t_features(y, mask, fs), **whole_beat_features(y, mask, fs)}
-    if rr is not None: out |= fill_rr(rr, len(beats))
+    if rr is not None:
+        out |= fill_rr(rr, len(beats))
     return pd.DataFrame({name: out[name] for name in FEATURES if name in out}, dtype=np.float64)
 
 # %% ../../nbs/signals/30_beat_features.ipynb #26-30-beat-features
 def fill_rr(
-    rr: pd.DataFrame,       # rr_prev, rr_next (s), rr_ratio
-    n: int,                 # rows expected
+    rr: pd.DataFrame,  # rr_prev, rr_next (s), rr_ratio
+    n: int,  # rows expected
 ) -> dict:
-    "RR columns without gaps: median for an unknown interval (0.8 s where all are unknown), 1 for an unknown ratio."
-    if len(rr) != n: raise DataError(f"{n} beats but {len(rr)} rows of RR intervals")
+    """RR columns without gaps: median for an unknown interval (0.8 s where all are unknown), 1 for
+    an unknown ratio.
+    """
+    if len(rr) != n:
+        raise DataError(f"{n} beats but {len(rr)} rows of RR intervals")
     out = {}
-    for name, default in (("rr_prev", .8), ("rr_next", .8), ("rr_ratio", 1.)):
-        v = rr[name].to_numpy(np.float64); known = np.isfinite(v)
-        out[name] = np.where(known, v, np.median(v[known]) if name != "rr_ratio" and known.any() else default)
+    for name, default in (("rr_prev", 0.8), ("rr_next", 0.8), ("rr_ratio", 1.0)):
+        v = rr[name].to_numpy(np.float64)
+        known = np.isfinite(v)
+        out[name] = np.where(
+            known, v, np.median(v[known]) if name != "rr_ratio" and known.any() else default
+        )
     return out

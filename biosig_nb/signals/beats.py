@@ -8,181 +8,220 @@ __all__ = ['REASONS', 'qrs_blocks', 'settle_peaks', 'detect_r_peaks', 'rr_featur
 
 # %% ../../nbs/signals/20_beats.ipynb #03-20-beats
 from typing import NamedTuple
+
 import numpy as np
 import pandas as pd
 from scipy.ndimage import median_filter, uniform_filter1d
+
 from ..errors import DataError
 from .filters import bandpass
 
 # %% ../../nbs/signals/20_beats.ipynb #08-20-beats
 def qrs_blocks(
-    energy: np.ndarray,     # squared band-passed signal [time]
-    fs: float,              # sampling rate (Hz)
-    qrs: float = .097,      # length of a QRS complex (s; Elgendi 2013)
-    beat: float = .611,     # length of a heartbeat (s; Elgendi 2013)
-    offset: float = .08,    # share of the mean energy that the threshold is lifted by (Elgendi 2013)
-) -> np.ndarray:            # first and one-past-last sample of each block [block, 2]
+    energy: np.ndarray,  # squared band-passed signal [time]
+    fs: float,  # sampling rate (Hz)
+    qrs: float = 0.097,  # length of a QRS complex (s; Elgendi 2013)
+    beat: float = 0.611,  # length of a heartbeat (s; Elgendi 2013)
+    offset: float = 0.08,  # share of the mean energy that the threshold is lifted by (Elgendi 2013)
+) -> np.ndarray:  # first and one-past-last sample of each block [block, 2]
     "Stretches, at least a QRS long, whose short-time energy exceeds that of a whole beat."
-    short, long = (uniform_filter1d(energy, int(s*fs) | 1) for s in (qrs, beat))
-    level = uniform_filter1d(energy, min(int(10*fs), len(energy)))     # mean of 10 s around: noise comes and goes
-    edges = np.flatnonzero(np.diff(np.r_[False, short > long + offset*level, False]))
+    short, long = (uniform_filter1d(energy, int(s * fs) | 1) for s in (qrs, beat))
+    # mean of 10 s around: noise comes and goes
+    level = uniform_filter1d(energy, min(int(10 * fs), len(energy)))
+    edges = np.flatnonzero(np.diff(np.r_[False, short > long + offset * level, False]))
     blocks = edges.reshape(-1, 2)
-    return blocks[blocks[:, 1]-blocks[:, 0] >= int(qrs*fs)]
+    return blocks[blocks[:, 1] - blocks[:, 0] >= int(qrs * fs)]
 
 # %% ../../nbs/signals/20_beats.ipynb #11-20-beats
 def settle_peaks(
-    x: np.ndarray,          # signal [time]
-    fs: float,              # sampling rate (Hz)
-    peaks: np.ndarray,      # rough positions [peak] (samples)
-    reach: float = .08,     # how far a peak may move (s)
-    ratio: float = 1.5,     # a downward deflection wins if it is this many times the upward one
-) -> np.ndarray:            # positions of R (or QS) peaks [peak] (samples)
+    x: np.ndarray,  # signal [time]
+    fs: float,  # sampling rate (Hz)
+    peaks: np.ndarray,  # rough positions [peak] (samples)
+    reach: float = 0.08,  # how far a peak may move (s)
+    ratio: float = 1.5,  # a downward deflection wins if it is this many times the upward one
+) -> np.ndarray:  # positions of R (or QS) peaks [peak] (samples)
     "Move rough QRS positions to the summit of the R wave, or to the bottom of a QS complex."
-    z = bandpass(x, fs, .5, min(40., .45*fs))
-    around = lambda s, step=1: np.clip(peaks[:, None] + np.arange(-int(s*fs), int(s*fs)+1, step), 0, len(z)-1)
+    z = bandpass(x, fs, 0.5, min(40.0, 0.45 * fs))
+    around = lambda s, step=1: np.clip(
+        peaks[:, None] + np.arange(-int(s * fs), int(s * fs) + 1, step), 0, len(z) - 1
+    )
     near = around(reach)
-    level = z[near] - np.median(z[around(.3, max(1, int(.02*fs)))], axis=1, keepdims=True)
-    best = np.where(-level.min(1) > ratio*level.max(1), level.argmin(1), level.argmax(1))
+    level = z[near] - np.median(z[around(0.3, max(1, int(0.02 * fs)))], axis=1, keepdims=True)
+    best = np.where(-level.min(1) > ratio * level.max(1), level.argmin(1), level.argmax(1))
     return near[np.arange(len(peaks)), best]
 
 # %% ../../nbs/signals/20_beats.ipynb #12-20-beats
 def detect_r_peaks(
-    x: np.ndarray,          # one lead [time], best at its original sampling rate
-    fs: float,              # sampling rate (Hz), at least 50
-    weak: float = .15,      # blocks whose QRS-band amplitude is below this share of their neighbours' are left out (P and T waves)
-    refractory: float = .2, # no two beats are closer than this (s)
-) -> np.ndarray:            # R peaks [peak] int64 (samples), rising
-    "R peaks by two moving averages (Elgendi 2013); needs no learning phase, so it serves recordings of a few seconds."
+    x: np.ndarray,  # one lead [time], best at its original sampling rate
+    fs: float,  # sampling rate (Hz), at least 50
+    # blocks whose QRS-band amplitude is below this share of their neighbours' are left out (P and T
+    # waves)
+    weak: float = 0.15,
+    refractory: float = 0.2,  # no two beats are closer than this (s)
+) -> np.ndarray:  # R peaks [peak] int64 (samples), rising
+    """R peaks by two moving averages (Elgendi 2013).
+
+    Needs no learning phase, so it serves recordings of a few seconds.
+    """
     x = np.asarray(x, np.float64)
-    if x.ndim != 1 or len(x) < fs: raise DataError(f"R peaks need one lead of at least a second, got shape {x.shape} at {fs} Hz")
-    energy = bandpass(x, fs, 8, min(20., .4*fs), order=3)**2
+    if x.ndim != 1 or len(x) < fs:
+        raise DataError(
+            f"R peaks need one lead of at least a second, got shape {x.shape} at {fs} Hz"
+        )
+    energy = bandpass(x, fs, 8, min(20.0, 0.4 * fs), order=3) ** 2
     peaks = np.array([i + np.argmax(energy[i:j]) for i, j in qrs_blocks(energy, fs)], np.int64)
-    if len(peaks) == 0 or energy.max() < 1e-12: return np.zeros(0, np.int64)
+    if len(peaks) == 0 or energy.max() < 1e-12:
+        return np.zeros(0, np.int64)
     height = np.sqrt(energy[peaks])
-    peaks = peaks[height > weak*median_filter(height, size=11, mode="nearest")]
+    peaks = peaks[height > weak * median_filter(height, size=11, mode="nearest")]
     peaks = np.unique(settle_peaks(x, fs, peaks))
-    return peaks[np.diff(peaks, prepend=-int(fs)) >= refractory*fs]
+    return peaks[np.diff(peaks, prepend=-int(fs)) >= refractory * fs]
 
 # %% ../../nbs/signals/20_beats.ipynb #17-20-beats
 def rr_features(
-    peaks: np.ndarray,      # R peaks of the whole record [peak] (samples)
-    fs: float,              # rate that they are counted at (Hz): take the original one, it is finer
-    around: int = 5,        # beats to each side that the local median is taken over
-) -> pd.DataFrame:          # one row a peak: rr_prev (s), rr_next (s), rr_ratio (1); NaN where there is no such interval
+    peaks: np.ndarray,  # R peaks of the whole record [peak] (samples)
+    fs: float,  # rate that they are counted at (Hz): take the original one, it is finer
+    around: int = 5,  # beats to each side that the local median is taken over
+    # one row a peak: rr_prev (s), rr_next (s), rr_ratio (1); NaN where there is no such interval
+) -> pd.DataFrame:
     "RR interval before and after each beat, and the former's ratio to the local median."
-    rr = np.diff(np.asarray(peaks, np.float64))/fs
-    if (rr < 0).any(): raise DataError("R peaks must be in order of time")
-    prev, following = np.r_[np.nan, rr][:len(peaks)], np.r_[rr, np.nan][:len(peaks)]
-    local = pd.Series(prev).rolling(2*around+1, center=True, min_periods=1).median().to_numpy()
-    return pd.DataFrame({"rr_prev": prev, "rr_next": following, "rr_ratio": prev/np.maximum(local, 1e-9)})
+    rr = np.diff(np.asarray(peaks, np.float64)) / fs
+    if (rr < 0).any():
+        raise DataError("R peaks must be in order of time")
+    prev, following = np.r_[np.nan, rr][: len(peaks)], np.r_[rr, np.nan][: len(peaks)]
+    local = pd.Series(prev).rolling(2 * around + 1, center=True, min_periods=1).median().to_numpy()
+    return pd.DataFrame(
+        {"rr_prev": prev, "rr_next": following, "rr_ratio": prev / np.maximum(local, 1e-9)}
+    )
 
 # %% ../../nbs/signals/20_beats.ipynb #21-20-beats
 class WindowRanges(NamedTuple):
     "Minimum and maximum of each window of a signal, and which windows are flat."
-    size: int               # samples in a window
-    low: np.ndarray         # [window]
-    high: np.ndarray        # [window]
-    flat: np.ndarray        # [window] bool
 
-    def of(self, at):       # number of the window that holds sample `at`
-        return np.minimum(np.asarray(at)//self.size, len(self.low)-1)
+    size: int  # samples in a window
+    low: np.ndarray  # [window]
+    high: np.ndarray  # [window]
+    flat: np.ndarray  # [window] bool
+
+    def of(self, at):  # number of the window that holds sample `at`
+        return np.minimum(np.asarray(at) // self.size, len(self.low) - 1)
 
 # %% ../../nbs/signals/20_beats.ipynb #22-20-beats
 def window_ranges(
-    x: np.ndarray,              # signal [time] (mV)
-    fs: float,                  # sampling rate (Hz)
-    seconds: float = 10.,       # length of a window (s)
-    flat_below: float = .02,    # a window whose range is smaller is flat (mV)
+    x: np.ndarray,  # signal [time] (mV)
+    fs: float,  # sampling rate (Hz)
+    seconds: float = 10.0,  # length of a window (s)
+    flat_below: float = 0.02,  # a window whose range is smaller is flat (mV)
 ) -> WindowRanges:
     "Range of each window; what is left at the end shares the last full window's."
-    size = min(int(round(seconds*fs)), len(x))
-    if size == 0: raise DataError("window_ranges: the signal has no samples")
-    starts = np.minimum(np.arange(0, len(x), size), len(x)-size)
+    size = min(int(round(seconds * fs)), len(x))
+    if size == 0:
+        raise DataError("window_ranges: the signal has no samples")
+    starts = np.minimum(np.arange(0, len(x), size), len(x) - size)
     pieces = x[starts[:, None] + np.arange(size)]
     low, high = pieces.min(1), pieces.max(1)
-    return WindowRanges(size, low, high, high-low < flat_below)
+    return WindowRanges(size, low, high, high - low < flat_below)
 
 # %% ../../nbs/signals/20_beats.ipynb #23-20-beats
 def scale_windows(
-    x: np.ndarray,              # signal [time] (mV)
-    fs: float,                  # sampling rate (Hz)
-    seconds: float = 10.,       # length of a window (s)
-    flat_below: float = .02,    # a window whose range is smaller is flat (mV)
-) -> np.ndarray:                # [time] in [0, 1]; NaN throughout a flat window
+    x: np.ndarray,  # signal [time] (mV)
+    fs: float,  # sampling rate (Hz)
+    seconds: float = 10.0,  # length of a window (s)
+    flat_below: float = 0.02,  # a window whose range is smaller is flat (mV)
+) -> np.ndarray:  # [time] in [0, 1]; NaN throughout a flat window
     "The whole signal, each window min-max scaled to [0, 1]."
-    r = window_ranges(x, fs, seconds, flat_below); w = r.of(np.arange(len(x)))
-    span = np.where(r.flat, np.nan, r.high-r.low)
-    return np.clip((x-r.low[w])/span[w], 0, 1)
+    r = window_ranges(x, fs, seconds, flat_below)
+    w = r.of(np.arange(len(x)))
+    span = np.where(r.flat, np.nan, r.high - r.low)
+    return np.clip((x - r.low[w]) / span[w], 0, 1)
 
 # %% ../../nbs/signals/20_beats.ipynb #29-20-beats
 def median_rr(
-    peaks: np.ndarray,      # R peaks [peak] (samples)
-    window: np.ndarray,     # number of the window of each [peak]
-) -> np.ndarray:            # median RR interval of each peak's window [peak] (samples)
-    "Median of the RR intervals that lie within each peak's window; the record's where there is none."
+    peaks: np.ndarray,  # R peaks [peak] (samples)
+    window: np.ndarray,  # number of the window of each [peak]
+) -> np.ndarray:  # median RR interval of each peak's window [peak] (samples)
+    """Median of the RR intervals that lie within each peak's window.
+
+    The record's where there is none.
+    """
     rr, same = np.diff(peaks), window[1:] == window[:-1]
-    if len(rr) == 0: return np.full(len(peaks), np.nan)
+    if len(rr) == 0:
+        return np.full(len(peaks), np.nan)
     within = pd.Series(rr[same]).groupby(window[:-1][same]).median()
     return pd.Series(window).map(within).fillna(np.median(rr)).to_numpy(np.float64)
 
 # %% ../../nbs/signals/20_beats.ipynb #32-20-beats
-REASONS = ("first beat of the record", "last beat of the record", "window leaves the record", "flat signal", "missing samples")
+REASONS = (
+    "first beat of the record",
+    "last beat of the record",
+    "window leaves the record",
+    "flat signal",
+    "missing samples",
+)
 
 # %% ../../nbs/signals/20_beats.ipynb #33-20-beats
 def spans(
-    x: np.ndarray,          # signal [time]
-    start: np.ndarray,      # first sample of each stretch [stretch]
-    real: np.ndarray,       # samples in each [stretch]
-) -> np.ndarray:            # highest minus lowest value [stretch]
-    "Range of the signal over many stretches at once; what lies outside the signal counts as its end value."
-    at = start[:, None] + np.minimum(np.arange(real.max(initial=1)), real[:, None]-1)
-    return np.ptp(x[np.clip(at, 0, len(x)-1)], axis=1)
+    x: np.ndarray,  # signal [time]
+    start: np.ndarray,  # first sample of each stretch [stretch]
+    real: np.ndarray,  # samples in each [stretch]
+) -> np.ndarray:  # highest minus lowest value [stretch]
+    """Range of the signal over many stretches at once.
+
+    What lies outside the signal counts as its end value.
+    """
+    at = start[:, None] + np.minimum(np.arange(real.max(initial=1)), real[:, None] - 1)
+    return np.ptp(x[np.clip(at, 0, len(x) - 1)], axis=1)
 
 # %% ../../nbs/signals/20_beats.ipynb #35-20-beats
 def drop_reason(
-    start: np.ndarray,      # first sample of each beat's window [peak]
-    stop: np.ndarray,       # one past its last real sample [peak]
-    flat: np.ndarray,       # True where the beat or its 10-s window is flat [peak]
-    bad: np.ndarray,        # True where a sample is missing [time]
-) -> np.ndarray:            # number in `REASONS` [peak], -1 = keep
+    start: np.ndarray,  # first sample of each beat's window [peak]
+    stop: np.ndarray,  # one past its last real sample [peak]
+    flat: np.ndarray,  # True where the beat or its 10-s window is flat [peak]
+    bad: np.ndarray,  # True where a sample is missing [time]
+) -> np.ndarray:  # number in `REASONS` [peak], -1 = keep
     "Why each beat cannot be cut, the first reason that holds."
-    n, at = len(bad), np.arange(len(start)); holes = np.r_[0, np.cumsum(bad)]
+    n, at = len(bad), np.arange(len(start))
+    holes = np.r_[0, np.cumsum(bad)]
     touched = holes[np.clip(stop, 0, n)] > holes[np.clip(start, 0, n)]
-    tests = (at == 0, at == len(start)-1, (start < 0) | (stop > n), flat, touched)
+    tests = (at == 0, at == len(start) - 1, (start < 0) | (stop > n), flat, touched)
     return np.select(tests, range(len(REASONS)), -1)
 
 # %% ../../nbs/signals/20_beats.ipynb #36-20-beats
 class Beats(NamedTuple):
     "Beats cut from one lead."
-    signals: np.ndarray     # [beat, sample] (mV) float32, 0 where padded
-    mask: np.ndarray        # [beat, sample] bool, True = recorded, False = padding
-    kept: np.ndarray        # [beat] number of the peak that each was cut at
-    dropped: pd.DataFrame   # one row a peak that is not there: peak, why
-    cut: int                # beats that were longer than the row and lost their end
-    beyond: int             # beats that reach past their 10-s window and beyond its range there
-    low: np.ndarray         # [beat] lowest value of the 10-s window (mV)
-    high: np.ndarray        # [beat] highest value of the 10-s window (mV)
+
+    signals: np.ndarray  # [beat, sample] (mV) float32, 0 where padded
+    mask: np.ndarray  # [beat, sample] bool, True = recorded, False = padding
+    kept: np.ndarray  # [beat] number of the peak that each was cut at
+    dropped: pd.DataFrame  # one row a peak that is not there: peak, why
+    cut: int  # beats that were longer than the row and lost their end
+    beyond: int  # beats that reach past their 10-s window and beyond its range there
+    low: np.ndarray  # [beat] lowest value of the 10-s window (mV)
+    high: np.ndarray  # [beat] highest value of the 10-s window (mV)
 
 # %% ../../nbs/signals/20_beats.ipynb #38-20-beats
 def extract_beats(
-    x: np.ndarray,              # one lead [time] (mV) at `fs`
-    fs: float,                  # sampling rate (Hz)
-    peaks: np.ndarray,          # R peaks [peak] (samples of x), rising
-    length: int = 187,          # samples in a row
-    share: float = 1.2,         # length of a beat in median RR intervals of its 10-s window (Kachuee 2018)
-    before: float = 0.,         # seconds before the R peak at which the window starts; 0 = as published
-    bad: np.ndarray = None,     # True where a sample is missing [time]
-    flat_below: float = .02,    # a beat or a window that spans less is flat (mV)
+    x: np.ndarray,  # one lead [time] (mV) at `fs`
+    fs: float,  # sampling rate (Hz)
+    peaks: np.ndarray,  # R peaks [peak] (samples of x), rising
+    length: int = 187,  # samples in a row
+    share: float = 1.2,  # length of a beat in median RR intervals of its 10-s window (Kachuee 2018)
+    before: float = 0.0,  # seconds before the R peak at which the window starts; 0 = as published
+    bad: np.ndarray = None,  # True where a sample is missing [time]
+    flat_below: float = 0.02,  # a beat or a window that spans less is flat (mV)
 ) -> Beats:
     "Cut one zero-padded row per beat, in millivolts, and say which beats were left out and why."
     x, peaks = np.asarray(x, np.float64), np.asarray(peaks, np.int64)
-    if (np.diff(peaks) < 0).any(): raise DataError("R peaks must be in order of time")
-    ranges = window_ranges(x, fs, flat_below=flat_below); window = ranges.of(peaks)
-    width = np.nan_to_num(np.round(share*median_rr(peaks, window)), nan=length).astype(np.int64)
-    start, real = peaks - int(round(before*fs)), np.clip(width, 1, length)
+    if (np.diff(peaks) < 0).any():
+        raise DataError("R peaks must be in order of time")
+    ranges = window_ranges(x, fs, flat_below=flat_below)
+    window = ranges.of(peaks)
+    width = np.nan_to_num(np.round(share * median_rr(peaks, window)), nan=length).astype(np.int64)
+    start, real = peaks - int(round(before * fs)), np.clip(width, 1, length)
     flat = ranges.flat[window] | (spans(x, start, real) < flat_below)
-    why = drop_reason(start, start+real, flat, np.zeros(len(x), bool) if bad is None else bad)
-    kept = np.flatnonzero(why < 0); gone = np.flatnonzero(why >= 0)
+    why = drop_reason(start, start + real, flat, np.zeros(len(x), bool) if bad is None else bad)
+    kept = np.flatnonzero(why < 0)
+    gone = np.flatnonzero(why >= 0)
     low, high = (r[window[kept]] for r in (ranges.low, ranges.high))
     rows, mask = cut_rows(x, start[kept], real[kept], length)
     outside = mask & ((rows < low[:, None]) | (rows > high[:, None]))
@@ -192,23 +231,23 @@ def extract_beats(
 
 # %% ../../nbs/signals/20_beats.ipynb #39-20-beats
 def cut_rows(
-    x: np.ndarray,          # signal [time]
-    start: np.ndarray,      # first sample of each row [row]
-    real: np.ndarray,       # recorded samples of each [row]
-    length: int,            # samples in a row
-) -> tuple[np.ndarray, np.ndarray]:     # rows [row, length], 0 where padded; mask [row, length]
+    x: np.ndarray,  # signal [time]
+    start: np.ndarray,  # first sample of each row [row]
+    real: np.ndarray,  # recorded samples of each [row]
+    length: int,  # samples in a row
+) -> tuple[np.ndarray, np.ndarray]:  # rows [row, length], 0 where padded; mask [row, length]
     "Gather and pad; all rows at once."
     mask = np.arange(length) < real[:, None]
-    rows = x[np.minimum(start[:, None] + np.arange(length), len(x)-1)]
+    rows = x[np.minimum(start[:, None] + np.arange(length), len(x) - 1)]
     return np.where(mask, rows, 0), mask
 
 # %% ../../nbs/signals/20_beats.ipynb #46-20-beats
 def scale_rows(
-    rows: np.ndarray,       # beats [row, sample] (mV) float32
-    mask: np.ndarray,       # True where recorded [row, sample]
-    low: np.ndarray,        # value that becomes 0 [row] (mV)
-    high: np.ndarray,       # value that becomes 1 [row] (mV)
-) -> np.ndarray:            # [row, sample] float32 in [0, 1], 0 where padded
+    rows: np.ndarray,  # beats [row, sample] (mV) float32
+    mask: np.ndarray,  # True where recorded [row, sample]
+    low: np.ndarray,  # value that becomes 0 [row] (mV)
+    high: np.ndarray,  # value that becomes 1 [row] (mV)
+) -> np.ndarray:  # [row, sample] float32 in [0, 1], 0 where padded
     "Beats scaled by the range of their 10-s window, clipped to it."
     low, high = (np.asarray(v, np.float64)[:, None] for v in (low, high))
     x = np.array(rows, np.float64)

@@ -9,30 +9,35 @@ __all__ = ['clean_fhr', 'clean_uc', 'fill_short_gaps', 'downsample', 'baseline',
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from numpy.lib.stride_tricks import sliding_window_view
 from matplotlib.ticker import MultipleLocator
+from numpy.lib.stride_tricks import sliding_window_view
 from scipy.ndimage import uniform_filter1d
+
 from ..errors import ConfigError, DataError
 
 # %% ../../nbs/signals/40_ctg.ipynb #07-40-ctg
 def clean_fhr(
-    fhr: np.ndarray,           # heart rate [time] (bpm), 0 or NaN = lost
-    fs: float = 4.,            # sampling rate (Hz)
-    low: float = 50.,          # lowest rate believed (bpm)
-    high: float = 220.,        # highest (bpm)
-    rate: float = 25.,         # fastest change believed (bpm/s)
-    shortest: float = 5.,      # pieces between cuts shorter than this are dropped (s)
-) -> tuple:                    # (clean [time] with NaN where lost, samples lost by reason: "lost", "range", "jump")
-    "Heart rate without loss, impossible values and jumps; `DataError` if it is not one row of numbers."
+    fhr: np.ndarray,  # heart rate [time] (bpm), 0 or NaN = lost
+    fs: float = 4.0,  # sampling rate (Hz)
+    low: float = 50.0,  # lowest rate believed (bpm)
+    high: float = 220.0,  # highest (bpm)
+    rate: float = 25.0,  # fastest change believed (bpm/s)
+    shortest: float = 5.0,  # pieces between cuts shorter than this are dropped (s)
+) -> tuple:  # (clean [time] with NaN where lost, samples lost by reason: "lost", "range", "jump")
+    """Heart rate without loss, impossible values and jumps.
+
+    `DataError` if it is not one row of numbers.
+    """
     x = _row(fhr, "FHR")
     lost = ~np.isfinite(x) | (x == 0)
     outside = ~lost & ((x < low) | (x > high))
     x[lost | outside] = np.nan
     real = np.flatnonzero(np.isfinite(x))
-    if len(real) < 2: return x, {"lost": int(lost.sum()), "range": int(outside.sum()), "jump": 0}
-    cut = np.abs(np.diff(x[real]))*fs/np.diff(real) > rate
+    if len(real) < 2:
+        return x, {"lost": int(lost.sum()), "range": int(outside.sum()), "jump": 0}
+    cut = np.abs(np.diff(x[real])) * fs / np.diff(real) > rate
     piece = np.r_[0, np.cumsum(cut)]
-    drop = np.bincount(piece)[piece] < shortest*fs if cut.any() else np.zeros(len(real), bool)
+    drop = np.bincount(piece)[piece] < shortest * fs if cut.any() else np.zeros(len(real), bool)
     x[real[drop]] = np.nan
     return x, {"lost": int(lost.sum()), "range": int(outside.sum()), "jump": int(drop.sum())}
 
@@ -40,144 +45,201 @@ def clean_fhr(
 def _row(x, what: str) -> np.ndarray:
     "A copy as one row of floats."
     x = np.array(x, float)
-    if x.ndim != 1: raise DataError(f"{what}: expected one row [time], found shape {x.shape}; give one channel at a time")
+    if x.ndim != 1:
+        raise DataError(
+            f"{what}: expected one row [time], found shape {x.shape}; give one channel at a time"
+        )
     return x
 
 # %% ../../nbs/signals/40_ctg.ipynb #12-40-ctg
 def clean_uc(
-    uc: np.ndarray,            # contractions [time] (sensor units), NaN = lost
-    fs: float = 4.,            # sampling rate (Hz)
-    longest: float = 30.,      # longest run of one value believed (s)
-) -> np.ndarray:               # clean [time] with NaN where lost, 0 to 100
-    "Contractions without runs of one value that no uterus draws; `DataError` if it is not one row of numbers."
+    uc: np.ndarray,  # contractions [time] (sensor units), NaN = lost
+    fs: float = 4.0,  # sampling rate (Hz)
+    longest: float = 30.0,  # longest run of one value believed (s)
+) -> np.ndarray:  # clean [time] with NaN where lost, 0 to 100
+    """Contractions without runs of one value that no uterus draws.
+
+    `DataError` if it is not one row of numbers.
+    """
     x = _row(uc, "UC")
-    if not len(x): return x
+    if not len(x):
+        return x
     run = np.r_[0, np.cumsum(np.diff(x) != 0)]
-    x[(np.bincount(run)[run] > longest*fs) | ~np.isfinite(x) | (x < 0)] = np.nan
+    x[(np.bincount(run)[run] > longest * fs) | ~np.isfinite(x) | (x < 0)] = np.nan
     return np.minimum(x, 100)
 
 # %% ../../nbs/signals/40_ctg.ipynb #15-40-ctg
 def fill_short_gaps(
-    x: np.ndarray,             # signal [time] with NaN where lost
-    fs: float = 4.,            # sampling rate (Hz)
-    longest: float = 15.,      # longest gap bridged (s)
-) -> tuple:                    # (filled [time], NaN where still lost; mask [time] True = measured or interpolated)
+    x: np.ndarray,  # signal [time] with NaN where lost
+    fs: float = 4.0,  # sampling rate (Hz)
+    longest: float = 15.0,  # longest gap bridged (s)
+) -> tuple:  # (filled [time], NaN where still lost; mask [time] True = measured or interpolated)
     "Short gaps bridged by a straight line; longer ones and both ends stay NaN."
     x = _row(x, "signal")
     real = np.flatnonzero(np.isfinite(x))
     for a, b in zip(real[:-1], real[1:]):
-        if 1 < b-a <= longest*fs+1: x[a+1:b] = np.linspace(x[a], x[b], b-a+1)[1:-1]
+        if 1 < b - a <= longest * fs + 1:
+            x[a + 1 : b] = np.linspace(x[a], x[b], b - a + 1)[1:-1]
     return x, np.isfinite(x)
 
 # %% ../../nbs/signals/40_ctg.ipynb #18-40-ctg
 def downsample(
-    x: np.ndarray,             # signal [time]
-    mask: np.ndarray,          # [time] True = real
-    fs_in: float,              # sampling rate (Hz)
-    fs_out: float,             # wanted; divides fs_in (Hz)
-) -> tuple:                    # (means [time], NaN where not real; mask [time])
-    "Means over real samples; an incomplete last block is left out. `ConfigError` where the rates do not divide."
-    k = round(fs_in/fs_out)
-    if k < 1 or abs(k*fs_out-fs_in) > 1e-6: raise ConfigError(f"{fs_in} Hz to {fs_out} Hz: choose a rate that divides {fs_in}")
-    n = len(x)//k*k
+    x: np.ndarray,  # signal [time]
+    mask: np.ndarray,  # [time] True = real
+    fs_in: float,  # sampling rate (Hz)
+    fs_out: float,  # wanted; divides fs_in (Hz)
+) -> tuple:  # (means [time], NaN where not real; mask [time])
+    """Means over real samples; an incomplete last block is left out.
+
+    `ConfigError` where the rates do not divide.
+    """
+    k = round(fs_in / fs_out)
+    if k < 1 or abs(k * fs_out - fs_in) > 1e-6:
+        raise ConfigError(f"{fs_in} Hz to {fs_out} Hz: choose a rate that divides {fs_in}")
+    n = len(x) // k * k
     x, m = np.asarray(x, float)[:n].reshape(-1, k), np.asarray(mask, bool)[:n].reshape(-1, k)
-    count = m.sum(axis=1); real = (2*count >= k) & (count > 0)
-    return np.where(real, np.where(m, x, 0).sum(axis=1)/np.maximum(count, 1), np.nan), real
+    count = m.sum(axis=1)
+    real = (2 * count >= k) & (count > 0)
+    return np.where(real, np.where(m, x, 0).sum(axis=1) / np.maximum(count, 1), np.nan), real
 
 # %% ../../nbs/signals/40_ctg.ipynb #21-40-ctg
 def _weighted_median(x, w) -> float:
     "Where half of the weight lies below."
-    order = np.argsort(x); c = np.cumsum(w[order])
-    return float(x[order][np.searchsorted(c, c[-1]/2)])
+    order = np.argsort(x)
+    c = np.cumsum(w[order])
+    return float(x[order][np.searchsorted(c, c[-1] / 2)])
 
 # %% ../../nbs/signals/40_ctg.ipynb #22-40-ctg
-def _usual_rate(v: np.ndarray, share: float = 1/8) -> float:
-    "The highest rate (bpm) at which the histogram is not exceeded by the next five lower rates, with that share of the samples at or above it."
+def _usual_rate(v: np.ndarray, share: float = 1 / 8) -> float:
+    """The highest rate (bpm) at which the histogram is not exceeded by the next five lower rates,
+    with that share of the samples at or above it.
+    """
     n = np.bincount(np.round(v).astype(int), minlength=300)
     above = n[::-1].cumsum()[::-1]
-    peak = (n[5:] >= sliding_window_view(n, 5)[:-1].max(axis=1)) & (above[5:] >= share*len(v)) & (n[5:] > 0)
+    peak = (
+        (n[5:] >= sliding_window_view(n, 5)[:-1].max(axis=1))
+        & (above[5:] >= share * len(v))
+        & (n[5:] > 0)
+    )
     return float(np.flatnonzero(peak)[-1] + 5)
 
 # %% ../../nbs/signals/40_ctg.ipynb #23-40-ctg
 def baseline(
-    fhr: np.ndarray,           # clean heart rate [time] (bpm), NaN = lost
-    fs: float = 4.,            # sampling rate, a whole number (Hz)
-    window: float = 600.,      # window (s)
-    rounds: int = 3,           # how often samples far from the line are left out
-) -> np.ndarray:               # [time] (bpm); all NaN where less than a minute was recorded
-    "Level of the flat stretches in 10-minute windows, after FIGO 2015, searched near the usual rate of the trace, after Mantel et al. 1990."
-    fhr = _row(fhr, "FHR"); x, real = downsample(fhr, np.isfinite(fhr), fs, 1.)
-    if real.sum() < 60: return np.full(len(fhr), np.nan)
-    at = np.flatnonzero(real); v = x[at]
+    fhr: np.ndarray,  # clean heart rate [time] (bpm), NaN = lost
+    fs: float = 4.0,  # sampling rate, a whole number (Hz)
+    window: float = 600.0,  # window (s)
+    rounds: int = 3,  # how often samples far from the line are left out
+) -> np.ndarray:  # [time] (bpm); all NaN where less than a minute was recorded
+    """Level of the flat stretches in 10-minute windows, after FIGO 2015, searched near the usual
+    rate of the trace, after Mantel et al. 1990.
+    """
+    fhr = _row(fhr, "FHR")
+    x, real = downsample(fhr, np.isfinite(fhr), fs, 1.0)
+    if real.sum() < 60:
+        return np.full(len(fhr), np.nan)
+    at = np.flatnonzero(real)
+    v = x[at]
     slope = np.abs(np.gradient(uniform_filter1d(v, 15)))
-    weight, centres = 1/(.1+slope), np.arange(15, len(x)+15, 30)
-    usual = _usual_rate(v); keep = np.abs(v-usual) <= 20
+    weight, centres = 1 / (0.1 + slope), np.arange(15, len(x) + 15, 30)
+    usual = _usual_rate(v)
+    keep = np.abs(v - usual) <= 20
     for _ in range(rounds):
         level = np.full(len(centres), np.nan)
         for i, c in enumerate(centres):
-            lo, hi = np.searchsorted(at, (c-window/2, c+window/2))
+            lo, hi = np.searchsorted(at, (c - window / 2, c + window / 2))
             k = keep[lo:hi]
-            if k.sum() >= 60: level[i] = _weighted_median(v[lo:hi][k], weight[lo:hi][k])
+            if k.sum() >= 60:
+                level[i] = _weighted_median(v[lo:hi][k], weight[lo:hi][k])
         known = np.isfinite(level)
-        if not known.any(): level[:], known[:] = usual, True
+        if not known.any():
+            level[:], known[:] = usual, True
         line = np.interp(np.arange(len(x)), centres[known], level[known])
-        keep = (np.abs(v-line[at]) < 12) & (v >= usual-20)
-    return np.interp(np.arange(len(fhr))/fs, np.arange(len(x))+.5, uniform_filter1d(line, 180))
+        keep = (np.abs(v - line[at]) < 12) & (v >= usual - 20)
+    return np.interp(np.arange(len(fhr)) / fs, np.arange(len(x)) + 0.5, uniform_filter1d(line, 180))
 
 # %% ../../nbs/signals/40_ctg.ipynb #26-40-ctg
 def _events(fhr, base, fs, sign, height, lasting, edge) -> pd.DataFrame:
     "Departures of one sign as a table."
     x, real = fill_short_gaps(fhr, fs)
     base = baseline(fhr, fs) if base is None else np.asarray(base, float)
-    d = uniform_filter1d(np.where(real, sign*(x-base), 0.), max(1, round(3*fs)))
+    d = uniform_filter1d(np.where(real, sign * (x - base), 0.0), max(1, round(3 * fs)))
     on = np.diff(np.r_[0, (real & (d > edge)).astype(int), 0])
-    rows = [(a, b, a+int(np.argmax(d[a:b])), d[a:b]) for a, b in zip(np.flatnonzero(on == 1), np.flatnonzero(on == -1)) if b-a >= lasting*fs]
-    return pd.DataFrame([(a/fs, b/fs, p/fs, e.max(), e.sum()/fs) for a, b, p, e in rows if e.max() >= height],
-                        columns=["start", "stop", "peak", "depth", "area"], dtype=float)
+    rows = [
+        (a, b, a + int(np.argmax(d[a:b])), d[a:b])
+        for a, b in zip(np.flatnonzero(on == 1), np.flatnonzero(on == -1))
+        if b - a >= lasting * fs
+    ]
+    return pd.DataFrame(
+        [
+            (a / fs, b / fs, p / fs, e.max(), e.sum() / fs)
+            for a, b, p, e in rows
+            if e.max() >= height
+        ],
+        columns=["start", "stop", "peak", "depth", "area"],
+        dtype=float,
+    )
 
 # %% ../../nbs/signals/40_ctg.ipynb #27-40-ctg
 def decelerations(
-    fhr: np.ndarray,           # clean heart rate [time] (bpm), NaN = lost
-    fs: float = 4.,            # sampling rate (Hz)
-    base: np.ndarray = None,   # baseline [time] (bpm); default: `baseline`
-    height: float = 15.,       # least depth (bpm)
-    lasting: float = 15.,      # least duration (s)
-    edge: float = 5.,          # where an event begins and ends (bpm from the baseline)
-) -> pd.DataFrame:             # start, stop, peak (nadir) (s), depth (bpm), area (bpm s)
+    fhr: np.ndarray,  # clean heart rate [time] (bpm), NaN = lost
+    fs: float = 4.0,  # sampling rate (Hz)
+    base: np.ndarray = None,  # baseline [time] (bpm); default: `baseline`
+    height: float = 15.0,  # least depth (bpm)
+    lasting: float = 15.0,  # least duration (s)
+    edge: float = 5.0,  # where an event begins and ends (bpm from the baseline)
+) -> pd.DataFrame:  # start, stop, peak (nadir) (s), depth (bpm), area (bpm s)
     "Falls of the heart rate below its baseline, after FIGO 2015."
     return _events(fhr, base, fs, -1, height, lasting, edge)
 
 # %% ../../nbs/signals/40_ctg.ipynb #28-40-ctg
 def accelerations(
-    fhr: np.ndarray,           # clean heart rate [time] (bpm), NaN = lost
-    fs: float = 4.,            # sampling rate (Hz)
-    base: np.ndarray = None,   # baseline [time] (bpm); default: `baseline`
-    height: float = 15.,       # least height (bpm)
-    lasting: float = 15.,      # least duration (s)
-    edge: float = 5.,          # where an event begins and ends (bpm from the baseline)
-) -> pd.DataFrame:             # start, stop, peak (s), depth = height (bpm), area (bpm s)
+    fhr: np.ndarray,  # clean heart rate [time] (bpm), NaN = lost
+    fs: float = 4.0,  # sampling rate (Hz)
+    base: np.ndarray = None,  # baseline [time] (bpm); default: `baseline`
+    height: float = 15.0,  # least height (bpm)
+    lasting: float = 15.0,  # least duration (s)
+    edge: float = 5.0,  # where an event begins and ends (bpm from the baseline)
+) -> pd.DataFrame:  # start, stop, peak (s), depth = height (bpm), area (bpm s)
     "Rises of the heart rate above its baseline, after FIGO 2015."
     return _events(fhr, base, fs, 1, height, lasting, edge)
 
 # %% ../../nbs/signals/40_ctg.ipynb #32-40-ctg
 def plot_ctg(
-    fhr: np.ndarray,           # clean heart rate [time] (bpm), NaN = lost
-    uc: np.ndarray,            # clean contractions [time], NaN = lost
-    fs: float = 4.,            # sampling rate (Hz)
-    axes=None,                 # two axes; default: new ones
-    title: str = "",           # over the picture
-):                             # the two axes
-    "Both curves on paper-like grids: what is lost shaded, decelerations marked, the baseline dotted."
-    if axes is None: axes = plt.subplots(2, 1, figsize=(9, 4.4), sharex=True, height_ratios=(2, 1), layout="constrained")[1]
-    fhr, uc = _row(fhr, "FHR"), _row(uc, "UC"); base = baseline(fhr, fs)
-    for ax, x, (lo, hi), name in zip(axes, (fhr, uc), ((50, 210), (0, 100)), ("FHR (bpm)", "UC (units)")):
-        x, real = fill_short_gaps(x, fs); minute = np.arange(len(x))/fs/60
+    fhr: np.ndarray,  # clean heart rate [time] (bpm), NaN = lost
+    uc: np.ndarray,  # clean contractions [time], NaN = lost
+    fs: float = 4.0,  # sampling rate (Hz)
+    axes=None,  # two axes; default: new ones
+    title: str = "",  # over the picture
+):  # the two axes
+    """Both curves on paper-like grids: what is lost shaded, decelerations marked, the baseline
+    dotted.
+    """
+    if axes is None:
+        axes = plt.subplots(
+            2, 1, figsize=(9, 4.4), sharex=True, height_ratios=(2, 1), layout="constrained"
+        )[1]
+    fhr, uc = _row(fhr, "FHR"), _row(uc, "UC")
+    base = baseline(fhr, fs)
+    for ax, x, (lo, hi), name in zip(
+        axes, (fhr, uc), ((50, 210), (0, 100)), ("FHR (bpm)", "UC (units)")
+    ):
+        x, real = fill_short_gaps(x, fs)
+        minute = np.arange(len(x)) / fs / 60
         ax.fill_between(minute, lo, hi, where=~real, color=".88", lw=0, step="mid")
-        ax.plot(minute, x, color="k", lw=.8)
-        ax.set(ylim=(lo, hi), ylabel=name, xlim=(0, len(x)/fs/60)); ax.tick_params(which="minor", length=0)
-        ax.xaxis.set_minor_locator(MultipleLocator(1)); ax.yaxis.set_minor_locator(MultipleLocator(10))      # a line a minute and every 10 units
-        ax.grid(True, color="#e9b7a2", lw=.7); ax.grid(True, which="minor", color="#f3d3c6", lw=.4)
-    axes[0].set_yticks(range(60, 211, 30)); axes[0].plot(np.arange(len(base))/fs/60, base, ":", color="#0072B2", lw=1.2)
-    for e in decelerations(fhr, fs, base).itertuples(): axes[0].plot((e.start/60, e.stop/60), (57, 57), color="#D55E00", lw=4, solid_capstyle="butt")
-    axes[0].set_title(title); axes[1].set_xlabel("time (min); grey: lost, orange: decelerations, dotted: baseline")
+        ax.plot(minute, x, color="k", lw=0.8)
+        ax.set(ylim=(lo, hi), ylabel=name, xlim=(0, len(x) / fs / 60))
+        ax.tick_params(which="minor", length=0)
+        # a line a minute and every 10 units
+        ax.xaxis.set_minor_locator(MultipleLocator(1))
+        ax.yaxis.set_minor_locator(MultipleLocator(10))
+        ax.grid(True, color="#e9b7a2", lw=0.7)
+        ax.grid(True, which="minor", color="#f3d3c6", lw=0.4)
+    axes[0].set_yticks(range(60, 211, 30))
+    axes[0].plot(np.arange(len(base)) / fs / 60, base, ":", color="#0072B2", lw=1.2)
+    for e in decelerations(fhr, fs, base).itertuples():
+        axes[0].plot(
+            (e.start / 60, e.stop / 60), (57, 57), color="#D55E00", lw=4, solid_capstyle="butt"
+        )
+    axes[0].set_title(title)
+    axes[1].set_xlabel("time (min); grey: lost, orange: decelerations, dotted: baseline")
     return axes

@@ -9,61 +9,90 @@ __all__ = ['FIGO', 'FEATURES', 'variability', 'contraction_peaks', 'lag', 'ctg_f
 import numpy as np
 from scipy.ndimage import uniform_filter1d
 from scipy.signal import find_peaks
+
 from ..errors import DataError
-from .ctg import accelerations, baseline, decelerations, downsample, fill_short_gaps
+from biosig_nb.signals.ctg import (
+    accelerations,
+    baseline,
+    decelerations,
+    downsample,
+    fill_short_gaps,
+)
 
 # %% ../../nbs/signals/45_ctg_features.ipynb #04-45-ctg-features
 FIGO = "Ayres-de-Campos et al. 2015 (FIGO)"
-FEATURES = {                                       # name: (definition, unit, source)
+FEATURES = {  # name: (definition, unit, source)
     "baseline": ("median of the baseline", "bpm", FIGO),
-    "stv": ("mean absolute difference of neighbouring 3.75-s epochs outside decelerations", "ms", "Dawes et al. 1992"),
+    "stv": (
+        "mean absolute difference of neighbouring 3.75-s epochs outside decelerations",
+        "ms",
+        "Dawes et al. 1992",
+    ),
     "ltv": ("median over minutes of the range outside decelerations", "bpm", FIGO),
     "accelerations": ("accelerations in 30 recorded minutes", "1/30 min", FIGO),
     "decelerations": ("decelerations in 30 recorded minutes", "1/30 min", FIGO),
-    "deceleration_area": ("area of decelerations in 30 recorded minutes", "bpm min/30 min", "Cahill et al. 2018"),
+    "deceleration_area": (
+        "area of decelerations in 30 recorded minutes",
+        "bpm min/30 min",
+        "Cahill et al. 2018",
+    ),
     "deceleration_depth": ("mean depth of decelerations, 0 without any", "bpm", FIGO),
     "deceleration_longest": ("longest deceleration, 0 without any", "s", FIGO),
     "below_100": ("share of recorded time below 100 bpm", "1", FIGO),
     "below_110": ("share of recorded time below 110 bpm", "1", FIGO),
     "above_160": ("share of recorded time above 160 bpm", "1", FIGO),
     "contractions": ("contractions in 10 recorded minutes", "1/10 min", FIGO),
-    "lag": ("median time from the top of a contraction to the nadir of the deceleration that goes with it", "s", FIGO),
+    "lag": (
+        "median time from the top of a contraction to the nadir of the deceleration that goes with it",
+        "s",
+        FIGO,
+    ),
 }
 
 # %% ../../nbs/signals/45_ctg_features.ipynb #09-45-ctg-features
 def variability(
-    fhr: np.ndarray,           # heart rate [time] (bpm), NaN = lost
-    inside: np.ndarray,        # [time] True within a deceleration
-    fs: float = 4.,            # sampling rate; 3.75 s must be whole samples (Hz)
-) -> tuple:                    # (short-term (ms), long-term (bpm)); NaN with less than a minute
-    "Short-term variability of 3.75-s epochs and long-term range of minutes (Dawes et al. 1992), outside decelerations."
-    epochs, real = downsample(fhr, np.isfinite(fhr) & ~inside, fs, 1/3.75)
+    fhr: np.ndarray,  # heart rate [time] (bpm), NaN = lost
+    inside: np.ndarray,  # [time] True within a deceleration
+    fs: float = 4.0,  # sampling rate; 3.75 s must be whole samples (Hz)
+) -> tuple:  # (short-term (ms), long-term (bpm)); NaN with less than a minute
+    """Short-term variability of 3.75-s epochs and long-term range of minutes (Dawes et al. 1992),
+    outside decelerations.
+    """
+    epochs, real = downsample(fhr, np.isfinite(fhr) & ~inside, fs, 1 / 3.75)
     pairs = real[1:] & real[:-1]
-    stv = np.abs(np.diff(60000/epochs))[pairs].mean() if pairs.sum() >= 16 else np.nan
-    minutes, have = epochs[:len(epochs)//16*16].reshape(-1, 16), real[:len(real)//16*16].reshape(-1, 16)
+    stv = np.abs(np.diff(60000 / epochs))[pairs].mean() if pairs.sum() >= 16 else np.nan
+    minutes, have = (
+        epochs[: len(epochs) // 16 * 16].reshape(-1, 16),
+        real[: len(real) // 16 * 16].reshape(-1, 16),
+    )
     full = have.sum(axis=1) >= 8
-    return stv, (float(np.median(np.nanmax(minutes[full], axis=1)-np.nanmin(minutes[full], axis=1))) if full.any() else np.nan)
+    return stv, (
+        float(np.median(np.nanmax(minutes[full], axis=1) - np.nanmin(minutes[full], axis=1)))
+        if full.any()
+        else np.nan
+    )
 
 # %% ../../nbs/signals/45_ctg_features.ipynb #12-45-ctg-features
 def contraction_peaks(
-    uc: np.ndarray,            # clean contractions [time], NaN = lost
-    fs: float = 4.,            # sampling rate (Hz)
-    height: float = 10.,       # least prominence (sensor units)
-    apart: float = 60.,        # least distance (s)
-) -> np.ndarray:               # tops [k] (s)
+    uc: np.ndarray,  # clean contractions [time], NaN = lost
+    fs: float = 4.0,  # sampling rate (Hz)
+    height: float = 10.0,  # least prominence (sensor units)
+    apart: float = 60.0,  # least distance (s)
+) -> np.ndarray:  # tops [k] (s)
     "Tops of contractions on a 15-s mean; none within a lost stretch."
     x, real = fill_short_gaps(uc, fs)
-    if not real.any(): return np.zeros(0)
+    if not real.any():
+        return np.zeros(0)
     at = np.arange(len(x))
-    smooth = uniform_filter1d(np.interp(at, at[real], x[real]), max(1, round(15*fs)))
-    tops = find_peaks(smooth, prominence=height, distance=max(1, round(apart*fs)))[0]
-    return tops[real[tops]]/fs
+    smooth = uniform_filter1d(np.interp(at, at[real], x[real]), max(1, round(15 * fs)))
+    tops = find_peaks(smooth, prominence=height, distance=max(1, round(apart * fs)))[0]
+    return tops[real[tops]] / fs
 
 # %% ../../nbs/signals/45_ctg_features.ipynb #15-45-ctg-features
 def lag(
-    nadirs: np.ndarray,        # nadirs of decelerations [k] (s)
-    tops: np.ndarray,          # tops of contractions [m] (s)
-) -> float:                    # (s), NaN where no pair is found
+    nadirs: np.ndarray,  # nadirs of decelerations [k] (s)
+    tops: np.ndarray,  # tops of contractions [m] (s)
+) -> float:  # (s), NaN where no pair is found
     "Median time from a contraction's top to its deceleration's nadir."
     d = np.subtract.outer(np.asarray(nadirs, float), np.asarray(tops, float))
     d = np.where((d >= -15) & (d <= 90), d, np.inf).min(axis=1, initial=np.inf)
@@ -71,26 +100,44 @@ def lag(
 
 # %% ../../nbs/signals/45_ctg_features.ipynb #16-45-ctg-features
 def ctg_features(
-    fhr: np.ndarray,           # clean heart rate [time] (bpm), NaN = lost
-    uc: np.ndarray,            # clean contractions [time], NaN = lost
-    fs: float = 4.,            # sampling rate (Hz)
-) -> dict:                     # one number for each of FEATURES, NaN where it cannot be measured
-    "Numbers of one cardiotocogram after FIGO 2015; `DataError` where the two rows differ in length."
+    fhr: np.ndarray,  # clean heart rate [time] (bpm), NaN = lost
+    uc: np.ndarray,  # clean contractions [time], NaN = lost
+    fs: float = 4.0,  # sampling rate (Hz)
+) -> dict:  # one number for each of FEATURES, NaN where it cannot be measured
+    """Numbers of one cardiotocogram after FIGO 2015.
+
+    `DataError` where the two rows differ in length.
+    """
     fhr, uc = np.asarray(fhr, float), np.asarray(uc, float)
-    if fhr.shape != uc.shape: raise DataError(f"FHR has shape {fhr.shape}, UC {uc.shape}: give two rows of one recording")
+    if fhr.shape != uc.shape:
+        raise DataError(f"FHR has shape {fhr.shape}, UC {uc.shape}: give two rows of one recording")
     out = dict.fromkeys(FEATURES, np.nan)
-    tops, uc_minutes = contraction_peaks(uc, fs), np.isfinite(uc).sum()/fs/60
-    if uc_minutes >= 5: out["contractions"] = len(tops)/uc_minutes*10
-    real = np.isfinite(fhr); minutes = real.sum()/fs/60
-    if minutes < 5: return out
+    tops, uc_minutes = contraction_peaks(uc, fs), np.isfinite(uc).sum() / fs / 60
+    if uc_minutes >= 5:
+        out["contractions"] = len(tops) / uc_minutes * 10
+    real = np.isfinite(fhr)
+    minutes = real.sum() / fs / 60
+    if minutes < 5:
+        return out
     base = baseline(fhr, fs)
     down, up = decelerations(fhr, fs, base), accelerations(fhr, fs, base)
-    time, x = np.arange(len(fhr))/fs, fhr[real]
+    time, x = np.arange(len(fhr)) / fs, fhr[real]
     inside = np.zeros(len(fhr), bool)
-    for a, b in zip(down.start, down.stop): inside |= (time >= a) & (time < b)
+    for a, b in zip(down.start, down.stop):
+        inside |= (time >= a) & (time < b)
     stv, ltv = variability(fhr, inside, fs)
-    out.update(baseline=float(np.median(base)), stv=stv, ltv=ltv, accelerations=len(up)/minutes*30, decelerations=len(down)/minutes*30,
-               deceleration_area=down.area.sum()/60/minutes*30, deceleration_depth=down.depth.mean() if len(down) else 0.,
-               deceleration_longest=(down.stop-down.start).max() if len(down) else 0.,
-               below_100=(x < 100).mean(), below_110=(x < 110).mean(), above_160=(x > 160).mean(), lag=lag(down["peak"], tops))
+    out.update(
+        baseline=float(np.median(base)),
+        stv=stv,
+        ltv=ltv,
+        accelerations=len(up) / minutes * 30,
+        decelerations=len(down) / minutes * 30,
+        deceleration_area=down.area.sum() / 60 / minutes * 30,
+        deceleration_depth=down.depth.mean() if len(down) else 0.0,
+        deceleration_longest=(down.stop - down.start).max() if len(down) else 0.0,
+        below_100=(x < 100).mean(),
+        below_110=(x < 110).mean(),
+        above_160=(x > 160).mean(),
+        lag=lag(down["peak"], tops),
+    )
     return {k: float(v) for k, v in out.items()}

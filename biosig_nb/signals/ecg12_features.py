@@ -12,89 +12,156 @@ import numpy as np
 import pandas as pd
 import pywt
 from scipy.ndimage import median_filter
+
 from ..errors import ConfigError, DataError, nearest
 from .af_features import cosen, interval_features
 from .beats import qrs_blocks
 from .filters import bandpass, fill_gaps
 
 # %% ../../nbs/signals/60_ecg12_features.ipynb #04-60-ecg12-features
-LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")     # order of every record in this chapter
+# order of every record in this chapter
+LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 
 # %% ../../nbs/signals/60_ecg12_features.ipynb #08-60-ecg12-features
 def _records(x, leads: int | None = len(LEADS)) -> tuple[np.ndarray, np.ndarray]:
-    "(records [n, lead, time] float64 without NaN, True where a lead has no sample at all [n, lead]); a lost lead becomes zeros."
+    """(records [n, lead, time] float64 without NaN, True where a lead has no sample at all [n,
+    lead]).
+
+    A lost lead becomes zeros.
+    """
     x = np.asarray(x, np.float64)
     if x.ndim != 3 or (leads and x.shape[1] != leads) or 0 in x.shape:
         hint = ": time comes last" if x.ndim == 3 and x.shape[-1] == leads else ""
         raise DataError(f"expected records [n, {leads or 'lead'}, time], got shape {x.shape}{hint}")
-    bad = ~np.isfinite(x); lost = bad.all(axis=2)
-    if not bad.any(): return x, lost
-    x = x.copy(); x[lost] = 0
-    for i, k in np.argwhere(bad.any(axis=2) & ~lost): x[i, k] = fill_gaps(x[i, k])[0]
+    bad = ~np.isfinite(x)
+    lost = bad.all(axis=2)
+    if not bad.any():
+        return x, lost
+    x = x.copy()
+    x[lost] = 0
+    for i, k in np.argwhere(bad.any(axis=2) & ~lost):
+        x[i, k] = fill_gaps(x[i, k])[0]
     return x, lost
 
 # %% ../../nbs/signals/60_ecg12_features.ipynb #11-60-ecg12-features
-STATISTICS = ("entropy", "zero_crossings", "mean_crossings", "p5", "p25", "p75", "p95", "median", "mean", "sd", "variance", "rms")
-WAVELET, LEVEL = "db6", 5           # Strodthoff et al. 2021
+STATISTICS = (
+    "entropy",
+    "zero_crossings",
+    "mean_crossings",
+    "p5",
+    "p25",
+    "p75",
+    "p95",
+    "median",
+    "mean",
+    "sd",
+    "variance",
+    "rms",
+)
+WAVELET, LEVEL = "db6", 5  # Strodthoff et al. 2021
 
 
 def wavelet_bands(
-    fs: float,               # sampling rate (Hz)
-    level: int = LEVEL,      # levels of the transform
-) -> dict:                   # name of a band: (lowest, highest) nominal frequency (Hz)
+    fs: float,  # sampling rate (Hz)
+    level: int = LEVEL,  # levels of the transform
+) -> dict:  # name of a band: (lowest, highest) nominal frequency (Hz)
     "Bands in the order of the features: the approximation, then the details from slow to fast."
-    return {f"a{level}": (0., fs / 2**(level + 1)), **{f"d{k}": (fs / 2**(k + 1), fs / 2**k) for k in range(level, 0, -1)}}
+    return {
+        f"a{level}": (0.0, fs / 2 ** (level + 1)),
+        **{f"d{k}": (fs / 2 ** (k + 1), fs / 2**k) for k in range(level, 0, -1)},
+    }
 
 
 def wavelet_names(
-    leads: tuple = LEADS,    # names of the leads
-    level: int = LEVEL,      # levels of the transform
-) -> tuple:                  # "V1_d3_rms"
+    leads: tuple = LEADS,  # names of the leads
+    level: int = LEVEL,  # levels of the transform
+) -> tuple:  # "V1_d3_rms"
     "Names of the columns of `wavelet_features`."
-    return tuple(f"{lead}_{band}_{s}" for lead in leads for band in wavelet_bands(1., level) for s in STATISTICS)
+    return tuple(
+        f"{lead}_{band}_{s}"
+        for lead in leads
+        for band in wavelet_bands(1.0, level)
+        for s in STATISTICS
+    )
 
 # %% ../../nbs/signals/60_ecg12_features.ipynb #15-60-ecg12-features
 def band_statistics(
-    c: np.ndarray,             # coefficients of one band [..., time]
-    published: bool = False,   # entropy and rms as the benchmark computes them
-) -> np.ndarray:               # [..., len(STATISTICS)]
+    c: np.ndarray,  # coefficients of one band [..., time]
+    published: bool = False,  # entropy and rms as the benchmark computes them
+) -> np.ndarray:  # [..., len(STATISTICS)]
     "Twelve statistics of each row."
     mean, variance = c.mean(axis=-1, keepdims=True), c.var(axis=-1)
     crossings = lambda level: (np.diff(c > level, axis=-1)).sum(axis=-1)
     percentiles = np.percentile(c, (5, 25, 75, 95, 50), axis=-1)
-    rms = np.abs(c).mean(axis=-1) if published else np.sqrt(variance + mean[..., 0]**2)
-    return np.stack([_entropy(c, published), crossings(0), crossings(mean), *percentiles, mean[..., 0], np.sqrt(variance), variance, rms], axis=-1)
+    rms = np.abs(c).mean(axis=-1) if published else np.sqrt(variance + mean[..., 0] ** 2)
+    return np.stack(
+        [
+            _entropy(c, published),
+            crossings(0),
+            crossings(mean),
+            *percentiles,
+            mean[..., 0],
+            np.sqrt(variance),
+            variance,
+            rms,
+        ],
+        axis=-1,
+    )
 
 # %% ../../nbs/signals/60_ecg12_features.ipynb #16-60-ecg12-features
 def _entropy(c: np.ndarray, published: bool) -> np.ndarray:
-    "Entropy [...] (nat) of the share of the energy at each time, or of how often each value occurs; 0 for a band without energy."
+    """Entropy [...] (nat) of the share of the energy at each time, or of how often each value
+    occurs.
+
+    0 for a band without energy.
+    """
     if not published:
-        e = c**2; total = e.sum(axis=-1, keepdims=True); e = e / np.where(total > 0, total, 1)
+        e = c**2
+        total = e.sum(axis=-1, keepdims=True)
+        e = e / np.where(total > 0, total, 1)
         return -(e * np.log(np.where(e > 0, e, 1))).sum(axis=-1)
-    s = np.sort(c, axis=-1).reshape(-1, c.shape[-1]); out = np.empty(len(s)); even = np.log(c.shape[-1])
-    alone = (np.diff(s, axis=-1) > 0).all(axis=-1); out[alone] = even
+    s = np.sort(c, axis=-1).reshape(-1, c.shape[-1])
+    out = np.empty(len(s))
+    even = np.log(c.shape[-1])
+    alone = (np.diff(s, axis=-1) > 0).all(axis=-1)
+    out[alone] = even
     for i in np.flatnonzero(~alone):
-        share = np.unique(s[i], return_counts=True)[1] / c.shape[-1]; out[i] = -(share * np.log(share)).sum()
+        share = np.unique(s[i], return_counts=True)[1] / c.shape[-1]
+        out[i] = -(share * np.log(share)).sum()
     return out.reshape(c.shape[:-1])
 
 # %% ../../nbs/signals/60_ecg12_features.ipynb #19-60-ecg12-features
 def wavelet_features(
-    x: np.ndarray,             # records [n, lead, time] (mV)
-    wavelet: str = WAVELET,    # name of a discrete wavelet in PyWavelets
-    level: int = LEVEL,        # levels of the transform
-    published: bool = False,   # entropy and rms as the benchmark computes them
-    chunk: int = 128,          # records at once; bounds the memory
-) -> np.ndarray:               # [n, lead * (level + 1) * 12] float64, columns `wavelet_names`; NaN where a lead is lost
-    "Statistics of each band of each lead (Strodthoff et al. 2021); `ConfigError` for a wavelet or level that does not fit."
+    x: np.ndarray,  # records [n, lead, time] (mV)
+    wavelet: str = WAVELET,  # name of a discrete wavelet in PyWavelets
+    level: int = LEVEL,  # levels of the transform
+    published: bool = False,  # entropy and rms as the benchmark computes them
+    chunk: int = 128,  # records at once; bounds the memory
+    # [n, lead * (level + 1) * 12] float64, columns `wavelet_names`; NaN where a lead is lost
+) -> np.ndarray:
+    """Statistics of each band of each lead (Strodthoff et al. 2021).
+
+    `ConfigError` for a wavelet or level that does not fit.
+    """
     _records(x[:1], None)
-    if wavelet not in pywt.wavelist(kind="discrete"): raise ConfigError(f"wavelet={wavelet!r}: {nearest(wavelet, pywt.wavelist(kind='discrete'))}")
+    if wavelet not in pywt.wavelist(kind="discrete"):
+        raise ConfigError(
+            f"wavelet={wavelet!r}: {nearest(wavelet, pywt.wavelist(kind='discrete'))}"
+        )
     least = (pywt.Wavelet(wavelet).dec_len - 1) * 2**level
-    if level < 1 or x.shape[2] < least: raise ConfigError(f"level={level}: needs level >= 1 and {least} samples for {wavelet}, got {x.shape[2]}")
+    if level < 1 or x.shape[2] < least:
+        raise ConfigError(
+            f"level={level}: needs level >= 1 and {least} samples for {wavelet}, got {x.shape[2]}"
+        )
     out = np.empty((*x.shape[:2], level + 1, len(STATISTICS)))
     for i in range(0, len(x), chunk):
-        y, lost = _records(x[i:i + chunk], None)
-        part = np.stack([band_statistics(c, published) for c in pywt.wavedec(y, wavelet, level=level, axis=-1)], axis=2)
-        part[lost] = np.nan; out[i:i + chunk] = part
+        y, lost = _records(x[i : i + chunk], None)
+        part = np.stack(
+            [band_statistics(c, published) for c in pywt.wavedec(y, wavelet, level=level, axis=-1)],
+            axis=2,
+        )
+        part[lost] = np.nan
+        out[i : i + chunk] = part
     return out.reshape(len(x), -1)
 
 # %% ../../nbs/signals/60_ecg12_features.ipynb #23-60-ecg12-features
@@ -102,177 +169,331 @@ INDEPENDENT = tuple(LEADS.index(k) for k in ("I", "II", "V1", "V2", "V3", "V4", 
 
 
 def beat_positions(
-    x: np.ndarray,         # one record [12, time] (mV) without NaN
-    fs: float,             # rate (Hz)
-    weak: float = .15,     # blocks whose amplitude is below this share of their neighbours' are left out
-) -> np.ndarray:           # R peaks (samples), at least 0.2 s apart
-    "Where the heart beats in all leads together: two moving averages (Elgendi 2013) over the energy of eight leads."
-    x = x[list(INDEPENDENT)]; energy = (bandpass(x, fs, 8, min(20., .4 * fs), order=3)**2).sum(axis=0)
+    x: np.ndarray,  # one record [12, time] (mV) without NaN
+    fs: float,  # rate (Hz)
+    # blocks whose amplitude is below this share of their neighbours' are left out
+    weak: float = 0.15,
+) -> np.ndarray:  # R peaks (samples), at least 0.2 s apart
+    """Where the heart beats in all leads together: two moving averages (Elgendi 2013) over the
+    energy of eight leads.
+    """
+    x = x[list(INDEPENDENT)]
+    energy = (bandpass(x, fs, 8, min(20.0, 0.4 * fs), order=3) ** 2).sum(axis=0)
     peaks = np.array([i + np.argmax(energy[i:j]) for i, j in qrs_blocks(energy, fs)], np.int64)
-    if len(peaks) == 0 or energy.max() < 1e-12: return np.zeros(0, np.int64)
-    height = np.sqrt(energy[peaks]); peaks = peaks[height > weak * median_filter(height, size=11, mode="nearest")]
-    size = (bandpass(x, fs, .7, min(40., .45 * fs))**2).sum(axis=0); near = peaks[:, None] + np.arange(-int(.06 * fs), int(.06 * fs) + 1)
-    near = np.clip(near, 0, len(size) - 1); peaks = np.unique(near[np.arange(len(peaks)), size[near].argmax(axis=1)])
-    return peaks[np.diff(peaks, prepend=-int(fs)) >= .2 * fs]
+    if len(peaks) == 0 or energy.max() < 1e-12:
+        return np.zeros(0, np.int64)
+    height = np.sqrt(energy[peaks])
+    peaks = peaks[height > weak * median_filter(height, size=11, mode="nearest")]
+    size = (bandpass(x, fs, 0.7, min(40.0, 0.45 * fs)) ** 2).sum(axis=0)
+    near = peaks[:, None] + np.arange(-int(0.06 * fs), int(0.06 * fs) + 1)
+    near = np.clip(near, 0, len(size) - 1)
+    peaks = np.unique(near[np.arange(len(peaks)), size[near].argmax(axis=1)])
+    return peaks[np.diff(peaks, prepend=-int(fs)) >= 0.2 * fs]
 
 # %% ../../nbs/signals/60_ecg12_features.ipynb #26-60-ecg12-features
-BEFORE, AFTER = .32, .6            # what is cut around R (s)
+BEFORE, AFTER = 0.32, 0.6  # what is cut around R (s)
 
 
 def cut_beats(
-    x: np.ndarray,         # one record [lead, time] (mV) without NaN
-    peaks: np.ndarray,     # R peaks (samples)
-    fs: float,             # rate (Hz)
-) -> np.ndarray:           # [beat, lead, time] (mV), around the median of each beat; no beat where fewer than three are whole
+    x: np.ndarray,  # one record [lead, time] (mV) without NaN
+    peaks: np.ndarray,  # R peaks (samples)
+    fs: float,  # rate (Hz)
+    # [beat, lead, time] (mV), around the median of each beat; no beat where fewer than three are
+    # whole
+) -> np.ndarray:
     "Whole beats from 0.32 s before R to 0.6 s after it."
-    z = bandpass(x, fs, .2, min(40., .45 * fs)); a, b = round(BEFORE * fs), round(AFTER * fs)
+    z = bandpass(x, fs, 0.2, min(40.0, 0.45 * fs))
+    a, b = round(BEFORE * fs), round(AFTER * fs)
     peaks = peaks[(peaks >= a) & (peaks < x.shape[1] - b)]
-    if len(peaks) < 3: return np.zeros((0, len(x), a + b))
+    if len(peaks) < 3:
+        return np.zeros((0, len(x), a + b))
     beats = z[:, peaks[:, None] + np.arange(-a, b)].swapaxes(0, 1)
     return beats - np.median(beats, axis=2, keepdims=True)
 
 # %% ../../nbs/signals/60_ecg12_features.ipynb #28-60-ecg12-features
 def qrs_bounds(
-    beat: np.ndarray,      # median beat [12, time] (mV), R at BEFORE
-    fs: float,             # rate (Hz)
-    share: float = .12,    # velocity is low below this share of its maximum
+    beat: np.ndarray,  # median beat [12, time] (mV), R at BEFORE
+    fs: float,  # rate (Hz)
+    share: float = 0.12,  # velocity is low below this share of its maximum
 ) -> tuple[float, float]:  # (first, last) place of the QRS, interpolated (samples)
     "Borders of the QRS complex by spatial velocity."
-    v = np.sqrt((np.gradient(beat[list(INDEPENDENT)], axis=1)**2).sum(axis=0)); level = np.median(v)
-    middle, near, quiet = round(BEFORE * fs), round(.08 * fs), max(2, round(.02 * fs))
-    top = middle - near + int(np.argmax(v[middle - near:middle + near + 1])); limit = level + share * (v[top] - level)
+    v = np.sqrt((np.gradient(beat[list(INDEPENDENT)], axis=1) ** 2).sum(axis=0))
+    level = np.median(v)
+    middle, near, quiet = round(BEFORE * fs), round(0.08 * fs), max(2, round(0.02 * fs))
+    top = middle - near + int(np.argmax(v[middle - near : middle + near + 1]))
+    limit = level + share * (v[top] - level)
+
     def edge(step):
-        for i in range(top, top + step * round(.2 * fs), step):
-            if not 0 < i + step * quiet < len(v) - 1: break
-            if (v[i + step * np.arange(1, quiet + 1)] < limit).all(): return i + step * np.clip((v[i] - limit) / max(v[i] - v[i + step], 1e-12), 0, 1)
+        for i in range(top, top + step * round(0.2 * fs), step):
+            if not 0 < i + step * quiet < len(v) - 1:
+                break
+            if (v[i + step * np.arange(1, quiet + 1)] < limit).all():
+                return i + step * np.clip((v[i] - limit) / max(v[i] - v[i + step], 1e-12), 0, 1)
         return float(i)
+
     return float(edge(-1)), float(edge(1))
 
 # %% ../../nbs/signals/60_ecg12_features.ipynb #32-60-ecg12-features
 SURAWICZ = "Surawicz et al. 2009 (AHA/ACCF/HRS)"
-_RECORD = {                                        # name: (definition, unit, source)
+_RECORD = {  # name: (definition, unit, source)
     "heart_rate": ("60 over the median interval", "bpm", "Task Force ESC/NASPE 1996"),
-    "rr_cv": ("standard deviation of the intervals over their mean", "1", "Task Force ESC/NASPE 1996"),
-    "rr_change": ("median absolute successive difference over the median interval", "1", "robust form of RMSSD"),
+    "rr_cv": (
+        "standard deviation of the intervals over their mean",
+        "1",
+        "Task Force ESC/NASPE 1996",
+    ),
+    "rr_change": (
+        "median absolute successive difference over the median interval",
+        "1",
+        "robust form of RMSSD",
+    ),
     "cosen": ("coefficient of sample entropy of the intervals, m = 1", "1", "Lake & Moorman 2011"),
     "early": ("share of intervals below 0.8 of the local median", "1", "prematurity"),
-    "unlike": ("share of beats whose correlation with the median beat is below 0.8", "1", "ectopic beats"),
-    "qrs_duration": ("time between the borders of the QRS by spatial velocity, a proxy", "ms", SURAWICZ),
+    "unlike": (
+        "share of beats whose correlation with the median beat is below 0.8",
+        "1",
+        "ectopic beats",
+    ),
+    "qrs_duration": (
+        "time between the borders of the QRS by spatial velocity, a proxy",
+        "ms",
+        SURAWICZ,
+    ),
     "pq": ("summit of P to the onset of the QRS", "ms", SURAWICZ),
-    "qtc": ("onset of the QRS to the end of T by tangent, over the cube root of the interval", "ms", "Fridericia 1920"),
-    "axis": ("direction of the net QRS area in the frontal plane, from I and aVF", "degree", "Novosel et al. 1999"),
-    "qrs_t_angle": ("angle between the net areas of QRS and T in the frontal plane, 0 to 180", "degree", "Zhang et al. 2007"),
-    "p_height": ("range of the median beat where P is looked for, mean of II and V1", "mV", "P wave"),
-    "p_presence": ("correlation of single beats with the median where P is looked for, mean of II and V1", "1", "P wave"),
+    "qtc": (
+        "onset of the QRS to the end of T by tangent, over the cube root of the interval",
+        "ms",
+        "Fridericia 1920",
+    ),
+    "axis": (
+        "direction of the net QRS area in the frontal plane, from I and aVF",
+        "degree",
+        "Novosel et al. 1999",
+    ),
+    "qrs_t_angle": (
+        "angle between the net areas of QRS and T in the frontal plane, 0 to 180",
+        "degree",
+        "Zhang et al. 2007",
+    ),
+    "p_height": (
+        "range of the median beat where P is looked for, mean of II and V1",
+        "mV",
+        "P wave",
+    ),
+    "p_presence": (
+        "correlation of single beats with the median where P is looked for, mean of II and V1",
+        "1",
+        "P wave",
+    ),
     "sokolow": ("S in V1 plus the larger R of V5 and V6", "mV", "Sokolow & Lyon 1949"),
     "cornell": ("R in aVL plus S in V3", "mV", "Casale et al. 1987"),
-    **{f"late_{k}": ("mean of the last 40 ms of the QRS", "mV", SURAWICZ) for k in ("I", "V1", "V6")},
+    **{
+        f"late_{k}": ("mean of the last 40 ms of the QRS", "mV", SURAWICZ)
+        for k in ("I", "V1", "V6")
+    },
 }
-_WAVES = {"q": "depth before R within the QRS (all of it in a QS)", "r": "height of R", "s": "depth after R within the QRS (all of it in a QS)",
-          "st": "level 60 ms after the end of the QRS", "t": "signed extreme of T"}
-FEATURES = {**_RECORD, **{f"{wave}_{lead}": (text, "mV", "amplitude against the level before the QRS") for wave, text in _WAVES.items() for lead in LEADS}}
+_WAVES = {
+    "q": "depth before R within the QRS (all of it in a QS)",
+    "r": "height of R",
+    "s": "depth after R within the QRS (all of it in a QS)",
+    "st": "level 60 ms after the end of the QRS",
+    "t": "signed extreme of T",
+}
+FEATURES = {
+    **_RECORD,
+    **{
+        f"{wave}_{lead}": (text, "mV", "amplitude against the level before the QRS")
+        for wave, text in _WAVES.items()
+        for lead in LEADS
+    },
+}
 
 # %% ../../nbs/signals/60_ecg12_features.ipynb #35-60-ecg12-features
 def _rhythm(peaks: np.ndarray, fs: float) -> dict:
     "Rate and irregularity; empty with fewer than two intervals."
     rr = np.diff(peaks) / fs
-    if len(rr) < 2: return {}
+    if len(rr) < 2:
+        return {}
     f = interval_features(peaks, fs)
-    return {"heart_rate": 60 / np.median(rr), **{k: f[k] for k in ("rr_cv", "rr_change", "cosen", "early") if k in f}}
-
-
+    return {
+        "heart_rate": 60 / np.median(rr),
+        **{k: f[k] for k in ("rr_cv", "rr_change", "cosen", "early") if k in f},
+    }
 
 # %% ../../nbs/signals/60_ecg12_features.ipynb #37-60-ecg12-features
 def _qrs_waves(beat: np.ndarray, i: int, j: int) -> dict:
-    "Q, R and S [lead] (mV) between samples i and j of a median beat that stands on the level before its QRS."
-    qrs = beat[:, i:j + 1]; n, top, high = np.arange(qrs.shape[1]), qrs.argmax(axis=1)[:, None], qrs.max(axis=1)
-    lone = (high < .1 * np.ptp(qrs, axis=1))[:, None]                                        # hardly any R: a QS complex
+    """Q, R and S [lead] (mV) between samples i and j of a median beat that stands on the level
+    before its QRS.
+    """
+    qrs = beat[:, i : j + 1]
+    n, top, high = np.arange(qrs.shape[1]), qrs.argmax(axis=1)[:, None], qrs.max(axis=1)
+    lone = (high < 0.1 * np.ptp(qrs, axis=1))[:, None]  # hardly any R: a QS complex
     below = lambda side: np.maximum(-np.where(side | lone, qrs, 0).min(axis=1), 0)
     return dict(q=below(n < top), r=np.maximum(high, 0), s=below(n > top))
 
 
 def _t_wave(beat: np.ndarray, j: int, rr: float, fs: float) -> tuple[np.ndarray, float]:
-    "Signed extreme of T [lead] (mV) after a QRS that ends at sample j, and the end of T by the tangent at its steepest fall (samples)."
-    start = min(j + round(.08 * fs), beat.shape[1] - round(.1 * fs))
-    stop = min(max(round((BEFORE + min(AFTER, .7 * rr)) * fs), start + round(.06 * fs)), beat.shape[1])
-    part = beat[:, start:stop]; t = np.take_along_axis(part, np.abs(part).argmax(axis=1)[:, None], axis=1)[:, 0]
-    size = np.sqrt((beat[list(INDEPENDENT)]**2).mean(axis=0)); peak = start + int(np.argmax(size[start:stop])); fall = np.diff(size[peak:stop + 1])
-    if not len(fall) or fall.min() >= 0: return t, np.nan
-    steep = peak + int(np.argmin(fall)); end = steep + .5 + (size[steep] + size[steep + 1]) / 2 / -fall.min()
+    """Signed extreme of T [lead] (mV) after a QRS that ends at sample j, and the end of T by the
+    tangent at its steepest fall (samples).
+    """
+    start = min(j + round(0.08 * fs), beat.shape[1] - round(0.1 * fs))
+    stop = min(
+        max(round((BEFORE + min(AFTER, 0.7 * rr)) * fs), start + round(0.06 * fs)), beat.shape[1]
+    )
+    part = beat[:, start:stop]
+    t = np.take_along_axis(part, np.abs(part).argmax(axis=1)[:, None], axis=1)[:, 0]
+    size = np.sqrt((beat[list(INDEPENDENT)] ** 2).mean(axis=0))
+    peak = start + int(np.argmax(size[start:stop]))
+    fall = np.diff(size[peak : stop + 1])
+    if not len(fall) or fall.min() >= 0:
+        return t, np.nan
+    steep = peak + int(np.argmin(fall))
+    end = steep + 0.5 + (size[steep] + size[steep + 1]) / 2 / -fall.min()
     return t, end if end <= beat.shape[1] else np.nan
 
 # %% ../../nbs/signals/60_ecg12_features.ipynb #40-60-ecg12-features
 def _angle(area: np.ndarray) -> float:
-    "Direction (degree) of areas [12] in the frontal plane, from I and aVF; aVF is weaker by root three over two (Novosel et al. 1999)."
+    """Direction (degree) of areas [12] in the frontal plane, from I and aVF.
+
+    AVF is weaker by root three over two (Novosel et al. 1999).
+    """
     return float(np.degrees(np.arctan2(area[5] * 2 / np.sqrt(3), area[0])))
 
 
 def _p_wave(beats: np.ndarray, beat: np.ndarray, on: float, rr: float, fs: float) -> dict:
-    "Height, place and constancy of what lies before the QRS: 0.26 s at most, and less when the heart is fast."
-    stop = max(int(on - .02 * fs), 3); start = max(int(on - min(.26, .4 * rr) * fs), 0)
-    if stop - start < 4: return {}
-    leads = [1, 6]; part = beats[:, leads, start:stop]; whole = beat[leads, start:stop]
+    """Height, place and constancy of what lies before the QRS: 0.26 s at most, and less when the
+    heart is fast.
+    """
+    stop = max(int(on - 0.02 * fs), 3)
+    start = max(int(on - min(0.26, 0.4 * rr) * fs), 0)
+    if stop - start < 4:
+        return {}
+    leads = [1, 6]
+    part = beats[:, leads, start:stop]
+    whole = beat[leads, start:stop]
     line = lambda z: z - np.linspace(0, 1, z.shape[-1]) * (z[..., -1:] - z[..., :1]) - z[..., :1]
-    part, whole = line(part), line(whole); part, centre = part - part.mean(axis=-1, keepdims=True), whole - whole.mean(axis=-1, keepdims=True)
-    like = (part * centre).sum(axis=-1) / np.maximum(np.linalg.norm(part, axis=-1) * np.linalg.norm(centre, axis=-1), 1e-9)
+    part, whole = line(part), line(whole)
+    part, centre = (
+        part - part.mean(axis=-1, keepdims=True),
+        whole - whole.mean(axis=-1, keepdims=True),
+    )
+    like = (part * centre).sum(axis=-1) / np.maximum(
+        np.linalg.norm(part, axis=-1) * np.linalg.norm(centre, axis=-1), 1e-9
+    )
     summit = start + int(np.argmax(np.abs(whole).sum(axis=0)))
-    return dict(pq=1000 * (on - summit) / fs, p_height=np.ptp(whole, axis=-1).mean(), p_presence=np.median(like, axis=0).mean())
+    return dict(
+        pq=1000 * (on - summit) / fs,
+        p_height=np.ptp(whole, axis=-1).mean(),
+        p_presence=np.median(like, axis=0).mean(),
+    )
 
 # %% ../../nbs/signals/60_ecg12_features.ipynb #41-60-ecg12-features
 def _unlike(beats: np.ndarray, beat: np.ndarray, fs: float) -> float:
-    "Share of beats [beat, 12, time] whose QRS, all leads in one row, correlates with that of the median beat by less than 0.8."
-    a, b = round((BEFORE - .1) * fs), round((BEFORE + .15) * fs); flat = lambda z: (z - z.mean(axis=-1, keepdims=True)).reshape(len(z), -1)
+    """Share of beats [beat, 12, time] whose QRS, all leads in one row, correlates with that of the
+    median beat by less than 0.8.
+    """
+    a, b = round((BEFORE - 0.1) * fs), round((BEFORE + 0.15) * fs)
+    flat = lambda z: (z - z.mean(axis=-1, keepdims=True)).reshape(len(z), -1)
     single, mean = flat(beats[:, :, a:b]), flat(beat[None, :, a:b])[0]
-    return float((single @ mean < .8 * np.maximum(np.linalg.norm(single, axis=1) * np.linalg.norm(mean), 1e-9)).mean())
+    return float(
+        (
+            single @ mean
+            < 0.8 * np.maximum(np.linalg.norm(single, axis=1) * np.linalg.norm(mean), 1e-9)
+        ).mean()
+    )
 
 
 def _shape(beats: np.ndarray, rr: float, fs: float) -> dict:
     "What the median beat says; beats [beat, 12, time] (mV), interval (s)."
-    beat = np.median(beats, axis=0); on, off = qrs_bounds(beat, fs); h = max(1, round(.02 * fs)); n = beat.shape[1]
-    i, j = int(np.ceil(on)), min(int(np.floor(off)), n - round(.15 * fs)); beat = beat - beat[:, max(i - h, 0):i + 1].mean(axis=1, keepdims=True)
-    t, end = _t_wave(beat, j, rr, fs); w = {**_qrs_waves(beat, i, j), "st": beat[:, min(round(off + .06 * fs), n - 1)], "t": t}
-    axis = _angle(beat[:, i:j + 1].sum(axis=1)); t_axis = _angle(beat[:, j + h:round((BEFORE + min(AFTER, .7 * rr)) * fs)].sum(axis=1))
-    late = beat[:, max(j + 1 - 2 * h, i):j + 1].mean(axis=1); at = LEADS.index; r, s = w["r"], w["s"]
-    return {"unlike": _unlike(beats, beat, fs), "qrs_duration": 1000 * (off - on) / fs, "qtc": 1000 * (end - on) / fs / rr**(1 / 3),
-            "axis": axis, "qrs_t_angle": abs((axis - t_axis + 180) % 360 - 180), **_p_wave(beats, beat, on, rr, fs),
-            "sokolow": s[at("V1")] + max(r[at("V5")], r[at("V6")]), "cornell": r[at("aVL")] + s[at("V3")],
-            **{f"late_{k}": late[at(k)] for k in ("I", "V1", "V6")}, **{f"{k}_{name}": v[m] for k, v in w.items() for m, name in enumerate(LEADS)}}
+    beat = np.median(beats, axis=0)
+    on, off = qrs_bounds(beat, fs)
+    h = max(1, round(0.02 * fs))
+    n = beat.shape[1]
+    i, j = int(np.ceil(on)), min(int(np.floor(off)), n - round(0.15 * fs))
+    beat = beat - beat[:, max(i - h, 0) : i + 1].mean(axis=1, keepdims=True)
+    t, end = _t_wave(beat, j, rr, fs)
+    w = {**_qrs_waves(beat, i, j), "st": beat[:, min(round(off + 0.06 * fs), n - 1)], "t": t}
+    axis = _angle(beat[:, i : j + 1].sum(axis=1))
+    t_axis = _angle(beat[:, j + h : round((BEFORE + min(AFTER, 0.7 * rr)) * fs)].sum(axis=1))
+    late = beat[:, max(j + 1 - 2 * h, i) : j + 1].mean(axis=1)
+    at = LEADS.index
+    r, s = w["r"], w["s"]
+    return {
+        "unlike": _unlike(beats, beat, fs),
+        "qrs_duration": 1000 * (off - on) / fs,
+        "qtc": 1000 * (end - on) / fs / rr ** (1 / 3),
+        "axis": axis,
+        "qrs_t_angle": abs((axis - t_axis + 180) % 360 - 180),
+        **_p_wave(beats, beat, on, rr, fs),
+        "sokolow": s[at("V1")] + max(r[at("V5")], r[at("V6")]),
+        "cornell": r[at("aVL")] + s[at("V3")],
+        **{f"late_{k}": late[at(k)] for k in ("I", "V1", "V6")},
+        **{f"{k}_{name}": v[m] for k, v in w.items() for m, name in enumerate(LEADS)},
+    }
 
 # %% ../../nbs/signals/60_ecg12_features.ipynb #42-60-ecg12-features
-NEEDS = {"axis": ("I", "aVF"), "qrs_t_angle": ("I", "aVF"), "p_height": ("II", "V1"), "p_presence": ("II", "V1"), "pq": ("II", "V1"),
-         "sokolow": ("V1", "V5", "V6"), "cornell": ("aVL", "V3")}       # measures that read particular leads; the others name theirs at the end
+NEEDS = {
+    "axis": ("I", "aVF"),
+    "qrs_t_angle": ("I", "aVF"),
+    "p_height": ("II", "V1"),
+    "p_presence": ("II", "V1"),
+    "pq": ("II", "V1"),
+    # measures that read particular leads; the others name theirs at the end
+    "sokolow": ("V1", "V5", "V6"),
+    "cornell": ("aVL", "V3"),
+}
 
 
 def clinical_features(
-    x: np.ndarray,         # one record [12, time] (mV), leads in the order LEADS, at least 2 s
-    fs: float,             # rate (Hz)
-) -> dict:                 # one number for each of FEATURES; NaN where it cannot be measured or a lead it needs is lost
+    x: np.ndarray,  # one record [12, time] (mV), leads in the order LEADS, at least 2 s
+    fs: float,  # rate (Hz)
+    # one number for each of FEATURES; NaN where it cannot be measured or a lead it needs is lost
+) -> dict:
     "Named measures of a twelve-lead record."
-    z, lost = _records(np.asarray(x)[None]); z, lost = z[0], lost[0]
-    if z.shape[1] < 2 * fs: raise DataError(f"a record of {z.shape[1]} samples at {fs:g} Hz: measures need at least 2 s")
+    z, lost = _records(np.asarray(x)[None])
+    z, lost = z[0], lost[0]
+    if z.shape[1] < 2 * fs:
+        raise DataError(
+            f"a record of {z.shape[1]} samples at {fs:g} Hz: measures need at least 2 s"
+        )
     out = dict.fromkeys(FEATURES, np.nan)
-    peaks = beat_positions(z, fs); rhythm = _rhythm(peaks, fs); out.update(rhythm)
+    peaks = beat_positions(z, fs)
+    rhythm = _rhythm(peaks, fs)
+    out.update(rhythm)
     beats = cut_beats(z, peaks, fs)
-    if rhythm and len(beats): out.update(_shape(beats, 60 / rhythm["heart_rate"], fs))
+    if rhythm and len(beats):
+        out.update(_shape(beats, 60 / rhythm["heart_rate"], fs))
     gone = {k for k, l in zip(LEADS, lost) if l}
     for k in out if gone else ():
-        if gone & set(NEEDS.get(k, (k.rsplit("_", 1)[-1],))): out[k] = np.nan
+        if gone & set(NEEDS.get(k, (k.rsplit("_", 1)[-1],))):
+            out[k] = np.nan
     return {k: float(v) for k, v in out.items()}
 
 # %% ../../nbs/signals/60_ecg12_features.ipynb #49-60-ecg12-features
 def ecg12_features(
-    x: np.ndarray,             # records [n, 12, time] (mV), leads in the order LEADS
-    fs: float,                 # rate (Hz)
-    kind: str = "all",         # "clinical", "wavelet" or "all"
-    published: bool = False,   # wavelet statistics exactly as the benchmark computes them
-) -> pd.DataFrame:             # one row a record; NaN where something cannot be measured
-    "Features of many records; `ConfigError` for another kind, `DataError` for records of another shape."
+    x: np.ndarray,  # records [n, 12, time] (mV), leads in the order LEADS
+    fs: float,  # rate (Hz)
+    kind: str = "all",  # "clinical", "wavelet" or "all"
+    published: bool = False,  # wavelet statistics exactly as the benchmark computes them
+) -> pd.DataFrame:  # one row a record; NaN where something cannot be measured
+    """Features of many records.
+
+    `ConfigError` for another kind, `DataError` for records of another shape.
+    """
     kinds = ("clinical", "wavelet", "all")
-    if kind not in kinds: raise ConfigError(f"kind={kind!r}: {nearest(kind, kinds)}")
-    if np.ndim(x) != 3 or np.shape(x)[1] != len(LEADS): _records(x)
+    if kind not in kinds:
+        raise ConfigError(f"kind={kind!r}: {nearest(kind, kinds)}")
+    if np.ndim(x) != 3 or np.shape(x)[1] != len(LEADS):
+        _records(x)
     parts = []
-    if kind != "wavelet": parts.append(pd.DataFrame([clinical_features(one, fs) for one in x], columns=list(FEATURES)))
-    if kind != "clinical": parts.append(pd.DataFrame(wavelet_features(x, published=published), columns=list(wavelet_names())))
+    if kind != "wavelet":
+        parts.append(
+            pd.DataFrame([clinical_features(one, fs) for one in x], columns=list(FEATURES))
+        )
+    if kind != "clinical":
+        parts.append(
+            pd.DataFrame(wavelet_features(x, published=published), columns=list(wavelet_names()))
+        )
     return pd.concat(parts, axis=1)
 
 # %% ../../nbs/signals/60_ecg12_features.ipynb #52-60-ecg12-features
@@ -280,33 +501,53 @@ SPECTRA = ("amplitude", "db")
 
 
 def frequencies(
-    n: int,                      # samples in a record
-    fs: float,                   # rate (Hz)
-    low: float = 0.,             # lowest frequency kept (Hz)
-    high: float | None = None,   # highest frequency kept (Hz); None: half the rate
-) -> np.ndarray:                 # [freq] (Hz)
+    n: int,  # samples in a record
+    fs: float,  # rate (Hz)
+    low: float = 0.0,  # lowest frequency kept (Hz)
+    high: float | None = None,  # highest frequency kept (Hz); None: half the rate
+) -> np.ndarray:  # [freq] (Hz)
     "Frequencies of the columns of `spectrum`; raises `ConfigError` where none is left."
-    f = np.fft.rfftfreq(n, 1 / fs); high = fs / 2 if high is None else high
+    f = np.fft.rfftfreq(n, 1 / fs)
+    high = fs / 2 if high is None else high
     f = f[(f >= low) & (f <= high)]
-    if not len(f): raise ConfigError(f"low={low:g}, high={high:g}: no frequency between them in {n} samples at {fs:g} Hz")
+    if not len(f):
+        raise ConfigError(
+            f"low={low:g}, high={high:g}: no frequency between them in {n} samples at {fs:g} Hz"
+        )
     return f
 
 
 def spectrum(
-    x: np.ndarray,               # records [n, lead, time] (mV)
-    fs: float,                   # rate (Hz)
-    low: float = 0.,             # lowest frequency kept (Hz)
-    high: float | None = None,   # highest frequency kept (Hz); None: half the rate
-    window: bool = True,         # taper the ends (Hann), so that they do not leak into all frequencies
-    scale: str = "amplitude",    # "amplitude" (mV) or "db" (20 log10 of it, 1 mV = 0 dB, floor -120)
-) -> np.ndarray:                 # [n, lead, freq] float32: a sine of amplitude a at one of the frequencies gives a there; NaN for a lost lead
+    x: np.ndarray,  # records [n, lead, time] (mV)
+    fs: float,  # rate (Hz)
+    low: float = 0.0,  # lowest frequency kept (Hz)
+    high: float | None = None,  # highest frequency kept (Hz); None: half the rate
+    window: bool = True,  # taper the ends (Hann), so that they do not leak into all frequencies
+    scale: str = "amplitude",  # "amplitude" (mV) or "db" (20 log10 of it, 1 mV = 0 dB, floor -120)
+    # [n, lead, freq] float32: a sine of amplitude a at one of the frequencies gives a there; NaN
+    # for a lost lead
+) -> np.ndarray:
     "One-sided amplitude spectrum of each lead, after its mean is taken away."
-    if scale not in SPECTRA: raise ConfigError(f"scale={scale!r}: {nearest(scale, SPECTRA)}")
-    _records(x[:1], None); n = x.shape[2]; f = frequencies(n, fs, low, high)
-    w = .5 - .5 * np.cos(2 * np.pi * np.arange(n) / n) if window else np.ones(n)
-    first = round(f[0] * n / fs); last = first + len(f); out = np.empty((*x.shape[:2], len(f)), np.float32)
+    if scale not in SPECTRA:
+        raise ConfigError(f"scale={scale!r}: {nearest(scale, SPECTRA)}")
+    _records(x[:1], None)
+    n = x.shape[2]
+    f = frequencies(n, fs, low, high)
+    w = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n) / n) if window else np.ones(n)
+    first = round(f[0] * n / fs)
+    last = first + len(f)
+    out = np.empty((*x.shape[:2], len(f)), np.float32)
     for i in range(0, len(x), 128):
-        part, lost = _records(x[i:i + 128], None); a = 2 * np.abs(np.fft.rfft((part - part.mean(axis=2, keepdims=True)) * w, axis=2))[..., first:last] / w.sum()
-        if n % 2 == 0 and last == n // 2 + 1: a[..., -1] /= 2                                # half the rate has no negative twin
-        a[lost] = np.nan; out[i:i + 128] = a if scale == "amplitude" else 20 * np.log10(np.maximum(a, 1e-6))
+        part, lost = _records(x[i : i + 128], None)
+        a = (
+            2
+            * np.abs(np.fft.rfft((part - part.mean(axis=2, keepdims=True)) * w, axis=2))[
+                ..., first:last
+            ]
+            / w.sum()
+        )
+        if n % 2 == 0 and last == n // 2 + 1:
+            a[..., -1] /= 2  # half the rate has no negative twin
+        a[lost] = np.nan
+        out[i : i + 128] = a if scale == "amplitude" else 20 * np.log10(np.maximum(a, 1e-6))
     return out

@@ -7,29 +7,51 @@ __all__ = ['LAYOUT', 'plot_ecg12']
 
 # %% ../../nbs/signals/58_ecg_paper.ipynb #03-58-ecg-paper
 import numpy as np
+
 from ..errors import DataError
 
-LAYOUT = (("I", "II", "III"), ("aVR", "aVL", "aVF"), ("V1", "V2", "V3"), ("V4", "V5", "V6"))      # columns, from left to right
+# columns, from left to right
+LAYOUT = (("I", "II", "III"), ("aVR", "aVL", "aVF"), ("V1", "V2", "V3"), ("V4", "V5", "V6"))
 
 # %% ../../nbs/signals/58_ecg_paper.ipynb #04-58-ecg-paper
 def plot_ecg12(
-    x: np.ndarray,         # one recording [12, time] (mV)
-    fs: float,             # rate (Hz)
-    leads: tuple,          # names of its leads, in its order
-    ax,                    # axes
-    apart: float = 3.,     # distance of two rows (mV)
-):                         # the same axes
-    "Four columns of three leads, each a stretch of the recording that follows the one before; every lead about its median. Raises `DataError` where a lead is missing."
+    x: np.ndarray,  # one recording [12, time] (mV)
+    fs: float,  # rate (Hz)
+    leads: tuple,  # names of its leads, in its order
+    ax,  # axes
+    apart: float = 3.0,  # distance of two rows (mV)
+):  # the same axes
+    """Four columns of three leads, each a stretch of the recording that follows the one before.
+
+    Every lead about its median.
+
+    Raises `DataError` where a lead is missing.
+    """
     leads = list(leads)
-    if lost := [k for column in LAYOUT for k in column if k not in leads]: raise DataError(f"no lead {lost[0]} among {', '.join(leads)}; twelve are drawn")
-    n = x.shape[1] // len(LAYOUT); seconds = n / fs
+    if lost := [k for column in LAYOUT for k in column if k not in leads]:
+        raise DataError(f"no lead {lost[0]} among {', '.join(leads)}; twelve are drawn")
+    n = x.shape[1] // len(LAYOUT)
+    seconds = n / fs
     for c, column in enumerate(LAYOUT):
         for r, lead in enumerate(column):
             y = np.asarray(x[leads.index(lead)], float)
-            ax.plot(c * seconds + np.arange(n) / fs, -apart * r + y[c * n:(c + 1) * n] - np.nanmedian(y), lw=.6, color="k")
-            ax.text(c * seconds + .05, -apart * r + .36 * apart, lead, fontsize=8)
+            ax.plot(
+                c * seconds + np.arange(n) / fs,
+                -apart * r + y[c * n : (c + 1) * n] - np.nanmedian(y),
+                lw=0.6,
+                color="k",
+            )
+            ax.text(c * seconds + 0.05, -apart * r + 0.36 * apart, lead, fontsize=8)
     low, high, end = -apart * 2 - 2, 2, len(LAYOUT) * seconds
-    ax.set(xlim=(0, end), ylim=(low, high), xticks=np.arange(0, end + .01), yticks=np.arange(np.ceil(low / 2) * 2, high + .1, 2), xlabel="time (s)", ylabel="mV")
-    ax.set_xticks(np.arange(0, end + .01, .2), minor=True); ax.set_yticks(np.arange(low, high + .01, .5), minor=True)
-    ax.grid(True, which="both", color="#f2b8b5", lw=.4)
+    ax.set(
+        xlim=(0, end),
+        ylim=(low, high),
+        xticks=np.arange(0, end + 0.01),
+        yticks=np.arange(np.ceil(low / 2) * 2, high + 0.1, 2),
+        xlabel="time (s)",
+        ylabel="mV",
+    )
+    ax.set_xticks(np.arange(0, end + 0.01, 0.2), minor=True)
+    ax.set_yticks(np.arange(low, high + 0.01, 0.5), minor=True)
+    ax.grid(True, which="both", color="#f2b8b5", lw=0.4)
     return ax

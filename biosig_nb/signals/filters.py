@@ -8,78 +8,102 @@ __all__ = ['rational_ratio', 'antialias_taps', 'resample', 'to_index', 'fill_gap
 # %% ../../nbs/signals/10_filters.ipynb #03-10-filters
 from fractions import Fraction
 from functools import lru_cache
+
 import numpy as np
 from scipy import signal
+
 from ..errors import DataError
 
 # %% ../../nbs/signals/10_filters.ipynb #07-10-filters
 def rational_ratio(
-    fs: float,                 # sampling rate of the signal (Hz)
-    to: float,                 # rate wanted (Hz)
-) -> tuple[int, int]:          # (up, down), coprime, with to = fs * up / down
-    "The exact ratio of two sampling rates as whole numbers; `DataError` where there is none below 10,000."
-    if not (np.isfinite(fs) and np.isfinite(to) and fs > 0 and to > 0): raise DataError(f"sampling rates must be positive, got {fs} and {to} Hz")
+    fs: float,  # sampling rate of the signal (Hz)
+    to: float,  # rate wanted (Hz)
+) -> tuple[int, int]:  # (up, down), coprime, with to = fs * up / down
+    """The exact ratio of two sampling rates as whole numbers.
+
+    `DataError` where there is none below 10,000.
+    """
+    if not (np.isfinite(fs) and np.isfinite(to) and fs > 0 and to > 0):
+        raise DataError(f"sampling rates must be positive, got {fs} and {to} Hz")
     ratio = Fraction(str(to)) / Fraction(str(fs))
-    if max(ratio.numerator, ratio.denominator) > 10_000: raise DataError(f"no simple ratio between {fs} and {to} Hz: give both as round numbers")
+    if max(ratio.numerator, ratio.denominator) > 10_000:
+        raise DataError(f"no simple ratio between {fs} and {to} Hz: give both as round numbers")
     return ratio.numerator, ratio.denominator
 
 # %% ../../nbs/signals/10_filters.ipynb #11-10-filters
 @lru_cache(maxsize=32)
 def antialias_taps(
-    up: int,                # rate is multiplied by this
-    down: int,              # and divided by this
-    stop_db: float = 60.,   # attenuation beyond the lower Nyquist frequency (dB)
-    band: float = .8,       # pass band, as a share of the lower Nyquist frequency
-) -> np.ndarray:            # filter taps [tap], an odd number, symmetric: linear phase
+    up: int,  # rate is multiplied by this
+    down: int,  # and divided by this
+    stop_db: float = 60.0,  # attenuation beyond the lower Nyquist frequency (dB)
+    band: float = 0.8,  # pass band, as a share of the lower Nyquist frequency
+) -> np.ndarray:  # filter taps [tap], an odd number, symmetric: linear phase
     "Low-pass FIR for a polyphase change of rate by up/down (Kaiser window design)."
-    nyquist = 1/max(up, down)                            # lower Nyquist frequency, the common rate's Nyquist being 1
-    n, beta = signal.kaiserord(stop_db, (1-band)*nyquist)
-    return signal.firwin(n | 1, (1+band)/2*nyquist, window=("kaiser", beta))
+    nyquist = 1 / max(up, down)  # lower Nyquist frequency, the common rate's Nyquist being 1
+    n, beta = signal.kaiserord(stop_db, (1 - band) * nyquist)
+    return signal.firwin(n | 1, (1 + band) / 2 * nyquist, window=("kaiser", beta))
 
 # %% ../../nbs/signals/10_filters.ipynb #15-10-filters
 def resample(
-    x: np.ndarray,       # signal [..., time], without NaN
-    fs: float,           # its sampling rate (Hz)
-    to: float = 125.,    # rate wanted (Hz)
-) -> np.ndarray:         # signal [..., ceil(time * to / fs)] float64 at `to` Hz
+    x: np.ndarray,  # signal [..., time], without NaN
+    fs: float,  # its sampling rate (Hz)
+    to: float = 125.0,  # rate wanted (Hz)
+) -> np.ndarray:  # signal [..., ceil(time * to / fs)] float64 at `to` Hz
     "Anti-aliased polyphase resampling by the exact rational ratio of the rates; zero delay."
     x, (up, down) = np.asarray(x, np.float64), rational_ratio(fs, to)
-    if x.shape[-1] == 0: raise DataError("resample: the signal has no samples")
-    if not np.isfinite(x).all(): raise DataError("resample: the signal holds NaN or infinite samples; fill them first (`fill_gaps`)")
-    if up == down: return x.copy()
-    return signal.resample_poly(x, up, down, axis=-1, window=antialias_taps(up, down), padtype="edge")
+    if x.shape[-1] == 0:
+        raise DataError("resample: the signal has no samples")
+    if not np.isfinite(x).all():
+        raise DataError(
+            "resample: the signal holds NaN or infinite samples; fill them first (`fill_gaps`)"
+        )
+    if up == down:
+        return x.copy()
+    return signal.resample_poly(
+        x, up, down, axis=-1, window=antialias_taps(up, down), padtype="edge"
+    )
 
 # %% ../../nbs/signals/10_filters.ipynb #20-10-filters
 def to_index(
-    samples: np.ndarray,    # sample numbers [event] at `fs`
-    fs: float,              # rate that they were counted at (Hz)
-    to: float = 125.,       # rate wanted (Hz)
-) -> np.ndarray:            # sample numbers [event] int64 at `to`
-    "Carry sample numbers from one sampling rate to another, rounding to the nearest (exact integer arithmetic)."
+    samples: np.ndarray,  # sample numbers [event] at `fs`
+    fs: float,  # rate that they were counted at (Hz)
+    to: float = 125.0,  # rate wanted (Hz)
+) -> np.ndarray:  # sample numbers [event] int64 at `to`
+    """Carry sample numbers from one sampling rate to another, rounding to the nearest (exact
+    integer arithmetic).
+    """
     up, down = rational_ratio(fs, to)
-    return (2*np.asarray(samples, np.int64)*up + down) // (2*down)
+    return (2 * np.asarray(samples, np.int64) * up + down) // (2 * down)
 
 # %% ../../nbs/signals/10_filters.ipynb #24-10-filters
 def fill_gaps(
-    x: np.ndarray,                      # signal [time], may hold NaN
-) -> tuple[np.ndarray, np.ndarray]:     # signal without NaN [time] and True where a sample was bridged [time]
-    "Bridge missing samples by straight lines and say which they were; `DataError` where no sample is left."
-    x = np.asarray(x, np.float64); bad = ~np.isfinite(x)
-    if bad.all(): raise DataError("every sample is missing (NaN)")
-    if not bad.any(): return x, bad
+    x: np.ndarray,  # signal [time], may hold NaN
+    # signal without NaN [time] and True where a sample was bridged [time]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Bridge missing samples by straight lines and say which they were.
+
+    `DataError` where no sample is left.
+    """
+    x = np.asarray(x, np.float64)
+    bad = ~np.isfinite(x)
+    if bad.all():
+        raise DataError("every sample is missing (NaN)")
+    if not bad.any():
+        return x, bad
     at = np.arange(len(x))
     return np.where(bad, np.interp(at, at[~bad], x[~bad]), x), bad
 
 # %% ../../nbs/signals/10_filters.ipynb #28-10-filters
 def bandpass(
-    x: np.ndarray,      # signal [..., time]
-    fs: float,          # sampling rate (Hz)
-    low: float,         # lower edge (Hz)
-    high: float,        # upper edge (Hz)
-    order: int = 2,     # order of the Butterworth filter, run twice
-) -> np.ndarray:        # filtered signal [..., time]
+    x: np.ndarray,  # signal [..., time]
+    fs: float,  # sampling rate (Hz)
+    low: float,  # lower edge (Hz)
+    high: float,  # upper edge (Hz)
+    order: int = 2,  # order of the Butterworth filter, run twice
+) -> np.ndarray:  # filtered signal [..., time]
     "Zero-phase Butterworth band pass (forwards and backwards)."
-    if not 0 < low < high < fs/2: raise DataError(f"band {low}-{high} Hz does not fit a sampling rate of {fs} Hz")
+    if not 0 < low < high < fs / 2:
+        raise DataError(f"band {low}-{high} Hz does not fit a sampling rate of {fs} Hz")
     sos = signal.butter(order, (low, high), "bandpass", fs=fs, output="sos")
-    pad = min(x.shape[-1]-1, int(2*fs/low))
+    pad = min(x.shape[-1] - 1, int(2 * fs / low))
     return signal.sosfiltfilt(sos, x, axis=-1, padlen=pad)

@@ -8,102 +8,145 @@ __all__ = ['CROP', 'SIZE', 'IMAGENET_MEAN', 'IMAGENET_SD', 'SCALINGS', 'to_rgb',
 
 # %% ../../nbs/signals/70_frame_images.ipynb #03-70-frame-images
 import hashlib
+
 import numpy as np
 from PIL import Image
+
 from ..errors import ConfigError, DataError, nearest
 
-CROP = (188, 36, 960, 620)       # left, top, right, bottom: the published box (pixels)
-SIZE = 224                       # side of the square (pixels)
+CROP = (188, 36, 960, 620)  # left, top, right, bottom: the published box (pixels)
+SIZE = 224  # side of the square (pixels)
 
 # %% ../../nbs/signals/70_frame_images.ipynb #07-70-frame-images
 def to_rgb(
-    image: np.ndarray,       # [h, w] or [h, w, 3], uint8
-) -> np.ndarray:             # [h, w, 3], uint8
+    image: np.ndarray,  # [h, w] or [h, w, 3], uint8
+) -> np.ndarray:  # [h, w, 3], uint8
     "Three channels; raises `DataError` for another shape or type."
     a = np.asarray(image)
-    if a.dtype != np.uint8: raise DataError(f"an image of type {a.dtype}, expected uint8 (0 to 255); do not scale before the backbone does")
-    if a.ndim == 2: a = np.stack([a] * 3, axis=-1)
-    if a.ndim != 3 or a.shape[2] != 3 or 0 in a.shape: raise DataError(f"an image of shape {a.shape}, expected [h, w] or [h, w, 3]")
+    if a.dtype != np.uint8:
+        raise DataError(
+            f"an image of type {a.dtype}, expected uint8 (0 to 255); do not scale before the backbone does"
+        )
+    if a.ndim == 2:
+        a = np.stack([a] * 3, axis=-1)
+    if a.ndim != 3 or a.shape[2] != 3 or 0 in a.shape:
+        raise DataError(f"an image of shape {a.shape}, expected [h, w] or [h, w, 3]")
     return a
 
 # %% ../../nbs/signals/70_frame_images.ipynb #10-70-frame-images
 def crop(
-    image: np.ndarray,           # [h, w] or [h, w, 3]
-    box: tuple = CROP,           # left, top, right, bottom (pixels)
-) -> np.ndarray:                 # the part within the box
-    "Cut a box out of an image, clipped to the image; raises `DataError` where less than half of the box lies in it."
-    left, top, right, bottom = box; h, w = image.shape[:2]
-    if not (0 <= left < right and 0 <= top < bottom): raise ConfigError(f"crop box {tuple(box)}: left, top, right, bottom in that order, none negative")
-    part = image[top:min(bottom, h), left:min(right, w)]
+    image: np.ndarray,  # [h, w] or [h, w, 3]
+    box: tuple = CROP,  # left, top, right, bottom (pixels)
+) -> np.ndarray:  # the part within the box
+    """Cut a box out of an image, clipped to the image.
+
+    Raises `DataError` where less than half of the box lies in it.
+    """
+    left, top, right, bottom = box
+    h, w = image.shape[:2]
+    if not (0 <= left < right and 0 <= top < bottom):
+        raise ConfigError(
+            f"crop box {tuple(box)}: left, top, right, bottom in that order, none negative"
+        )
+    part = image[top : min(bottom, h), left : min(right, w)]
     if 2 * part.shape[0] * part.shape[1] < (right - left) * (bottom - top):
-        raise DataError(f"crop box {tuple(box)} does not fit an image of {w} x {h} pixels; give the box of this scanner, or none")
+        raise DataError(
+            f"crop box {tuple(box)} does not fit an image of {w} x {h} pixels; give the box of this scanner, or none"
+        )
     return part
 
 # %% ../../nbs/signals/70_frame_images.ipynb #11-70-frame-images
 def pad_square(
-    image: np.ndarray,       # [h, w] or [h, w, 3]
-) -> np.ndarray:             # [side, side] or [side, side, 3], the image in the middle of black
-    "Add black on two sides until the image is as high as wide, so that resizing keeps a circle round."
-    h, w = image.shape[:2]; side = max(h, w); out = np.zeros((side, side, *image.shape[2:]), image.dtype)
+    image: np.ndarray,  # [h, w] or [h, w, 3]
+) -> np.ndarray:  # [side, side] or [side, side, 3], the image in the middle of black
+    """Add black on two sides until the image is as high as wide, so that resizing keeps a circle
+    round.
+    """
+    h, w = image.shape[:2]
+    side = max(h, w)
+    out = np.zeros((side, side, *image.shape[2:]), image.dtype)
     top, left = (side - h) // 2, (side - w) // 2
-    out[top:top + h, left:left + w] = image; return out
+    out[top : top + h, left : left + w] = image
+    return out
 
 # %% ../../nbs/signals/70_frame_images.ipynb #12-70-frame-images
 def frame_square(
-    image: np.ndarray,           # [h, w] or [h, w, 3], uint8
-    box: tuple | None = None,    # box to cut out; CROP is the published one, None: the whole image
-    size: int = SIZE,            # side of the result (pixels)
-) -> np.ndarray:                 # [size, size, 3], uint8
+    image: np.ndarray,  # [h, w] or [h, w, 3], uint8
+    box: tuple | None = None,  # box to cut out; CROP is the published one, None: the whole image
+    size: int = SIZE,  # side of the result (pixels)
+) -> np.ndarray:  # [size, size, 3], uint8
     "The published geometry: cut, pad to a square, resize (bilinear, averaging where it shrinks)."
-    a = to_rgb(image); a = pad_square(a if box is None else crop(a, box))
+    a = to_rgb(image)
+    a = pad_square(a if box is None else crop(a, box))
     return np.asarray(Image.fromarray(a).resize((size, size), Image.Resampling.BILINEAR))
 
 # %% ../../nbs/signals/70_frame_images.ipynb #17-70-frame-images
-IMAGENET_MEAN, IMAGENET_SD = (.485, .456, .406), (.229, .224, .225)       # red, green, blue of 0 to 1 (torchvision)
-SCALINGS = {"unit": (0., 1.), "imagenet": (IMAGENET_MEAN, IMAGENET_SD), "signed": (.5, .5)}
+# red, green, blue of 0 to 1 (torchvision)
+IMAGENET_MEAN, IMAGENET_SD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+SCALINGS = {"unit": (0.0, 1.0), "imagenet": (IMAGENET_MEAN, IMAGENET_SD), "signed": (0.5, 0.5)}
 
 
 def scale_frames(
-    images: np.ndarray,          # [..., h, w, 3], uint8
-    scaling: str = "unit",       # one of SCALINGS: 0 to 1, ImageNet's mean and standard deviation, -1 to 1
-) -> np.ndarray:                 # the same shape, float32
-    "Numbers as a backbone expects them; raises `DataError` for an image that has been scaled already."
-    if scaling not in SCALINGS: raise ConfigError(f"scaling={scaling!r}: {nearest(scaling, SCALINGS)}")
+    images: np.ndarray,  # [..., h, w, 3], uint8
+    # one of SCALINGS: 0 to 1, ImageNet's mean and standard deviation, -1 to 1
+    scaling: str = "unit",
+) -> np.ndarray:  # the same shape, float32
+    """Numbers as a backbone expects them.
+
+    Raises `DataError` for an image that has been scaled already.
+    """
+    if scaling not in SCALINGS:
+        raise ConfigError(f"scaling={scaling!r}: {nearest(scaling, SCALINGS)}")
     a = np.asarray(images)
-    if a.dtype != np.uint8: raise DataError(f"images of type {a.dtype}, expected uint8; they have been scaled already")
+    if a.dtype != np.uint8:
+        raise DataError(f"images of type {a.dtype}, expected uint8; they have been scaled already")
     mean, sd = (np.asarray(v, np.float32) for v in SCALINGS[scaling])
     return (a.astype(np.float32) / 255 - mean) / sd
 
 # %% ../../nbs/signals/70_frame_images.ipynb #18-70-frame-images
 def published_frame(
-    image: np.ndarray,           # [h, w] or [h, w, 3], uint8
-    box: tuple | None = CROP,    # box to cut out
-) -> np.ndarray:                 # [224, 224, 3] float32 in 0..1
+    image: np.ndarray,  # [h, w] or [h, w, 3], uint8
+    box: tuple | None = CROP,  # box to cut out
+) -> np.ndarray:  # [224, 224, 3] float32 in 0..1
     "All of the published preprocessing."
     return scale_frames(frame_square(image, box), "unit")
 
 # %% ../../nbs/signals/70_frame_images.ipynb #22-70-frame-images
 def image_hash(
-    image: np.ndarray,       # any array
-) -> str:                    # 32 hex digits
+    image: np.ndarray,  # any array
+) -> str:  # 32 hex digits
     "SHA-256 of shape, type and values."
     a = np.ascontiguousarray(image)
     return hashlib.sha256(f"{a.shape}{a.dtype.str}".encode() + a.tobytes()).hexdigest()[:32]
 
 # %% ../../nbs/signals/70_frame_images.ipynb #25-70-frame-images
 def filmstrip(
-    frames,                      # images [n, h, w] or [n, h, w, 3], uint8 (a list or an array)
-    ax,                          # axes
-    labels=None,                 # 0/1 of each frame [n]; a 1 gets a border
-    captions=None,               # text under each frame [n]
-    colour: str = "#D55E00",     # of the border
-):                               # the same axes
+    frames,  # images [n, h, w] or [n, h, w, 3], uint8 (a list or an array)
+    ax,  # axes
+    labels=None,  # 0/1 of each frame [n]; a 1 gets a border
+    captions=None,  # text under each frame [n]
+    colour: str = "#D55E00",  # of the border
+):  # the same axes
     "Frames side by side, all as high as the first; raises `DataError` without frames."
-    if not len(frames): raise DataError("a strip needs at least one frame")
-    h, w = frames[0].shape[:2]; step = w + max(2, w // 16)
+    if not len(frames):
+        raise DataError("a strip needs at least one frame")
+    h, w = frames[0].shape[:2]
+    step = w + max(2, w // 16)
     for k, a in enumerate(frames):
-        at = (k * step, k * step + w, h, 0); ax.imshow(a, cmap="gray", vmin=0, vmax=255, extent=at, aspect="equal", interpolation="nearest")
-        if labels is not None and labels[k]: ax.plot([at[0], at[1], at[1], at[0], at[0]], [0, 0, h, h, 0], color=colour, lw=2, clip_on=False)
-        if captions is not None: ax.text(k * step + w / 2, h * 1.08, captions[k], ha="center", va="top", fontsize=8)
-    ax.set(xlim=(0, len(frames) * step - (step - w)), ylim=(h, 0)); ax.axis("off")
+        at = (k * step, k * step + w, h, 0)
+        ax.imshow(
+            a, cmap="gray", vmin=0, vmax=255, extent=at, aspect="equal", interpolation="nearest"
+        )
+        if labels is not None and labels[k]:
+            ax.plot(
+                [at[0], at[1], at[1], at[0], at[0]],
+                [0, 0, h, h, 0],
+                color=colour,
+                lw=2,
+                clip_on=False,
+            )
+        if captions is not None:
+            ax.text(k * step + w / 2, h * 1.08, captions[k], ha="center", va="top", fontsize=8)
+    ax.set(xlim=(0, len(frames) * step - (step - w)), ylim=(h, 0))
+    ax.axis("off")
     return ax

@@ -9,43 +9,52 @@ __all__ = ['BEATS', 'RHYTHMS', 'RATES', 'SYMBOLS', 'NOTES', 'RULES', 'beat_codes
 
 # %% ../../nbs/signals/50_segment_labels.ipynb #03-50-frame-labels
 from typing import NamedTuple
+
 import numpy as np
+
 from ..errors import ConfigError, DataError, nearest
 
-BEATS = ("undefined", "normal", "pac", "aberrated", "pvc")                   # in the order of the published code
+BEATS = ("undefined", "normal", "pac", "aberrated", "pvc")  # in the order of the published code
 RHYTHMS = ("undefined", "end", "noise", "normal", "afib", "aflut")
 RATES = ("brady", "normal", "tachy", "noise")
 
 # %% ../../nbs/signals/50_segment_labels.ipynb #05-50-frame-labels
 SYMBOLS = {"undefined": "QF/f?", "normal": "NLRejBn", "pac": "SAJ", "aberrated": "a", "pvc": "VEr"}
-_CODE = np.full(128, -1, np.int8)                                            # class number of each character
-for _i, _name in enumerate(BEATS): _CODE[[ord(_s) for _s in SYMBOLS[_name]]] = _i
+_CODE = np.full(128, -1, np.int8)  # class number of each character
+for _i, _name in enumerate(BEATS):
+    _CODE[[ord(_s) for _s in SYMBOLS[_name]]] = _i
+
 
 def beat_codes(
-    symbols: np.ndarray,       # annotation symbols, one character each [annotation]
-) -> np.ndarray:               # number in `BEATS` [annotation] int8, -1 where the annotation marks no beat
+    symbols: np.ndarray,  # annotation symbols, one character each [annotation]
+) -> np.ndarray:  # number in `BEATS` [annotation] int8, -1 where the annotation marks no beat
     "Class of each annotated beat."
-    return _CODE[np.asarray(symbols, "U1").view(np.uint32) & 127] if len(symbols) else np.zeros(0, np.int8)
+    return (
+        _CODE[np.asarray(symbols, "U1").view(np.uint32) & 127]
+        if len(symbols)
+        else np.zeros(0, np.int8)
+    )
 
 # %% ../../nbs/signals/50_segment_labels.ipynb #09-50-frame-labels
 def beats_within(
-    sample: np.ndarray,        # position of each beat, rising [beat] (samples)
-    start: np.ndarray,         # first sample of each segment [segment]
-    stop: np.ndarray,          # one past its last sample [segment]
-    complete: bool = True,     # leave out the first beat of each segment, as published
-) -> tuple[np.ndarray, np.ndarray]:     # (first, one past the last) beat of each segment [segment], equal where there is none
+    sample: np.ndarray,  # position of each beat, rising [beat] (samples)
+    start: np.ndarray,  # first sample of each segment [segment]
+    stop: np.ndarray,  # one past its last sample [segment]
+    complete: bool = True,  # leave out the first beat of each segment, as published
+    # (first, one past the last) beat of each segment [segment], equal where there is none
+) -> tuple[np.ndarray, np.ndarray]:
     "Which beats each segment holds, as a range of beat numbers."
     first, last = np.searchsorted(sample, start, "left"), np.searchsorted(sample, stop, "left")
     return np.minimum(first + complete, last), last
 
 # %% ../../nbs/signals/50_segment_labels.ipynb #11-50-frame-labels
 def beat_counts(
-    sample: np.ndarray,        # position of each beat, rising [beat] (samples)
-    codes: np.ndarray,         # its class, number in `BEATS` [beat]
-    start: np.ndarray,         # first sample of each segment [segment]
-    stop: np.ndarray,          # one past its last sample [segment]
-    complete: bool = True,     # leave out the first beat of each segment, as published
-) -> np.ndarray:               # beats of each class [segment, 5]
+    sample: np.ndarray,  # position of each beat, rising [beat] (samples)
+    codes: np.ndarray,  # its class, number in `BEATS` [beat]
+    start: np.ndarray,  # first sample of each segment [segment]
+    stop: np.ndarray,  # one past its last sample [segment]
+    complete: bool = True,  # leave out the first beat of each segment, as published
+) -> np.ndarray:  # beats of each class [segment, 5]
     "Count the beats of each class in many segments, from one cumulative sum."
     total = np.zeros((len(codes) + 1, len(BEATS)), np.int64)
     np.cumsum(np.asarray(codes)[:, None] == np.arange(len(BEATS)), axis=0, out=total[1:])
@@ -54,105 +63,158 @@ def beat_counts(
 
 # %% ../../nbs/signals/50_segment_labels.ipynb #14-50-frame-labels
 def beat_label(
-    counts: np.ndarray,        # beats of each class [..., 5]
-) -> np.ndarray:               # number in `BEATS` [...]
-    "Name segments by their beats (Weimann & Conrad 2021): premature or aberrated if there is one, else normal or undefined."
+    counts: np.ndarray,  # beats of each class [..., 5]
+) -> np.ndarray:  # number in `BEATS` [...]
+    """Name segments by their beats (Weimann & Conrad 2021): premature or aberrated if there is one,
+    else normal or undefined.
+    """
     counts = np.asarray(counts)
-    return np.where(counts[..., 2:].any(axis=-1), 2 + counts[..., 2:].argmax(axis=-1), counts[..., :2].argmax(axis=-1))
+    return np.where(
+        counts[..., 2:].any(axis=-1),
+        2 + counts[..., 2:].argmax(axis=-1),
+        counts[..., :2].argmax(axis=-1),
+    )
 
 # %% ../../nbs/signals/50_segment_labels.ipynb #18-50-frame-labels
 class Rhythm(NamedTuple):
     "The rhythm of a recording as stretches without gaps."
-    begin: np.ndarray          # first sample of each stretch [stretch], the first is 0
-    code: np.ndarray           # number in `RHYTHMS` [stretch]
+
+    begin: np.ndarray  # first sample of each stretch [stretch], the first is 0
+    code: np.ndarray  # number in `RHYTHMS` [stretch]
+
 
 NOTES = {"(N": "normal", "(AFIB": "afib", "(AFL": "aflut", "(NOISE": "noise", "(END": "end"}
 
+
 def rhythm_stretches(
-    sample: np.ndarray,        # position of each annotation, rising [annotation] (samples)
-    aux: np.ndarray,           # its note ("(AFIB", ")" or anything else) [annotation]
-    gap: str = "undefined",    # name of what lies between ")" and the next "(" and before the first
-) -> Rhythm:                   # stretches in order of time
+    sample: np.ndarray,  # position of each annotation, rising [annotation] (samples)
+    aux: np.ndarray,  # its note ("(AFIB", ")" or anything else) [annotation]
+    gap: str = "undefined",  # name of what lies between ")" and the next "(" and before the first
+) -> Rhythm:  # stretches in order of time
     "Rhythm from annotations; raises `ConfigError` for an unknown name of the gaps."
-    if gap not in RHYTHMS: raise ConfigError(f"gap={gap!r} is no rhythm; {nearest(gap, RHYTHMS)}")
-    begin, code, aux, sample = [0], [RHYTHMS.index(gap)], np.asarray(aux, object), np.asarray(sample)
-    said = np.flatnonzero(aux != "")                                         # most annotations are beats without a note
+    if gap not in RHYTHMS:
+        raise ConfigError(f"gap={gap!r} is no rhythm; {nearest(gap, RHYTHMS)}")
+    begin, code, aux, sample = (
+        [0],
+        [RHYTHMS.index(gap)],
+        np.asarray(aux, object),
+        np.asarray(sample),
+    )
+    said = np.flatnonzero(aux != "")  # most annotations are beats without a note
     for at, note in zip(sample[said].tolist(), aux[said]):
-        if note[:1] not in ("(", ")"): continue
-        begin.append(at); code.append(RHYTHMS.index(gap if note == ")" else NOTES.get(note.strip(), "undefined")))
-    keep = np.r_[np.diff(begin) > 0, True]                                   # of several at one sample the last holds
+        if note[:1] not in ("(", ")"):
+            continue
+        begin.append(at)
+        code.append(RHYTHMS.index(gap if note == ")" else NOTES.get(note.strip(), "undefined")))
+    keep = np.r_[np.diff(begin) > 0, True]  # of several at one sample the last holds
     return Rhythm(np.array(begin, np.int64)[keep], np.array(code, np.int8)[keep])
 
 # %% ../../nbs/signals/50_segment_labels.ipynb #20-50-frame-labels
 def rhythm_durations(
-    rhythm: Rhythm,            # stretches of the recording
-    start: np.ndarray,         # first sample of each segment [segment]
-    stop: np.ndarray,          # one past its last sample [segment]
-) -> np.ndarray:               # samples of each rhythm [segment, 6]
+    rhythm: Rhythm,  # stretches of the recording
+    start: np.ndarray,  # first sample of each segment [segment]
+    stop: np.ndarray,  # one past its last sample [segment]
+) -> np.ndarray:  # samples of each rhythm [segment, 6]
     "How long each rhythm lasts within each segment."
     start, stop = np.asarray(start, np.int64), np.asarray(stop, np.int64)
     length = np.diff(rhythm.begin)
-    before = np.zeros((len(rhythm.begin), len(RHYTHMS)), np.int64)           # of each rhythm before each stretch begins
-    np.cumsum((rhythm.code[:-1, None] == np.arange(len(RHYTHMS))) * length[:, None], axis=0, out=before[1:])
+    # of each rhythm before each stretch begins
+    before = np.zeros((len(rhythm.begin), len(RHYTHMS)), np.int64)
+    np.cumsum(
+        (rhythm.code[:-1, None] == np.arange(len(RHYTHMS))) * length[:, None],
+        axis=0,
+        out=before[1:],
+    )
+
     def until(t):
         i = np.searchsorted(rhythm.begin, t, "right") - 1
-        out = before[i]; out[np.arange(len(t)), rhythm.code[i]] += t - rhythm.begin[i]
+        out = before[i]
+        out[np.arange(len(t)), rhythm.code[i]] += t - rhythm.begin[i]
         return out
+
     return until(stop) - until(start)
 
 # %% ../../nbs/signals/50_segment_labels.ipynb #23-50-frame-labels
-_FIRST, _SECOND = np.array([0, 4, 5]), np.array([1, 2, 3])                   # undefined, AF, flutter; end, noise, normal
+# undefined, AF, flutter; end, noise, normal
+_FIRST, _SECOND = np.array([0, 4, 5]), np.array([1, 2, 3])
+
 
 def rhythm_label(
-    durations: np.ndarray,     # samples of each rhythm [..., 6]
-) -> np.ndarray:               # number in `RHYTHMS` [...]
-    "Name segments by their rhythm (Weimann & Conrad 2021): the longest of undefined, AF and flutter, else of end, noise and normal."
+    durations: np.ndarray,  # samples of each rhythm [..., 6]
+) -> np.ndarray:  # number in `RHYTHMS` [...]
+    """Name segments by their rhythm (Weimann & Conrad 2021): the longest of undefined, AF and
+    flutter, else of end, noise and normal.
+    """
     d = np.asarray(durations)
     first, second = d[..., _FIRST], d[..., _SECOND]
-    return np.where(first.any(axis=-1), _FIRST[first.argmax(axis=-1)], np.where(second.any(axis=-1), _SECOND[second.argmax(axis=-1)], 0))
+    return np.where(
+        first.any(axis=-1),
+        _FIRST[first.argmax(axis=-1)],
+        np.where(second.any(axis=-1), _SECOND[second.argmax(axis=-1)], 0),
+    )
 
 # %% ../../nbs/signals/50_segment_labels.ipynb #26-50-frame-labels
 def heart_rate(
-    sample: np.ndarray,        # position of each beat, rising [beat] (samples)
-    start: np.ndarray,         # first sample of each segment [segment]
-    stop: np.ndarray,          # one past its last sample [segment]
-    fs: float = 250.,          # sampling rate (Hz)
-    complete: bool = True,     # leave out the first beat of each segment, as published
-) -> np.ndarray:               # (1/min) [segment], NaN where a segment holds fewer than two beats
+    sample: np.ndarray,  # position of each beat, rising [beat] (samples)
+    start: np.ndarray,  # first sample of each segment [segment]
+    stop: np.ndarray,  # one past its last sample [segment]
+    fs: float = 250.0,  # sampling rate (Hz)
+    complete: bool = True,  # leave out the first beat of each segment, as published
+) -> np.ndarray:  # (1/min) [segment], NaN where a segment holds fewer than two beats
     "Mean heart rate of each segment; the mean of intervals needs only the first and the last mark."
     first, last = beats_within(sample, start, stop, complete)
-    if len(sample) == 0: return np.full(len(first), np.nan)
+    if len(sample) == 0:
+        return np.full(len(first), np.nan)
     n, at = last - first - 1, np.asarray(sample, float)
     span = at[np.maximum(last, 1) - 1] - at[np.minimum(first, len(at) - 1)]
-    return np.where((n > 0) & (span > 0), 60 * fs * np.maximum(n, 1) / np.where(span > 0, span, 1), np.nan)
+    return np.where(
+        (n > 0) & (span > 0), 60 * fs * np.maximum(n, 1) / np.where(span > 0, span, 1), np.nan
+    )
 
 # %% ../../nbs/signals/50_segment_labels.ipynb #27-50-frame-labels
 def heart_rate_label(
-    rate: np.ndarray,          # heart rate (1/min), NaN where unknown [...]
-) -> np.ndarray:               # number in `RATES` [...]
-    "Bradycardia below 60, tachycardia above 100, normal between, noise where there is no rate (Weimann & Conrad 2021)."
+    rate: np.ndarray,  # heart rate (1/min), NaN where unknown [...]
+) -> np.ndarray:  # number in `RATES` [...]
+    """Bradycardia below 60, tachycardia above 100, normal between, noise where there is no rate
+    (Weimann & Conrad 2021).
+    """
     rate = np.asarray(rate, float)
     return np.select([np.isnan(rate), rate < 60, rate <= 100], [3, 0, 1], 2)
 
 # %% ../../nbs/signals/50_segment_labels.ipynb #30-50-frame-labels
 RULES = {"beat": BEATS, "rhythm": RHYTHMS, "heart_rate": RATES}
 
+
 def segment_labels(
-    rule: str,                 # "beat", "rhythm" or "heart_rate"
-    sample: np.ndarray,        # position of each annotation, rising [annotation] (samples)
-    symbol: np.ndarray,        # its symbol [annotation]
-    aux: np.ndarray,           # its note [annotation]
-    start: np.ndarray,         # first sample of each segment [segment]
-    size: int,                 # samples a segment
-    fs: float = 250.,          # sampling rate (Hz)
-    complete: bool = True,     # leave out the first beat of each segment, as published
-    gap: str = "undefined",    # name of stretches without a rhythm
-) -> np.ndarray:               # class of each segment [segment] int64
-    "Labels of many segments of one recording; raises `ConfigError` for an unknown rule, `DataError` for annotations out of order."
-    if rule not in RULES: raise ConfigError(f"no label rule {rule!r}; {nearest(rule, RULES)}")
+    rule: str,  # "beat", "rhythm" or "heart_rate"
+    sample: np.ndarray,  # position of each annotation, rising [annotation] (samples)
+    symbol: np.ndarray,  # its symbol [annotation]
+    aux: np.ndarray,  # its note [annotation]
+    start: np.ndarray,  # first sample of each segment [segment]
+    size: int,  # samples a segment
+    fs: float = 250.0,  # sampling rate (Hz)
+    complete: bool = True,  # leave out the first beat of each segment, as published
+    gap: str = "undefined",  # name of stretches without a rhythm
+) -> np.ndarray:  # class of each segment [segment] int64
+    """Labels of many segments of one recording.
+
+    Raises `ConfigError` for an unknown rule, `DataError` for annotations out of order.
+    """
+    if rule not in RULES:
+        raise ConfigError(f"no label rule {rule!r}; {nearest(rule, RULES)}")
     sample, start = np.asarray(sample, np.int64), np.asarray(start, np.int64)
-    if (np.diff(sample) < 0).any(): raise DataError("annotations are not in order of time; sort them by sample first")
-    if rule == "rhythm": return rhythm_label(rhythm_durations(rhythm_stretches(sample, aux, gap), start, start + size)).astype(np.int64)
-    codes = beat_codes(symbol); beat = codes >= 0
-    if rule == "heart_rate": return heart_rate_label(heart_rate(sample[beat], start, start + size, fs, complete)).astype(np.int64)
-    return beat_label(beat_counts(sample[beat], codes[beat], start, start + size, complete)).astype(np.int64)
+    if (np.diff(sample) < 0).any():
+        raise DataError("annotations are not in order of time; sort them by sample first")
+    if rule == "rhythm":
+        return rhythm_label(
+            rhythm_durations(rhythm_stretches(sample, aux, gap), start, start + size)
+        ).astype(np.int64)
+    codes = beat_codes(symbol)
+    beat = codes >= 0
+    if rule == "heart_rate":
+        return heart_rate_label(heart_rate(sample[beat], start, start + size, fs, complete)).astype(
+            np.int64
+        )
+    return beat_label(beat_counts(sample[beat], codes[beat], start, start + size, complete)).astype(
+        np.int64
+    )

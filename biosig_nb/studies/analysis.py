@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from ..errors import ConfigError, nearest
-from ..evaluate.inference.bootstrap import metric_table
 from ..evaluate.clinical.calibration import calibration_table
+from ..evaluate.inference.bootstrap import metric_table
 from ..evaluate.inference.compare import compare_families, verdict
 from ..evaluate.metrics import METRICS, metric_title
 from ..evaluate.predictions import UNITS, label_names
@@ -23,13 +23,13 @@ from .folders import load_config, primary_of
 
 # %% ../../nbs/studies/20_analysis.ipynb #05-20-analysis
 def primary_analysis(
-    study: str,            # name of the study
-) -> dict:                 # `primary` of its study.yaml, with its hash under "hash"
+    study: str,  # name of the study
+) -> dict:  # `primary` of its study.yaml, with its hash under "hash"
     "The pre-declared analysis of a study; raises `ConfigError` for a study that is not there."
     return primary_of(load_config(study))
 
 # %% ../../nbs/studies/20_analysis.ipynb #09-20-analysis
-KEYS = (     # of every primary analysis
+KEYS = (  # of every primary analysis
     "protocol",
     "target",
     "label",
@@ -43,8 +43,8 @@ KEYS = (     # of every primary analysis
 
 
 def check_declaration(
-    study,         # Study: name, primary, units
-) -> dict:         # its primary analysis
+    study,  # Study: name, primary, units
+) -> dict:  # its primary analysis
     "The declared analysis of a study; raises `ConfigError` for a name that no table can hold."
     plan, where = study.primary, f"{study.name}, study.yaml"
     if lost := [k for k in KEYS if k not in plan]:
@@ -61,8 +61,8 @@ def check_declaration(
 
 # %% ../../nbs/studies/20_analysis.ipynb #13-20-analysis
 def own_labels(
-    predictions: pd.DataFrame,     # of one task, out of a table of several
-) -> pd.DataFrame:                 # without the columns of labels that none of its rows has
+    predictions: pd.DataFrame,  # of one task, out of a table of several
+) -> pd.DataFrame:  # without the columns of labels that none of its rows has
     "Predictions of a task with its own labels only."
     empty = [c for c in predictions if c[:2] in ("y_", "p_") and predictions[c].isna().all()]
     return predictions.drop(columns=empty)
@@ -71,24 +71,37 @@ def own_labels(
 @dataclass(frozen=True)
 class Analysis:
     "Everything a report shows, as tables, and what run.json keeps of it."
-    predictions: pd.DataFrame        # target task, all protocols
-    others: dict                     # task name -> predictions of other tasks (the source's own)
-    metrics: pd.DataFrame            # columns of metrics.csv
-    comparisons: pd.DataFrame        # columns of comparisons.csv
-    primary: dict                    # analysis, hash, declared, headline, verdict
-    notes: tuple                     # what was left without an interval, and why
+
+    predictions: pd.DataFrame  # target task, all protocols
+    others: dict  # task name -> predictions of other tasks (the source's own)
+    metrics: pd.DataFrame  # columns of metrics.csv
+    comparisons: pd.DataFrame  # columns of comparisons.csv
+    primary: dict  # analysis, hash, declared, headline, verdict
+    notes: tuple  # what was left without an interval, and why
 
 # %% ../../nbs/studies/20_analysis.ipynb #17-20-analysis
-REPORTED = ("auroc", "auprc", "prevalence", "f1", "sensitivity", "specificity", "ppv", "accuracy", "balanced_accuracy", "macro_f1")     # of every arm, in metrics.csv
+# of every arm, in metrics.csv
+REPORTED = (
+    "auroc",
+    "auprc",
+    "prevalence",
+    "f1",
+    "sensitivity",
+    "specificity",
+    "ppv",
+    "accuracy",
+    "balanced_accuracy",
+    "macro_f1",
+)
 
 # %% ../../nbs/studies/20_analysis.ipynb #18-20-analysis
-MANY = 12      # labels; with more of them calibration is shown of the declared event only
+MANY = 12  # labels; with more of them calibration is shown of the declared event only
 
 
 def of_event(
-    predictions: pd.DataFrame,   # of one study
-    plan: dict,                  # of `primary_analysis`
-) -> pd.DataFrame:               # the same, or with the columns of the event alone
+    predictions: pd.DataFrame,  # of one study
+    plan: dict,  # of `primary_analysis`
+) -> pd.DataFrame:  # the same, or with the columns of the event alone
     "The labels whose calibration is reported."
     names, event = label_names(predictions), plan.get("event")
     if len(names) <= MANY or event not in names:
@@ -98,9 +111,9 @@ def of_event(
 
 # %% ../../nbs/studies/20_analysis.ipynb #20-20-analysis
 def has_arms(
-    predictions: pd.DataFrame,     # of one trial
-    plan: dict,                    # of `primary_analysis`
-    *names: str,                   # arms
+    predictions: pd.DataFrame,  # of one trial
+    plan: dict,  # of `primary_analysis`
+    *names: str,  # arms
 ) -> bool:
     "Whether a trial holds these arms on the declared target, under the declared protocol."
     here = (predictions.target == plan["target"]) & (predictions.protocol == plan["protocol"])
@@ -108,8 +121,8 @@ def has_arms(
 
 
 def stopped_by_budget(
-    results: dict,     # name of a trial -> TrialResult
-    plan: dict,        # of `primary_analysis`
+    results: dict,  # name of a trial -> TrialResult
+    plan: dict,  # of `primary_analysis`
 ) -> bool:
     "Whether the trial of the declared baseline was stopped by its budget."
     baseline = plan["contrast"]["baseline"]
@@ -118,8 +131,8 @@ def stopped_by_budget(
 
 
 def check_target(
-    predictions: pd.DataFrame,     # of all trials of a run
-    plan: dict,                    # of `primary_analysis`
+    predictions: pd.DataFrame,  # of all trials of a run
+    plan: dict,  # of `primary_analysis`
 ) -> None:
     "Raise `ConfigError` where the declared contrast was run, on no target of the declared name."
     arms = predictions[(predictions.role == "arm") & (predictions.protocol == plan["protocol"])]
@@ -130,9 +143,9 @@ def check_target(
 
 # %% ../../nbs/studies/20_analysis.ipynb #21-20-analysis
 def families(
-    predictions: pd.DataFrame,     # of all trials of a run
-    plan: dict,                    # of `primary_analysis`
-) -> list:                         # of (baseline, arms)
+    predictions: pd.DataFrame,  # of all trials of a run
+    plan: dict,  # of `primary_analysis`
+) -> list:  # of (baseline, arms)
     "The comparisons of a run: the declared arms, apart from them any others, and what is no arm."
     contrast = plan["contrast"]
     first, base = contrast["arm"], contrast["baseline"]
@@ -147,8 +160,8 @@ def families(
 
 
 def source_tables(
-    results: dict,     # name of a trial -> TrialResult
-) -> dict:             # source task -> its predictions
+    results: dict,  # name of a trial -> TrialResult
+) -> dict:  # source task -> its predictions
     "What the trials predicted of their source tasks, each task once."
     sources = [r.source_predictions for r in results.values() if len(r.source_predictions)]
     names = dict.fromkeys(t for s in sources for t in s.target)
@@ -157,13 +170,13 @@ def source_tables(
 
 # %% ../../nbs/studies/20_analysis.ipynb #22-20-analysis
 def analyse(
-    results: dict,               # name of a trial -> TrialResult
-    study,                       # Study: name, primary, units
-    n_resamples: int = 10_000,   # of the groups, for metrics; comparisons use 10,000 or more
-    seed: int = 0,               # of the resamples
-    with_verdict: bool = True,   # False for the smoke preset, which is too small for one
-    extra: tuple = (),           # of Metric: what else is reported of the target
-) -> Analysis:                   # tables and verdict
+    results: dict,  # name of a trial -> TrialResult
+    study,  # Study: name, primary, units
+    n_resamples: int = 10_000,  # of the groups, for metrics; comparisons use 10,000 or more
+    seed: int = 0,  # of the resamples
+    with_verdict: bool = True,  # False for the smoke preset, which is too small for one
+    extra: tuple = (),  # of Metric: what else is reported of the target
+) -> Analysis:  # tables and verdict
     "The declared primary analysis and the tables of a report, from the Predictions of its trials."
     plan, example = check_declaration(study), study.units["example"]
     predictions = pd.concat([r.predictions for r in results.values()], ignore_index=True)
@@ -188,35 +201,77 @@ def analyse(
 
 # %% ../../nbs/studies/20_analysis.ipynb #24-20-analysis
 def primary_verdict(
-    plan: dict,                  # of `primary_analysis`
-    comparisons: pd.DataFrame,   # of Analysis
-    labels: tuple,               # labels of the run
-    limited: bool,               # the baseline was stopped by its budget
-    with_verdict: bool,          # whether a verdict may be given
-) -> dict:                       # analysis, hash, declared, headline, verdict
+    plan: dict,  # of `primary_analysis`
+    comparisons: pd.DataFrame,  # of Analysis
+    labels: tuple,  # labels of the run
+    limited: bool,  # the baseline was stopped by its budget
+    with_verdict: bool,  # whether a verdict may be given
+) -> dict:  # analysis, hash, declared, headline, verdict
     "The declared contrast as a number and a sentence."
     c = plan["contrast"]
-    out = {"analysis": f"{c['arm']} against {c['baseline']}: {METRICS[plan['metric']].title} of {'all classes' if plan['label'] == 'all' else plan['label']} by {plan['unit']}, {plan['protocol']} protocol", "hash": plan["hash"], "declared": plan["label"] in (*labels, "all")}
-    declared = comparisons[(comparisons.target == plan["target"]) & (comparisons.protocol == plan["protocol"]) & (comparisons.baseline == c["baseline"]) & comparisons.arm.isin([c["arm"], *plan["others"]])]
+    out = {
+        "analysis": f"{c['arm']} against {c['baseline']}: {METRICS[plan['metric']].title} of {'all classes' if plan['label'] == 'all' else plan['label']} by {plan['unit']}, {plan['protocol']} protocol",
+        "hash": plan["hash"],
+        "declared": plan["label"] in (*labels, "all"),
+    }
+    declared = comparisons[
+        (comparisons.target == plan["target"])
+        & (comparisons.protocol == plan["protocol"])
+        & (comparisons.baseline == c["baseline"])
+        & comparisons.arm.isin([c["arm"], *plan["others"]])
+    ]
     rows = declared[declared.arm == c["arm"]]
-    if not len(rows): return {**out, "headline": None, "reason": f"this run has no {plan['protocol']} protocol with both {c['arm']} and {c['baseline']}", "verdict": None, "sentence": "This run does not contain the primary contrast."}
+    if not len(rows):
+        return {
+            **out,
+            "headline": None,
+            "reason": f"this run has no {plan['protocol']} protocol with both {c['arm']} and {c['baseline']}",
+            "verdict": None,
+            "sentence": "This run does not contain the primary contrast.",
+        }
     row = rows.iloc[0]
     v = verdict(row, plan["smallest_gain"], limited, n_arms=int(declared.p.notna().sum()))
-    headline = None if pd.isna(row.lo) else {"difference": float(row.difference), "lo": float(row.lo), "hi": float(row.hi), "conf": float(row.conf), "p_adjusted": float(row.p_adjusted), "n_groups": int(row.n_groups)}
+    headline = (
+        None
+        if pd.isna(row.lo)
+        else {
+            "difference": float(row.difference),
+            "lo": float(row.lo),
+            "hi": float(row.hi),
+            "conf": float(row.conf),
+            "p_adjusted": float(row.p_adjusted),
+            "n_groups": int(row.n_groups),
+        }
+    )
     reason = "" if headline else "support too small for an interval"
-    if not with_verdict: return {**out, "headline": headline, "reason": reason, "verdict": None, "sentence": f"Smoke run, too small for a verdict. {v.sentence}"}
-    exploratory = "" if out["declared"] else f"Exploratory (the declared label is {plan['label']}): "
-    return {**out, "headline": headline, "reason": reason, "verdict": str(v), "sentence": exploratory + v.sentence}
+    if not with_verdict:
+        return {
+            **out,
+            "headline": headline,
+            "reason": reason,
+            "verdict": None,
+            "sentence": f"Smoke run, too small for a verdict. {v.sentence}",
+        }
+    exploratory = (
+        "" if out["declared"] else f"Exploratory (the declared label is {plan['label']}): "
+    )
+    return {
+        **out,
+        "headline": headline,
+        "reason": reason,
+        "verdict": str(v),
+        "sentence": exploratory + v.sentence,
+    }
 
 # %% ../../nbs/studies/20_analysis.ipynb #34-20-analysis
 GAP_COLUMNS = ("target", "arm", "metric", "published", "recommended", "gap")
 
 
 def known_names(
-    given,         # names that were asked for
-    known,         # names that are there
-    what: str,     # what they are, in the error
-) -> tuple:        # the names
+    given,  # names that were asked for
+    known,  # names that are there
+    what: str,  # what they are, in the error
+) -> tuple:  # the names
     "The names themselves; raises `ConfigError` for one that is not there."
     for name in given:
         if name not in known:
@@ -225,13 +280,13 @@ def known_names(
 
 
 def gap_table(
-    metrics: pd.DataFrame,       # of Analysis
-    study,                       # Study: what the published protocol scores are its examples
-    names: tuple = ("accuracy", "macro_f1", "auroc"),     # metrics to show
-) -> pd.DataFrame:               # one row a target, arm and metric: GAP_COLUMNS
+    metrics: pd.DataFrame,  # of Analysis
+    study,  # Study: what the published protocol scores are its examples
+    names: tuple = ("accuracy", "macro_f1", "auroc"),  # metrics to show
+) -> pd.DataFrame:  # one row a target, arm and metric: GAP_COLUMNS
     "What the published way of splitting adds; empty unless both protocols were run."
     known_names(names, list(dict.fromkeys((*METRICS, *metrics.metric))), "metric")
-    unit, = known_names([study.units["example"]], UNITS, "unit")
+    (unit,) = known_names([study.units["example"]], UNITS, "unit")
     m = metrics[metrics.metric.isin(names) & (metrics.unit == unit) & (metrics.role != "control")]
     m = m[m.label != "macro_all"]
     several = m.groupby(["target", "metric"]).label.transform("nunique") > 1

@@ -16,16 +16,25 @@ import pandas as pd
 from IPython.display import Markdown, display
 
 from ..errors import ConfigError, DataError, nearest
-from ..evaluate.inference.bootstrap import setting_counts, settings
 from ..evaluate.clinical.calibration import measure_title
-from ..evaluate.transfer.controls import control_forest, control_table, readable_controls
-from ..evaluate.metrics import get_metric
-from ..evaluate.inference.interval_width import difference_width, interval_width, plot_precision, precision_table
+from biosig_nb.evaluate.clinical.decision_curve import (
+    decision_curve,
+    plot_decision_curve,
+    utility_sentence,
+)
 from ..evaluate.clinical.recalibrate import METHODS, before_after, before_after_text
 from ..evaluate.clinical.reliability import reliability_diagram
-from ..evaluate.style import arm_title, number, show
+from ..evaluate.inference.bootstrap import setting_counts, settings
+from biosig_nb.evaluate.inference.interval_width import (
+    difference_width,
+    interval_width,
+    plot_precision,
+    precision_table,
+)
+from ..evaluate.metrics import get_metric
 from ..evaluate.show.tables import show_table
-from ..evaluate.clinical.decision_curve import decision_curve, plot_decision_curve, utility_sentence
+from ..evaluate.style import arm_title, number, show
+from ..evaluate.transfer.controls import control_forest, control_table, readable_controls
 from ..learn.controls import permuted_predictions
 from .sections import show_note
 from .view import View
@@ -40,11 +49,17 @@ PASSED = (
 
 
 def show_control_tables(
-    t: pd.DataFrame,     # of `control_table`
-    v: View,             # of `view_of`
+    t: pd.DataFrame,  # of `control_table`
+    v: View,  # of `view_of`
 ) -> None:
     "Controls with their red rows, and comparators."
-    of = v.what if v.contrast_label else ", average over the labels with enough support" if v.what else ""
+    of = (
+        v.what
+        if v.contrast_label
+        else ", average over the labels with enough support"
+        if v.what
+        else ""
+    )
     for role in t.role.unique():
         rows = readable_controls(t, role).rename(columns={"comparator": "comparator"})
         if role == "control":
@@ -56,10 +71,10 @@ def show_control_tables(
 
 # %% ../../nbs/studies/26_appraisal.ipynb #08-26-appraisal
 def show_controls(
-    v: View,                                  # of `view_of`
-    permuted: pd.DataFrame | None = None,     # of `learn.controls.permuted_predictions`
-    given: dict | None = None,                # control -> what it was given
-) -> pd.DataFrame:                            # of `control_table`
+    v: View,  # of `view_of`
+    permuted: pd.DataFrame | None = None,  # of `learn.controls.permuted_predictions`
+    given: dict | None = None,  # control -> what it was given
+) -> pd.DataFrame:  # of `control_table`
     "Controls, comparators, and a picture of both; no permuted labels where cases are too few."
     how = dict(unit=v.unit, label=v.contrast_label, given=given, seed=v.seed)
     try:
@@ -81,11 +96,11 @@ def show_controls(
 
 # %% ../../nbs/studies/26_appraisal.ipynb #12-26-appraisal
 def permuted_labels(
-    trial,                # Trial: target, comparators
-    name: str = "",       # which comparator is fitted again; empty: the first
-    n_splits: int = 0,    # on so many of the target's splits; 0: all
-    seed: int = 0,        # of the permutations
-) -> pd.DataFrame | None:     # None where the trial has no comparator
+    trial,  # Trial: target, comparators
+    name: str = "",  # which comparator is fitted again; empty: the first
+    n_splits: int = 0,  # on so many of the target's splits; 0: all
+    seed: int = 0,  # of the permutations
+) -> pd.DataFrame | None:  # None where the trial has no comparator
     "Predictions of a comparator on permuted labels; raises `ConfigError` for an unknown one."
     comparators = {c.name: c for c in trial.comparators if c.role != "control"}
     if name and name not in comparators:
@@ -97,64 +112,125 @@ def permuted_labels(
     return permuted_predictions(replace(trial.target, splits=some), chosen, seed=seed)
 
 # %% ../../nbs/studies/26_appraisal.ipynb #17-26-appraisal
-CALIBRATED = ("auroc", "calibration_slope", "calibration_intercept", "ici", "brier")     # measures shown before and after recalibration
+# measures shown before and after recalibration
+CALIBRATED = ("auroc", "calibration_slope", "calibration_intercept", "ici", "brier")
 
 # %% ../../nbs/studies/26_appraisal.ipynb #18-26-appraisal
 def show_calibration(
-    v: View,                    # of `view_of`
-    n_resamples: int = 500,     # of the groups
+    v: View,  # of `view_of`
+    n_resamples: int = 500,  # of the groups
 ) -> None:
-    "Reliability diagrams of the two arms, and what recalibration on the validation side does to them."
-    fig, axes = plt.subplots(2, len(v.arms), figsize=(4.3 * len(v.arms), 5.2), sharex="col", height_ratios=(4, 1), squeeze=False)
+    """Reliability diagrams of the two arms, and what recalibration on the validation side does to
+    them.
+    """
+    fig, axes = plt.subplots(
+        2,
+        len(v.arms),
+        figsize=(4.3 * len(v.arms), 5.2),
+        sharex="col",
+        height_ratios=(4, 1),
+        squeeze=False,
+    )
     for k, arm in enumerate(v.arms):
-        reliability_diagram(v.predictions, v.label, arm, axes[:, k], v.unit, n_resamples, seed=v.seed)
-        axes[0, k].set_title(f"{arm_title(arm)}\n{axes[0, k].get_title(loc='left') or axes[0, k].get_title()}", fontsize=10)
-    show(fig, "calibration", f"Reliability diagrams of {' and '.join(map(arm_title, v.arms))}: observed rate of {v.label} against predicted probability by {v.word}, with intervals and histograms", v.run_dir)
-    display(Markdown(f"*Predicted probability against what happened, by {v.word}, test folds pooled. On the dashed line 30 % means 30 %; a slope below 1 means too sure of itself. Look at the width of the band before reading the curve.*"))
-    t = before_after(v.pair(), tuple(METHODS), CALIBRATED, unit=v.unit, n_resamples=n_resamples, seed=v.seed, labels=[v.label])
+        reliability_diagram(
+            v.predictions, v.label, arm, axes[:, k], v.unit, n_resamples, seed=v.seed
+        )
+        axes[0, k].set_title(
+            f"{arm_title(arm)}\n{axes[0, k].get_title(loc='left') or axes[0, k].get_title()}",
+            fontsize=10,
+        )
+    show(
+        fig,
+        "calibration",
+        f"Reliability diagrams of {' and '.join(map(arm_title, v.arms))}: observed rate of {v.label} against predicted probability by {v.word}, with intervals and histograms",
+        v.run_dir,
+    )
+    display(
+        Markdown(
+            f"*Predicted probability against what happened, by {v.word}, test folds pooled. On the dashed line 30 % means 30 %; a slope below 1 means too sure of itself. Look at the width of the band before reading the curve.*"
+        )
+    )
+    t = before_after(
+        v.pair(),
+        tuple(METHODS),
+        CALIBRATED,
+        unit=v.unit,
+        n_resamples=n_resamples,
+        seed=v.seed,
+        labels=[v.label],
+    )
     text = before_after_text(t, v.label).reset_index().assign(arm=lambda d: d.arm.map(arm_title))
-    show_table(text.rename(columns=measure_title), f"Before and after recalibration{v.what and ', predictions' + v.what}, fitted on each fold's validation side and scored on its test side. AUROC within folds; the other measures over the pooled test folds.")
+    show_table(
+        text.rename(columns=measure_title),
+        f"Before and after recalibration{v.what and ', predictions' + v.what}, fitted on each fold's validation side and scored on its test side. AUROC within folds; the other measures over the pooled test folds.",
+    )
 
 # %% ../../nbs/studies/26_appraisal.ipynb #21-26-appraisal
 def show_utility(
-    v: View,                    # of `view_of`
-    n_resamples: int = 1000,    # of the groups
+    v: View,  # of `view_of`
+    n_resamples: int = 1000,  # of the groups
 ) -> None:
     "Decision curves of the two arms, and a sentence for each."
-    t = decision_curve(v.pair(("test",)), v.label, unit=v.unit, n_resamples=n_resamples, seed=v.seed)
+    t = decision_curve(
+        v.pair(("test",)), v.label, unit=v.unit, n_resamples=n_resamples, seed=v.seed
+    )
     ax = plot_decision_curve(t)
     ax.set_title("")
-    show(ax.figure, "decision_curve", f"Decision curves of {' and '.join(map(arm_title, v.arms))}: net benefit against threshold probability, beside treating all and treating nobody", v.run_dir)
-    display(Markdown(f"*Net benefit of acting on a prediction of {v.label} (Vickers & Elkin 2006). A curve is of use where it lies above both grey lines; the share of cases here is that of this data set, not that of a clinic.*\n\n" +
-                     " ".join(utility_sentence(t, a, v.threshold) for a in v.arms)))
+    show(
+        ax.figure,
+        "decision_curve",
+        f"Decision curves of {' and '.join(map(arm_title, v.arms))}: net benefit against threshold probability, beside treating all and treating nobody",
+        v.run_dir,
+    )
+    display(
+        Markdown(
+            f"*Net benefit of acting on a prediction of {v.label} (Vickers & Elkin 2006). A curve is of use where it lies above both grey lines; the share of cases here is that of this data set, not that of a clinic.*\n\n"
+            + " ".join(utility_sentence(t, a, v.threshold) for a in v.arms)
+        )
+    )
 
 # %% ../../nbs/studies/26_appraisal.ipynb #24-26-appraisal
 def arms_correlation(
-    v: View,                    # of `view_of`
-    n_resamples: int = 1000,    # of the groups
-) -> float:                     # NaN without two arms, or without support
+    v: View,  # of `view_of`
+    n_resamples: int = 1000,  # of the groups
+) -> float:  # NaN without two arms, or without support
     "Correlation of the two arms' AUROCs over resamples of the same groups."
     (_, s), m = next(settings(v.pair(("test",)), v.unit)), get_metric("auroc")
-    if len(v.arms) < 2 or s.no_interval_reason(True, v.label): return math.nan
+    if len(v.arms) < 2 or s.no_interval_reason(True, v.label):
+        return math.nan
     counts = setting_counts(s, n_resamples, v.seed)[0]
     scores = np.array([s.score(df, m, v.label, counts) for _, df in s.arms()])
     return float(np.corrcoef(scores[:, ~np.isnan(scores).any(axis=0)])[0, 1])
 
 # %% ../../nbs/studies/26_appraisal.ipynb #25-26-appraisal
 def show_precision(
-    v: View,                    # of `view_of`
+    v: View,  # of `view_of`
 ) -> None:
-    "Expected half-widths for the number of cases at hand, and the smallest difference that could have shown."
+    """Expected half-widths for the number of cases at hand, and the smallest difference that could
+    have shown.
+    """
     by = v.predictions[v.predictions.part == "test"].groupby("group")[f"y_{v.label}"].max()
     cases, controls = int(by.sum()), int((1 - by).sum())
-    if min(cases, controls) < 2: return
+    if min(cases, controls) < 2:
+        return
     ratio = controls / cases
-    t = precision_table(cases=tuple(sorted({10, 20, 50, 100, 200, 500, cases})), controls_per_case=ratio)
+    t = precision_table(
+        cases=tuple(sorted({10, 20, 50, 100, 200, 500, cases})), controls_per_case=ratio
+    )
     ax = plot_precision(t, cases)
-    show(ax.figure, "precision", f"Expected half-width of the interval of an AUROC against the number of cases, {cases} marked", v.run_dir)
-    lines = [f"With {cases} cases{v.what} and {controls} controls ({v.noun}), expect an AUROC of .70 with an interval of ±{number(interval_width(.7, cases, controls) / 2, 2)} and one of .90 with ±{number(interval_width(.9, cases, controls) / 2, 2)} (Hanley & McNeil 1982)."]
+    show(
+        ax.figure,
+        "precision",
+        f"Expected half-width of the interval of an AUROC against the number of cases, {cases} marked",
+        v.run_dir,
+    )
+    lines = [
+        f"With {cases} cases{v.what} and {controls} controls ({v.noun}), expect an AUROC of .70 with an interval of ±{number(interval_width(0.7, cases, controls) / 2, 2)} and one of .90 with ±{number(interval_width(0.9, cases, controls) / 2, 2)} (Hanley & McNeil 1982)."
+    ]
     r = arms_correlation(v)
     if not math.isnan(r):
-        half = difference_width(.75, .75, cases, controls, r) / 2
-        lines.append(f"The AUROCs of the two arms go together with a correlation of {number(r, 2)} over the resamples; a difference around .75 then has an interval of ±{number(half, 2)}, so that a true difference smaller than {number(half, 2)} is more likely to be missed than seen.")
+        half = difference_width(0.75, 0.75, cases, controls, r) / 2
+        lines.append(
+            f"The AUROCs of the two arms go together with a correlation of {number(r, 2)} over the resamples; a difference around .75 then has an interval of ±{number(half, 2)}, so that a true difference smaller than {number(half, 2)} is more likely to be missed than seen."
+        )
     display(Markdown("*" + " ".join(lines) + "*"))

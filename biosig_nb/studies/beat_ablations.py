@@ -15,10 +15,10 @@ import pandas as pd
 import torch
 
 from ..data.cohort import Cohort
-from ..evaluate.inference.compare import compare_arms
 from ..evaluate.clinical.ec57 import ec57_table, ec57_text
-from ..evaluate.transfer.ensembles import best_single, ensemble_table, soft_vote, stack
+from ..evaluate.inference.compare import compare_arms
 from ..evaluate.style import estimate_text, number
+from ..evaluate.transfer.ensembles import best_single, ensemble_table, soft_vote, stack
 from ..learn.beat_transforms import WindowRange
 from ..learn.splits import Split
 from ..models.beat_resnet import gradient_sizes
@@ -28,18 +28,18 @@ from .beat_models import ABLATIONS, ModelRuns, title
 
 # %% ../../nbs/studies/mitbih_ptb/network_ablations.ipynb #06-network-questions
 def network_titles(
-    predictions: pd.DataFrame,     # of the networks
-) -> pd.Series:                    # title of each row's network
+    predictions: pd.DataFrame,  # of the networks
+) -> pd.Series:  # title of each row's network
     "The network of each row; the classifier on a code may have been pre-trained."
     after = predictions.model + ", after reconstruction"
     return predictions.model.where(predictions.arm == "scratch", after)
 
 
 def ectopic_rates(
-    beats: pd.DataFrame,     # predictions of the networks on MIT-BIH
-    n_resamples: int,        # of the patients
-    seed: int,               # of the resamples
-) -> pd.DataFrame:           # of `ec57_table`; the column `arm` holds the title of the network
+    beats: pd.DataFrame,  # predictions of the networks on MIT-BIH
+    n_resamples: int,  # of the patients
+    seed: int,  # of the resamples
+) -> pd.DataFrame:  # of `ec57_table`; the column `arm` holds the title of the network
     "Sensitivity and positive predictive value of S and V for every network."
     tested = beats[beats.part == "test"]
     tested = tested.assign(arm=network_titles(tested), model="")
@@ -47,9 +47,9 @@ def ectopic_rates(
 
 
 def ectopic_text(
-    rates: pd.DataFrame,     # of `ectopic_rates`
-    protocol: str,           # "recommended" or "published"
-) -> pd.DataFrame:           # network, class, a column a rate; empty without that protocol
+    rates: pd.DataFrame,  # of `ectopic_rates`
+    protocol: str,  # "recommended" or "published"
+) -> pd.DataFrame:  # network, class, a column a rate; empty without that protocol
     "The rates of one protocol as papers print them."
     rows = rates[rates.protocol == protocol]
     if not len(rows):
@@ -58,8 +58,8 @@ def ectopic_text(
 
 # %% ../../nbs/studies/mitbih_ptb/network_ablations.ipynb #07-network-questions
 def transferred_text(
-    metrics: pd.DataFrame,     # of `model_metrics`
-) -> str:                      # empty unless both protocols were run
+    metrics: pd.DataFrame,  # of `model_metrics`
+) -> str:  # empty unless both protocols were run
     "Whether the F1 of supraventricular beats holds for patients never seen."
     m = metrics[(metrics.target == "mitdb") & (metrics.arm == "scratch")]
     m = m[(m.label == "S") & (m.metric == "f1")]
@@ -76,9 +76,9 @@ def transferred_text(
 
 
 def one_record_text(
-    cohort: Cohort,     # beats of MIT-BIH
-    split: Split,       # its test side is DS2
-) -> str:               # empty without S beats
+    cohort: Cohort,  # beats of MIT-BIH
+    split: Split,  # its test side is DS2
+) -> str:  # empty without S beats
     "How far the S beats of DS2 are those of one record."
     is_s = cohort.labels[split.test] == cohort.label_names.index("S")
     t = cohort.table.record.iloc[split.test[is_s]].value_counts()
@@ -91,10 +91,10 @@ def one_record_text(
 
 # %% ../../nbs/studies/mitbih_ptb/network_ablations.ipynb #12-network-questions
 def ablation_row(
-    beats: pd.DataFrame,     # predictions of the networks on MIT-BIH
-    rates: pd.DataFrame,     # of `ectopic_rates`
-    name: str,               # of an ablation
-    seed: int,               # of the resamples
+    beats: pd.DataFrame,  # predictions of the networks on MIT-BIH
+    rates: pd.DataFrame,  # of `ectopic_rates`
+    name: str,  # of an ablation
+    seed: int,  # of the resamples
 ) -> dict:
     "One ablation: the paired difference of two networks, and what it does to the sensitivity to S."
     a = ABLATIONS[name]
@@ -119,10 +119,10 @@ def ablation_row(
 
 
 def ablation_table(
-    runs: ModelRuns,         # of `run_models`
-    rates: pd.DataFrame,     # of `ectopic_rates`
-    seed: int,               # of the resamples
-) -> pd.DataFrame:           # one row an ablation whose network was trained too; may be empty
+    runs: ModelRuns,  # of `run_models`
+    rates: pd.DataFrame,  # of `ectopic_rates`
+    seed: int,  # of the resamples
+) -> pd.DataFrame:  # one row an ablation whose network was trained too; may be empty
     "What each change does, for patients of DS2."
     apart = set(runs.jobs.name[runs.jobs.protocol == "recommended"])
     names = [n for n, a in ABLATIONS.items() if {n, a.of} <= apart]
@@ -130,12 +130,12 @@ def ablation_table(
 
 # %% ../../nbs/studies/mitbih_ptb/network_ablations.ipynb #16-network-questions
 def together(
-    predictions: pd.DataFrame,     # of the networks on one database
-    models: Iterable[str],         # titles of the networks to combine
-    metric: str,                   # by which the best single one is chosen
-    unit: str,                     # beat or patient
-    seed: int,                     # of the resamples
-) -> pd.DataFrame:                 # of `ensemble_table`; empty for fewer than two networks
+    predictions: pd.DataFrame,  # of the networks on one database
+    models: Iterable[str],  # titles of the networks to combine
+    metric: str,  # by which the best single one is chosen
+    unit: str,  # beat or patient
+    seed: int,  # of the resamples
+) -> pd.DataFrame:  # of `ensemble_table`; empty for fewer than two networks
     "Every network, the vote and the stack, compared with the best single network."
     there = set(predictions.model) if len(predictions) else set()
     members = [(m, "scratch") for m in dict.fromkeys(models) if m in there]
@@ -150,8 +150,8 @@ def together(
 
 
 def together_text(
-    table: pd.DataFrame,     # of `together`, one protocol
-    where: str,              # name of the database
+    table: pd.DataFrame,  # of `together`, one protocol
+    where: str,  # name of the database
 ) -> str:
     "What combining adds, in words."
     rows, protocol = table.set_index("arm"), table.protocol.iloc[0]
@@ -167,10 +167,10 @@ DEEP = ("resnet20", "resnet101", "resnet398")
 
 
 def gradients(
-    cohort: Cohort,               # beats of MIT-BIH
-    seed: int,                    # of the networks and of the choice of 64 beats
+    cohort: Cohort,  # beats of MIT-BIH
+    seed: int,  # of the networks and of the choice of 64 beats
     names: tuple[str, ...] = DEEP,
-) -> dict:                        # name -> size of the gradient in each layer, from input to output
+) -> dict:  # name -> size of the gradient in each layer, from input to output
     "Size of the gradient in every layer at the start of training."
     index = np.random.default_rng(seed).permutation(len(cohort))[:64]
     some = WindowRange().fit(None)(cohort.take(index))
@@ -183,9 +183,9 @@ def gradients(
 
 
 def plot_gradients(
-    sizes: dict,     # of `gradients`
-    ax=None,         # axes
-):                   # axes
+    sizes: dict,  # of `gradients`
+    ax=None,  # axes
+):  # axes
     "A line a network, from its first layer to its last."
     ax = ax or plt.subplots(figsize=(6.4, 2.6))[1]
     for name, g in sizes.items():
@@ -199,8 +199,8 @@ def plot_gradients(
 
 # %% ../../nbs/studies/mitbih_ptb/network_ablations.ipynb #21-network-questions
 def gradients_text(
-    sizes: dict,          # of `gradients`
-    speeds: pd.Series,    # name -> training samples a second
+    sizes: dict,  # of `gradients`
+    speeds: pd.Series,  # name -> training samples a second
 ) -> str:
     "Whether the first layers learn, and how fast the deep networks train."
     ratio = lambda g: f"{float(f'{g[0] / np.median(g):.2g}'):g}"

@@ -17,7 +17,12 @@ import pandas as pd
 
 from ..errors import ConfigError, nearest
 from ..learn.arms import Arm, trained_on
-from ..learn.beat_transforms import InMillivolts, StandardiseBeat, WindowRange, WithIntervals
+from biosig_nb.learn.beat_transforms import (
+    InMillivolts,
+    StandardiseBeat,
+    WindowRange,
+    WithIntervals,
+)
 from ..learn.recipe import Recipe
 from ..learn.task import Task
 from ..learn.transforms import Chain, Transform
@@ -35,19 +40,19 @@ _MEASURED = (
     ("ptbdb", "auroc"),
     ("ptbdb", "auprc"),
 )
-_PAPER = {     # Arrhythmia Detectron (ETH ML4HC 2021); split by beat
-    "cnn": (.984, .912, .979, .996, .998),
-    "rnn": (.961, .808, .914, .963, .983),
-    "vanilla_cnn": (.973, .862, .981, .998, .999),
-    "mlp": (.979, .891, .973, .990, .995),
-    "fft_cnn": (.929, .714, .986, .996, .997),
-    "bilstm": (.984, .907, .869, .934, .973),
-    "dilated_bilstm": (.986, .915, .991, .996, .996),
-    "resnet398": (.989, .932, np.nan, np.nan, np.nan),
-    "resnet101": (np.nan, np.nan, .991, .999, .999),
+_PAPER = {  # Arrhythmia Detectron (ETH ML4HC 2021); split by beat
+    "cnn": (0.984, 0.912, 0.979, 0.996, 0.998),
+    "rnn": (0.961, 0.808, 0.914, 0.963, 0.983),
+    "vanilla_cnn": (0.973, 0.862, 0.981, 0.998, 0.999),
+    "mlp": (0.979, 0.891, 0.973, 0.990, 0.995),
+    "fft_cnn": (0.929, 0.714, 0.986, 0.996, 0.997),
+    "bilstm": (0.984, 0.907, 0.869, 0.934, 0.973),
+    "dilated_bilstm": (0.986, 0.915, 0.991, 0.996, 0.996),
+    "resnet398": (0.989, 0.932, np.nan, np.nan, np.nan),
+    "resnet101": (np.nan, np.nan, 0.991, 0.999, 0.999),
 }
 PUBLISHED = pd.DataFrame(_PAPER, index=pd.MultiIndex.from_tuples(_MEASURED)).T
-ON_PTB = {     # network of MIT-BIH -> its relative on PTB
+ON_PTB = {  # network of MIT-BIH -> its relative on PTB
     "vanilla_cnn": "vanilla_cnn_small",
     "rnn": "rnn_small",
     "resnet398": "resnet101",
@@ -58,11 +63,11 @@ ON_PTB = {     # network of MIT-BIH -> its relative on PTB
 class Ablation:
     "One change against a network of the published comparison."
 
-    of: str                  # the network without the change
-    what: str                # the change, for a table
-    network: str             # the network that is trained
-    transform: Transform = WindowRange()     # what the network sees of a beat
-    added: str = ""          # to the network's title
+    of: str  # the network without the change
+    what: str  # the change, for a table
+    network: str  # the network that is trained
+    transform: Transform = WindowRange()  # what the network sees of a beat
+    added: str = ""  # to the network's title
 
 
 _STANDARDISED = Chain((WindowRange(), StandardiseBeat()))
@@ -82,8 +87,8 @@ ABLATIONS = {
 
 # %% ../../nbs/studies/mitbih_ptb/networks.ipynb #09-networks
 def made_of(
-    name: str,     # of a network or an ablation
-) -> tuple[str, Transform]:     # network, what it sees of a beat
+    name: str,  # of a network or an ablation
+) -> tuple[str, Transform]:  # network, what it sees of a beat
     "What is trained under a name; raises `ConfigError` for an unknown one."
     if name in ABLATIONS:
         return ABLATIONS[name].network, ABLATIONS[name].transform
@@ -94,7 +99,7 @@ def made_of(
 
 
 def title(
-    name: str,     # of a network or an ablation
+    name: str,  # of a network or an ablation
 ) -> str:
     "Its title in tables."
     added = ABLATIONS[name].added if name in ABLATIONS else ""
@@ -102,31 +107,31 @@ def title(
 
 # %% ../../nbs/studies/mitbih_ptb/networks.ipynb #12-networks
 MODEL_RATES = {1: (1e-3,), 2: (5e-4, 2e-3), 3: (3e-4, 1e-3, 3e-3)}
-RNN_RATES = {1: (3e-4,), 2: (1e-4, 3e-4), 3: (1e-4, 3e-4, 1e-3)}     # on either database
+RNN_RATES = {1: (3e-4,), 2: (1e-4, 3e-4), 3: (1e-4, 3e-4, 1e-3)}  # on either database
 _RECURRENT = ("rnn", "rnn_small", "rnn_unmasked")
 
 
 def rates(
-    p: dict,          # resolved parameters
-    name: str,        # of a network or an ablation
-    usual: tuple,     # learning rates of the others
+    p: dict,  # resolved parameters
+    name: str,  # of a network or an ablation
+    usual: tuple,  # learning rates of the others
 ) -> tuple:
     "Learning rates of a network: smaller ones for the simple recurrent network."
     return RNN_RATES[p["n_candidates"]] if made_of(name)[0] in _RECURRENT else usual
 
 
 def model_recipe(
-    p: dict,       # resolved parameters
-    name: str,     # of a network or an ablation
-    n: int,        # beats of MIT-BIH
-    cap: int,      # on updates
+    p: dict,  # resolved parameters
+    name: str,  # of a network or an ablation
+    n: int,  # beats of MIT-BIH
+    cap: int,  # on updates
 ) -> Recipe:
     "How a network learns the five classes."
     return Recipe(
         max_updates=cap,
         batch_size=min(128, max(32, n // 512)),
         lrs=rates(p, name, MODEL_RATES[p["n_candidates"]]),
-        trial_share=min(.05, 600 / cap),
+        trial_share=min(0.05, 600 / cap),
         check_every=min(300, max(20, cap // 40)),
         patience=8,
         precision="auto",
@@ -135,11 +140,13 @@ def model_recipe(
 
 
 def ptb_recipe(
-    p: dict,           # resolved parameters
-    name: str,         # of a network
-    protocol: str,     # "recommended" or "published"
+    p: dict,  # resolved parameters
+    name: str,  # of a network
+    protocol: str,  # "recommended" or "published"
 ) -> Recipe:
-    "How a network learns infarction: as the arms of the study do, with the networks' cap and rates."
+    """How a network learns infarction: as the arms of the study do, with the networks' cap and
+    rates.
+    """
     small = target_recipe(p, protocol)
     cap = max(small.max_updates, p["model_updates"] // 5)
     share = small.trial_share * small.max_updates / cap
@@ -147,16 +154,16 @@ def ptb_recipe(
 
 # %% ../../nbs/studies/mitbih_ptb/networks.ipynb #14-networks
 def autoencoder(
-    make: Callable,     # number of outputs -> the classifier on the code
-    outputs: int,       # samples of a beat
-):                      # network with the same body
+    make: Callable,  # number of outputs -> the classifier on the code
+    outputs: int,  # samples of a beat
+):  # network with the same body
     "The network that reconstructs beats, with the body of the classifier on its code."
     return BeatAutoencoder(outputs)
 
 
 def reconstruction_task(
-    task: Task,         # classes of beats
-    recipe: Recipe,     # how reconstruction is learned
+    task: Task,  # classes of beats
+    recipe: Recipe,  # how reconstruction is learned
 ) -> Task:
     "Reconstruct the beats that a task trains on, in [0, 1]."
     c = task.cohort
@@ -175,9 +182,9 @@ def reconstruction_task(
 
 # %% ../../nbs/studies/mitbih_ptb/networks.ipynb #16-networks
 def on_mitdb(
-    p: dict,          # resolved parameters
-    name: str,        # of a network or an ablation
-    trial: Trial,     # of the study, under one protocol: its source and split are used
+    p: dict,  # resolved parameters
+    name: str,  # of a network or an ablation
+    trial: Trial,  # of the study, under one protocol: its source and split are used
 ) -> Trial:
     "One network on MIT-BIH, from scratch; the classifier on a code also after reconstruction."
     network, transform = made_of(name)
@@ -192,9 +199,9 @@ def on_mitdb(
 
 
 def on_ptbdb(
-    p: dict,          # resolved parameters
-    name: str,        # of a network
-    trial: Trial,     # of the study, under one protocol: its target cohort is used
+    p: dict,  # resolved parameters
+    name: str,  # of a network
+    trial: Trial,  # of the study, under one protocol: its target cohort is used
 ) -> Trial:
     "One network on PTB, from scratch: one cross-validation."
     network, beats = ON_PTB.get(name, name), trial.target.cohort
@@ -205,12 +212,12 @@ def on_ptbdb(
 
 # %% ../../nbs/studies/mitbih_ptb/networks.ipynb #17-networks
 def network_trial(
-    trial: Trial,     # of the study: protocol and seeds
-    name: str,        # of the new trial
-    network: str,     # of BEAT_NETS
-    target: Task,     # what is learned
-    arms: tuple,      # of Arm
-    model: str,       # title of the network
+    trial: Trial,  # of the study: protocol and seeds
+    name: str,  # of the new trial
+    network: str,  # of BEAT_NETS
+    target: Task,  # what is learned
+    arms: tuple,  # of Arm
+    model: str,  # title of the network
 ) -> Trial:
     "A trial of one network, apart from the study's own."
     return Trial(
@@ -227,9 +234,9 @@ def network_trial(
 
 
 def network_trials(
-    p: dict,          # resolved parameters
-    name: str,        # of a network or an ablation
-    trial: Trial,     # of the study, under one protocol
+    p: dict,  # resolved parameters
+    name: str,  # of a network or an ablation
+    trial: Trial,  # of the study, under one protocol
 ) -> Iterator[Trial]:
     "What one network is trained on under one protocol; an ablation under the recommended one only."
     if name not in ABLATIONS or trial.protocol == "recommended":
@@ -242,14 +249,14 @@ def network_trials(
 class ModelRuns:
     "What training all networks left."
 
-    predictions: dict      # "mitdb", "ptbdb" -> Predictions of all networks, under all protocols
-    jobs: pd.DataFrame     # of TrialResult, with protocol, name (on MIT-BIH), model and serves
+    predictions: dict  # "mitdb", "ptbdb" -> Predictions of all networks, under all protocols
+    jobs: pd.DataFrame  # of TrialResult, with protocol, name (on MIT-BIH), model and serves
 
 
 def served_arms(
-    trial: Trial,           # of one network
-    jobs: pd.DataFrame,     # of its TrialResult
-) -> pd.Series:             # name of an arm, for each job
+    trial: Trial,  # of one network
+    jobs: pd.DataFrame,  # of its TrialResult
+) -> pd.Series:  # name of an arm, for each job
     "The arm that each training serves: a source task serves the arm that begins with it."
     begun = {a.start.source: a.name for a in trial.arms if a.start.task is not None}
     serves = [begun.get(task, arm) for task, arm in zip(jobs.task, jobs.arm)]
@@ -257,7 +264,7 @@ def served_arms(
 
 
 def run_models(
-    run: StudyRun,     # trials of the study under each protocol; `models` names the networks
+    run: StudyRun,  # trials of the study under each protocol; `models` names the networks
 ) -> ModelRuns:
     """Train every network under every protocol of a run; finished jobs are taken from its folder.
 

@@ -19,14 +19,14 @@ from .beat_models import ON_PTB, PUBLISHED, ModelRuns, title
 
 # %% ../../nbs/studies/mitbih_ptb/network_tables.ipynb #05-network-tables
 MEASURES = {"mitdb": ("accuracy", "macro_f1"), "ptbdb": ("accuracy", "auroc", "auprc")}
-_PER_CLASS = ("sensitivity", "ppv", "f1")     # of MIT-BIH
+_PER_CLASS = ("sensitivity", "ppv", "f1")  # of MIT-BIH
 
 
 def model_metrics(
-    runs: ModelRuns,             # of `run_models`
-    n_resamples: int = 1000,     # bootstrap resamples of the patients
-    seed: int = 0,               # of the resamples
-) -> pd.DataFrame:               # rows of metrics.csv
+    runs: ModelRuns,  # of `run_models`
+    n_resamples: int = 1000,  # bootstrap resamples of the patients
+    seed: int = 0,  # of the resamples
+) -> pd.DataFrame:  # rows of metrics.csv
     "What every network reached on both databases, per class and in all."
     how, tables = dict(n_resamples=n_resamples, seed=seed), []
     for task, measures in MEASURES.items():
@@ -42,8 +42,8 @@ def model_metrics(
 
 
 def headline(
-    metrics: pd.DataFrame,       # of `model_metrics`
-) -> pd.DataFrame:               # one row a target, protocol, unit, model, arm and metric
+    metrics: pd.DataFrame,  # of `model_metrics`
+) -> pd.DataFrame:  # one row a target, protocol, unit, model, arm and metric
     "The rows that stand for a whole task: all classes together."
     keys = ["target", "protocol", "unit", "model", "arm", "metric"]
     m = metrics[metrics.label.isin(["macro", "all", "infarction", "diseased"])]
@@ -52,9 +52,11 @@ def headline(
 
 # %% ../../nbs/studies/mitbih_ptb/network_tables.ipynb #11-network-tables
 def converged(
-    jobs: pd.DataFrame,     # of ModelRuns
-) -> pd.Series:             # index (name, serves, protocol, task) -> share that stopped early
-    "Whether trainings ended because the validation loss no longer fell, or because updates ran out."
+    jobs: pd.DataFrame,  # of ModelRuns
+) -> pd.Series:  # index (name, serves, protocol, task) -> share that stopped early
+    """Whether trainings ended because the validation loss no longer fell, or because updates ran
+    out.
+    """
     by = jobs.groupby(["name", "serves", "protocol", "task"], sort=False)
     return by.stopped.agg(lambda s: (s == "patience").mean())
 
@@ -70,21 +72,21 @@ _TRAINED = {
 
 
 def convergence_text(
-    done: pd.Series,     # of `converged`
-    name: str,           # of a network or an ablation
-    arm: str,            # that the trainings serve
+    done: pd.Series,  # of `converged`
+    name: str,  # of a network or an ablation
+    arm: str,  # that the trainings serve
 ) -> str:
     "yes, or where a training was still improving at its last update."
     short = []
     for (task, protocol), where in _TRAINED.items():
-        if done.get((name, arm, protocol, task), 1.) < 1:
+        if done.get((name, arm, protocol, task), 1.0) < 1:
             short.append(where)
     return "no: " + ", ".join(short) if short else "yes"
 
 # %% ../../nbs/studies/mitbih_ptb/network_tables.ipynb #12-network-tables
 def cost_cells(
-    size,           # row of `size_table`
-) -> dict:          # column -> text
+    size,  # row of `size_table`
+) -> dict:  # column -> text
     "Parameters, multiply-adds and speed of a network."
     speed = size.samples_per_second
     return {
@@ -94,7 +96,7 @@ def cost_cells(
     }
 
 
-_REACHED = {     # column -> target, protocol, unit, metrics
+_REACHED = {  # column -> target, protocol, unit, metrics
     "MIT-BIH, by beat": ("mitdb", "published", "beat", ("accuracy", "macro_f1")),
     "MIT-BIH, DS2": ("mitdb", "recommended", "beat", ("accuracy", "macro_f1")),
     "PTB, by beat": ("ptbdb", "published", "beat", ("accuracy", "auroc")),
@@ -103,10 +105,10 @@ _REACHED = {     # column -> target, protocol, unit, metrics
 
 
 def result_cells(
-    head: pd.DataFrame,     # of `headline`
-    name: str,              # of a network or an ablation
-    arm: str,               # scratch, or full: after reconstruction
-) -> dict:                  # column -> text
+    head: pd.DataFrame,  # of `headline`
+    name: str,  # of a network or an ablation
+    arm: str,  # scratch, or full: after reconstruction
+) -> dict:  # column -> text
     "What a network reached, two numbers a cell; a dash where it was not trained."
     keys = ["target", "protocol", "unit", "metric", "model", "arm"]
     known, cells = head.set_index(keys).estimate.to_dict(), {}
@@ -118,10 +120,10 @@ def result_cells(
 
 # %% ../../nbs/studies/mitbih_ptb/network_tables.ipynb #13-network-tables
 def model_table(
-    runs: ModelRuns,             # of `run_models`
-    metrics: pd.DataFrame,       # of `model_metrics`
-    sizes: pd.DataFrame,         # of `size_table`; its rows, in its order, are the table's
-) -> pd.DataFrame:               # text, ready to show
+    runs: ModelRuns,  # of `run_models`
+    metrics: pd.DataFrame,  # of `model_metrics`
+    sizes: pd.DataFrame,  # of `size_table`; its rows, in its order, are the table's
+) -> pd.DataFrame:  # text, ready to show
     "Cost and results of every network, and whether all trainings behind a row had converged."
     head, done, rows = headline(metrics), converged(runs.jobs), []
     for s in sizes.itertuples():
@@ -135,12 +137,15 @@ def model_table(
 
 # %% ../../nbs/studies/mitbih_ptb/network_tables.ipynb #17-network-tables
 def published_gap(
-    metrics: pd.DataFrame,       # of `model_metrics`
-    names: Iterable[str],        # networks, in this order
-    task: str = "mitdb",         # or "ptbdb"
-    metric: str = "accuracy",    # of PUBLISHED
-) -> pd.DataFrame:               # name, network, paper, by beat, by patient, lo, hi, gap
-    "What splitting by beat adds, scored by beat; one row a network that was run under both protocols."
+    metrics: pd.DataFrame,  # of `model_metrics`
+    names: Iterable[str],  # networks, in this order
+    task: str = "mitdb",  # or "ptbdb"
+    metric: str = "accuracy",  # of PUBLISHED
+) -> pd.DataFrame:  # name, network, paper, by beat, by patient, lo, hi, gap
+    """What splitting by beat adds, scored by beat.
+
+    One row a network that was run under both protocols.
+    """
     head, rows = headline(metrics), []
     head = head[(head.target == task) & (head.metric == metric)]
     head = head[(head.unit == "beat") & (head.arm == "scratch")]
@@ -158,9 +163,9 @@ def published_gap(
 
 
 def gap_text(
-    gap: pd.DataFrame,     # of `published_gap`
-    what: str,             # database and metric
-) -> pd.DataFrame:         # what, network, paper, by beat, by patient, gap
+    gap: pd.DataFrame,  # of `published_gap`
+    what: str,  # database and metric
+) -> pd.DataFrame:  # what, network, paper, by beat, by patient, gap
     "The gap as text, with the interval by patient."
     rows = gap[["by patient", "lo", "hi"]].to_numpy() if len(gap) else []
     return pd.DataFrame(
@@ -176,12 +181,12 @@ def gap_text(
 
 # %% ../../nbs/studies/mitbih_ptb/network_tables.ipynb #18-network-tables
 def plot_gap(
-    gap: pd.DataFrame,           # of `published_gap`
-    label: str,                  # of the axis
-    ax=None,                     # axes
-):                               # axes
+    gap: pd.DataFrame,  # of `published_gap`
+    label: str,  # of the axis
+    ax=None,  # axes
+):  # axes
     "A line a network, from its number by patient to that by beat; the paper's as a tick."
-    ax = ax or plt.subplots(figsize=(6, 1.2 + .3 * len(gap)))[1]
+    ax = ax or plt.subplots(figsize=(6, 1.2 + 0.3 * len(gap)))[1]
     y = np.arange(len(gap))
     ax.hlines(y, gap["by patient"], gap["by beat"], color=".75", lw=2)
     for column, colour in (("by beat", PALETTE[1]), ("by patient", PALETTE[0])):
@@ -190,14 +195,14 @@ def plot_gap(
     ax.hlines(y[known], gap.lo[known], gap.hi[known], color=PALETTE[0], lw=1)
     ax.plot(gap.paper, y, "|", color="k", ms=12, label="published")
     ax.set(yticks=y, yticklabels=gap.network, xlabel=label)
-    ax.set_ylim(len(gap) - .5, -.5)
+    ax.set_ylim(len(gap) - 0.5, -0.5)
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncol=3)
     return ax
 
 
 def gap_sentence(
-    gap: pd.DataFrame,     # of `published_gap`
-    label: str,            # metric and database
+    gap: pd.DataFrame,  # of `published_gap`
+    label: str,  # metric and database
 ) -> str:
     "What splitting by beat adds, in words."
     worst, spread = gap.loc[gap.gap.idxmax()], np.ptp(gap["by beat"])

@@ -17,13 +17,20 @@ from IPython.display import HTML, Markdown, display
 
 from ..data.catalog import DATABASES, get_database
 from ..evaluate.clinical.calibration import measure_title
-from ..evaluate.show.card import DATA_CARD, MODEL_CARD, TRIPOD_AI
-from ..evaluate.show.card import card_html, card_markdown, fill, summary
+from ..evaluate.clinical.recalibrate import METHODS
 from ..evaluate.inference.coverage import coverage_note
 from ..evaluate.inference.interval_width import interval_width
-from ..evaluate.clinical.recalibrate import METHODS
-from ..evaluate.style import arm_title, estimate_text, number
+from biosig_nb.evaluate.show.card import (
+    DATA_CARD,
+    MODEL_CARD,
+    TRIPOD_AI,
+    card_html,
+    card_markdown,
+    fill,
+    summary,
+)
 from ..evaluate.show.tables import show_table
+from ..evaluate.style import arm_title, estimate_text, number
 from ..files import write_whole
 from ..learn.splits import describe_splits
 from ..models.counting import count_parameters
@@ -33,9 +40,9 @@ from .view import View
 
 # %% ../../nbs/studies/27_cards.ipynb #05-27-cards
 def declared_facts(
-    study,            # Study: title, question, primary
-    A: Analysis,      # of the run
-) -> dict:            # facts of evaluate.card
+    study,  # Study: title, question, primary
+    A: Analysis,  # of the run
+) -> dict:  # facts of evaluate.card
     "What was written down before the run, and what became of it."
     return {
         "title": study.title,
@@ -48,9 +55,9 @@ def declared_facts(
 
 
 def data_facts(
-    run,         # StudyRun: trials, data
-    cohort,      # Cohort of the target
-) -> dict:       # facts of evaluate.card
+    run,  # StudyRun: trials, data
+    cohort,  # Cohort of the target
+) -> dict:  # facts of evaluate.card
     "What the recordings are."
     databases = [get_database(slug) for slug in databases_read(run.trials) if slug in DATABASES]
     people = cohort.table.groupby(cohort.groups).first()
@@ -75,8 +82,8 @@ def data_facts(
 
 # %% ../../nbs/studies/27_cards.ipynb #06-27-cards
 def recipe_text(
-    recipe,      # Recipe of the target
-) -> str:        # a sentence
+    recipe,  # Recipe of the target
+) -> str:  # a sentence
     "How every arm was trained."
     size = f"{recipe.max_updates:,} updates of batches of {recipe.batch_size}"
     loss = ", focal loss" if recipe.loss == "focal" else ""
@@ -87,9 +94,9 @@ def recipe_text(
 
 
 def trial_facts(
-    trial,       # Trial that the report is about
-    seed: int,   # of the run
-) -> dict:       # facts of evaluate.card
+    trial,  # Trial that the report is about
+    seed: int,  # of the run
+) -> dict:  # facts of evaluate.card
     "What was trained, and how the data were split."
     recipe, splits = trial.target.recipe, trial.target.splits
     network = trial.network(len(trial.target.cohort.label_names))
@@ -108,8 +115,8 @@ def trial_facts(
 
 # %% ../../nbs/studies/27_cards.ipynb #07-27-cards
 def performance_facts(
-    v: View,     # of `view_of`
-) -> dict:       # facts of evaluate.card
+    v: View,  # of `view_of`
+) -> dict:  # facts of evaluate.card
     "How the arms did, with intervals."
     arms = v.metrics[(v.metrics.label == v.label) & (v.metrics.role == "arm")]
 
@@ -128,8 +135,8 @@ def performance_facts(
 
 
 def control_facts(
-    controls: pd.DataFrame | None,      # of `show_controls`; None: none were looked at
-) -> dict:                              # facts of evaluate.card
+    controls: pd.DataFrame | None,  # of `show_controls`; None: none were looked at
+) -> dict:  # facts of evaluate.card
     "Which controls were not passed, and which comparators not beaten."
     if controls is None:
         return {}
@@ -141,8 +148,8 @@ def control_facts(
 
 
 def group_facts(
-    v: View,     # of `view_of`
-) -> dict:       # facts of evaluate.card
+    v: View,  # of `view_of`
+) -> dict:  # facts of evaluate.card
     "Who was evaluated, and what that allows."
     by = v.predictions[v.predictions.part == "test"].groupby("group")[f"y_{v.label}"].max()
     cases, others = int(by.sum()), int((1 - by).sum())
@@ -155,7 +162,7 @@ def group_facts(
         "unit": v.noun,
         "cases": cases,
         "controls": others,
-        "half_width": interval_width(.8, cases, others) / 2 if min(cases, others) else None,
+        "half_width": interval_width(0.8, cases, others) / 2 if min(cases, others) else None,
         "coverage": coverage_note(len(by)),
         "clusters": kept if apart else None,
         "output": f"probability of {v.label}; {at}.",
@@ -163,12 +170,12 @@ def group_facts(
 
 # %% ../../nbs/studies/27_cards.ipynb #08-27-cards
 def run_facts(
-    run,                                     # StudyRun
-    A: Analysis,                             # of the run
-    v: View,                                 # of `view_of`
-    main: str,                               # name of the trial that the report is about
-    controls: pd.DataFrame | None = None,    # of `show_controls`
-) -> dict:                                   # facts of evaluate.card
+    run,  # StudyRun
+    A: Analysis,  # of the run
+    v: View,  # of `view_of`
+    main: str,  # name of the trial that the report is about
+    controls: pd.DataFrame | None = None,  # of `show_controls`
+) -> dict:  # facts of evaluate.card
     "Everything that a run knows of itself; what the study says comes last and wins."
     trial = run.trials[main]
     return {
@@ -183,8 +190,8 @@ def run_facts(
 
 # %% ../../nbs/studies/27_cards.ipynb #09-27-cards
 def show_card(
-    facts: dict,                # of `run_facts`
-    run_dir=None,               # run folder; the cards are kept there as Markdown
+    facts: dict,  # of `run_facts`
+    run_dir=None,  # run folder; the cards are kept there as Markdown
 ) -> None:
     "The checklist, folded away, and the three cards as files in the run folder."
     cards = {
@@ -204,8 +211,8 @@ FORM = re.compile(r"(.+): (\S+) (has no interval and is left out of the macro av
 
 
 def gather_notes(
-    notes: tuple,               # of an Analysis
-) -> list:                      # the same in fewer lines, in their order
+    notes: tuple,  # of an Analysis
+) -> list:  # the same in fewer lines, in their order
     "Notes that differ only in their label, or in what they are about, as one."
     lines, alike = {}, {}
     for n in notes:
@@ -222,7 +229,7 @@ def gather_notes(
     return [": ".join(filter(None, ("; ".join(about), what))) for what, about in alike.items()]
 
 # %% ../../nbs/studies/27_cards.ipynb #18-27-cards
-PACKAGES = (     # whose versions a report names
+PACKAGES = (  # whose versions a report names
     "biosig-nb",
     "torch",
     "lightning",
@@ -234,8 +241,8 @@ PACKAGES = (     # whose versions a report names
 
 
 def show_provenance(
-    run,                # StudyRun
-    A: Analysis,        # of the run
+    run,  # StudyRun
+    A: Analysis,  # of the run
 ) -> None:
     "What would be needed to repeat the run, and what was left without an interval."
     facts = {"study": run.study.name, "data": run.data.kind}

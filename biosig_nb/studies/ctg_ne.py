@@ -16,13 +16,13 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 
 from ..data.cohort import Cohort
-from ..data.segments.ctg import ctg_records, ctg_windows, own_folder
 from ..data.databases.ctu_uhb_ctgdb import LabelRule
+from ..data.segments.ctg import ctg_records, ctg_windows, own_folder
 from ..data.simulate.ctu_uhb_ctgdb import simulate_ctu_uhb, simulate_site
 from ..errors import ConfigError
 from ..learn.arms import Arm, arms_named, lora, trained_on
-from ..learn.controls import metadata_control
 from ..learn.comparators import Comparator, features_comparator, minirocket_comparator
+from ..learn.controls import metadata_control
 from ..learn.recipe import LEARNING_RATES, Recipe
 from ..learn.splits import Split, grouped_kfold, holdout
 from ..learn.task import Task
@@ -34,22 +34,22 @@ from .folders import MACHINERY_PRESETS
 from .study import Cohorts, Data, Study, StudyRun
 
 # %% ../../nbs/studies/ctg_ne/study.ipynb #05-study
-LABELS = {"scalp": "acidosis", "site": "case", "own": "case"}     # target set -> label
+LABELS = {"scalp": "acidosis", "site": "case", "own": "case"}  # target set -> label
 
 
 def rule(
-    p: dict,       # resolved parameters
-    which: str,    # "source_ph", "target_ph" or "all_ph"
+    p: dict,  # resolved parameters
+    which: str,  # "source_ph", "target_ph" or "all_ph"
 ) -> LabelRule:
     "When a delivery is a case; with a `deficit`, a low pH and a metabolic acidosis together."
     return LabelRule("pH", p[which], p["strict"], p["deficit"] or None)
 
 
 def recordings(
-    p: dict,          # resolved parameters
-    data: Data,       # where CTU-UHB lies
-    which: str,       # parameter with the threshold on the pH
-    *kinds: str,      # kinds of recording; none: all
+    p: dict,  # resolved parameters
+    data: Data,  # where CTU-UHB lies
+    which: str,  # parameter with the threshold on the pH
+    *kinds: str,  # kinds of recording; none: all
 ) -> Cohort:
     "Recordings of CTU-UHB with their label, in bpm and sensor units."
     return ctg_records(
@@ -64,25 +64,28 @@ def recordings(
 
 # %% ../../nbs/studies/ctg_ne/study.ipynb #07-study
 def splits_of(
-    cohort: Cohort,             # deliveries, or their windows
-    p: dict,                    # resolved parameters
-    by_window: bool = False,    # the published way: windows at random
+    cohort: Cohort,  # deliveries, or their windows
+    p: dict,  # resolved parameters
+    by_window: bool = False,  # the published way: windows at random
 ) -> list[Split]:
-    "Repeated folds by record, or one random division of windows; raises `ConfigError` for fewer than two cases a fold."
+    """Repeated folds by record, or one random division of windows.
+
+    Raises `ConfigError` for fewer than two cases a fold.
+    """
     cases, n = len(set(cohort.groups[cohort.labels == 1])), len(set(cohort.groups))
     if cases < 2 * p["n_folds"]:
         what = f"{cases} cases among {n} deliveries are too few for {p['n_folds']} folds"
         raise ConfigError(f"{what}; take a higher pH as the threshold, or fewer folds")
     if by_window:
         every = np.arange(len(cohort))
-        return [holdout(every, cohort.labels, .2, .1, p["seed"], unit="example")]
+        return [holdout(every, cohort.labels, 0.2, 0.1, p["seed"], unit="example")]
     return grouped_kfold(
-        cohort.groups, cohort.labels, p["n_folds"], p["n_repeats"], .25, p["seed"]
+        cohort.groups, cohort.labels, p["n_folds"], p["n_repeats"], 0.25, p["seed"]
     )
 
 # %% ../../nbs/studies/ctg_ne/study.ipynb #09-study
-MISSING = ("missing_share", "n_gaps", "longest_gap")     # how much was lost
-PERSON = ("age", "gest_weeks")                           # what is known before the trace begins
+MISSING = ("missing_share", "n_gaps", "longest_gap")  # how much was lost
+PERSON = ("age", "gest_weeks")  # what is known before the trace begins
 CONTROLS = {
     "missingness": MISSING,
     "caesarean": ("caesarean",),
@@ -92,17 +95,19 @@ CONTROLS = {
 
 
 def features(
-    cohort: Cohort,     # deliveries or windows
-) -> np.ndarray:        # [n, feature], NaN where one cannot be measured
+    cohort: Cohort,  # deliveries or windows
+) -> np.ndarray:  # [n, feature], NaN where one cannot be measured
     "The named features of each trace."
     return cohort.table[list(FEATURES)].to_numpy(float)
 
 
 def comparators(
-    cohort: Cohort,     # deliveries
-    p: dict,            # resolved parameters
-) -> tuple:             # of Comparator
-    "Without pre-training: named features with a linear and a boosted model, and random convolutions with ridge."
+    cohort: Cohort,  # deliveries
+    p: dict,  # resolved parameters
+) -> tuple:  # of Comparator
+    """Without pre-training: named features with a linear and a boosted model, and random
+    convolutions with ridge.
+    """
     n, x = p["n_candidates"], features(cohort)
     seen = GapsToMask().fit(cohort)(cohort)
     return (
@@ -113,9 +118,9 @@ def comparators(
 
 
 def controls(
-    cohort: Cohort,     # deliveries
-    p: dict,            # resolved parameters
-) -> tuple:             # of Comparator
+    cohort: Cohort,  # deliveries
+    p: dict,  # resolved parameters
+) -> tuple:  # of Comparator
     "What should not know the label; columns that a user's own folder lacks are left out."
     found, n = [], p["n_candidates"]
     for name, columns in CONTROLS.items():
@@ -126,17 +131,19 @@ def controls(
 
 
 def forest(
-    cohort: Cohort,     # windows
+    cohort: Cohort,  # windows
 ) -> Comparator:
     "A random forest on named features, for windows."
     trees = RandomForestClassifier(300, min_samples_leaf=3, random_state=0)
     fill = SimpleImputer(strategy="median", keep_empty_features=True)
-    return Comparator("random forest", "comparator", features(cohort), (make_pipeline(fill, trees),))
+    return Comparator(
+        "random forest", "comparator", features(cohort), (make_pipeline(fill, trees),)
+    )
 
 # %% ../../nbs/studies/ctg_ne/study.ipynb #11-study
 def recipe(
-    p: dict,          # resolved parameters
-    updates: int,     # cap
+    p: dict,  # resolved parameters
+    updates: int,  # cap
 ) -> Recipe:
     "The same for all arms."
     return Recipe(
@@ -150,10 +157,10 @@ def recipe(
 
 
 def task(
-    name: str,          # in the tables
-    cohort: Cohort,     # deliveries or windows
-    splits: list,       # of Split
-    how: Recipe,        # of `recipe`
+    name: str,  # in the tables
+    cohort: Cohort,  # deliveries or windows
+    splits: list,  # of Split
+    how: Recipe,  # of `recipe`
 ) -> Task:
     "A task of this study: what the networks see of a trace is the same in all of them."
     return Task(name, cohort, tuple(splits), how, GapsToMask())
@@ -176,7 +183,9 @@ GIVEN = {
 
 
 class CtgNe(Study):
-    "Acidosis in cardiotocograms: pre-trained on CTU-UHB, evaluated on another sensor, another hospital or your own deliveries."
+    """Acidosis in cardiotocograms: pre-trained on CTU-UHB, evaluated on another sensor, another
+    hospital or your own deliveries.
+    """
 
     simulated_by = ("seed", "sim_records", "sim_minutes", "shared", "effect")
 
@@ -206,7 +215,7 @@ class CtgNe(Study):
 
     def recommended(self, p: dict, c: Cohorts, how: dict) -> Iterator[Trial]:
         "The transfer, split by record; and all deliveries of the database without it."
-        sides = holdout(c.source.groups, c.source.labels, .2, .2, p["seed"])
+        sides = holdout(c.source.groups, c.source.labels, 0.2, 0.2, p["seed"])
         source = task("ctu-uhb", c.source, [sides], recipe(p, p["pretrain_updates"]))
         ranks = [r for r in map(int, p["ranks"]) if r != p["rank"]]
         begun = trained_on(source)

@@ -20,9 +20,9 @@ from ..data.simulate.phantom import simulate_phantom
 from ..errors import ConfigError
 from ..evaluate.style import number
 from ..learn.arms import FROZEN, FULL, LAST_BLOCK, RANDOM, Arm, from_weights, trained_on
+from ..learn.comparators import linear
 from ..learn.features import Brightness, FrameFeatures, loaded_backbone, square_features
 from ..learn.frames import FrameAnswers, FrameComparator, smoothed
-from ..learn.comparators import linear
 from ..learn.recipe import LEARNING_RATES, Recipe
 from ..learn.splits import holdout
 from ..learn.task import Task
@@ -31,18 +31,30 @@ from ..learn.trial import Derived, Trial
 from ..models.backbones import BACKBONES
 from ..models.frame_lstm import FrameLSTM, FrameNet, frame_head
 from ..models.last_block import tuned_net
-from .head_sweeps import as_published, by_configuration, by_patient, check_position
-from .head_sweeps import mostly, phantom_scans, place_auroc, sequences
-from .head_sweeps import target_scans, target_set, whole_sequences
+from biosig_nb.studies.head_sweeps import (
+    as_published,
+    by_configuration,
+    by_patient,
+    check_position,
+    mostly,
+    phantom_scans,
+    place_auroc,
+    sequences,
+    target_scans,
+    target_set,
+    whole_sequences,
+)
 from .study import Cohorts, Data, Study, StudyRun, wanted_protocols
 
-NAME, LABEL = "frames", "head"     # of the target task, and of what a frame shows
+NAME, LABEL = "frames", "head"  # of the target task, and of what a frame shows
 
 # %% ../../nbs/studies/fetal_head/study.ipynb #06-study
 def chosen(
-    p: dict,     # resolved parameters
-) -> str:        # name of a backbone
-    "The published backbone where its weights are on disk already, else the one that comes as a package."
+    p: dict,  # resolved parameters
+) -> str:  # name of a backbone
+    """The published backbone where its weights are on disk already, else the one that comes as a
+    package.
+    """
     if p["backbone"] != "auto":
         return p["backbone"]
     file = Path(torch.hub.get_dir()) / "checkpoints" / BACKBONES["vgg19"].file
@@ -50,9 +62,12 @@ def chosen(
 
 
 def box_of(
-    p: dict,            # resolved parameters
-) -> tuple | None:      # left, top, right, bottom (pixels)
-    "The part of your own frames that is the picture; raises `ConfigError` for something else than four numbers."
+    p: dict,  # resolved parameters
+) -> tuple | None:  # left, top, right, bottom (pixels)
+    """The part of your own frames that is the picture.
+
+    Raises `ConfigError` for something else than four numbers.
+    """
     if not p["box"]:
         return None
     try:
@@ -66,10 +81,10 @@ def box_of(
 
 
 def looks(
-    p: dict,                      # resolved parameters
-    data: Data,                   # gives the cache
-    weights: str = "imagenet",    # or "random"
-    **how,                        # more fields of FrameFeatures
+    p: dict,  # resolved parameters
+    data: Data,  # gives the cache
+    weights: str = "imagenet",  # or "random"
+    **how,  # more fields of FrameFeatures
 ) -> FrameFeatures:
     "The frozen network that looks at each frame."
     seed = p["seed"] if weights == "random" else 0
@@ -78,16 +93,16 @@ def looks(
 
 
 def scaled(
-    look: FrameFeatures,     # of `looks`
+    look: FrameFeatures,  # of `looks`
 ) -> Chain:
     "Features of frames, each scaled on the training side; a constant one is only centred."
     return Chain((look, Standardise(1e-6)))
 
 # %% ../../nbs/studies/fetal_head/study.ipynb #08-study
 def recipe(
-    p: dict,                       # resolved parameters
-    updates: int | None = None,    # cap; None: that of the target
-) -> Recipe:                       # the same for all arms
+    p: dict,  # resolved parameters
+    updates: int | None = None,  # cap; None: that of the target
+) -> Recipe:  # the same for all arms
     "What every arm is given."
     updates = updates or p["max_updates"]
     return Recipe(
@@ -103,9 +118,9 @@ def recipe(
 
 
 def published_recipe(
-    p: dict,     # resolved parameters
-    n: int,      # sequences to train on
-) -> Recipe:     # Adam 1e-5, batches of 8, at most `published_epochs`
+    p: dict,  # resolved parameters
+    n: int,  # sequences to train on
+) -> Recipe:  # Adam 1e-5, batches of 8, at most `published_epochs`
     "What the published network was given."
     epoch = max(1, n // 8)
     return Recipe(
@@ -114,28 +129,33 @@ def published_recipe(
         (1e-5,),
         check_every=epoch,
         patience=10,
-        weight_decay=0.,
+        weight_decay=0.0,
         warmup=0,
         precision="auto",
         loss="focal",
-        gamma=2.,
-        alpha=.79,
+        gamma=2.0,
+        alpha=0.79,
     )
 
 # %% ../../nbs/studies/fetal_head/study.ipynb #10-study
 def comparators(
-    p: dict,            # resolved parameters
-    cohort: Cohort,     # of the target
-    data: Data,         # gives the cache
-) -> tuple:             # of FrameComparator
-    "Each frame for itself by a linear model on the backbone's features; its mean intensity; its place in the sweep."
+    p: dict,  # resolved parameters
+    cohort: Cohort,  # of the target
+    data: Data,  # gives the cache
+) -> tuple:  # of FrameComparator
+    """Each frame for itself by a linear model on the backbone's features.
+
+    Its mean intensity; its place in the sweep.
+    """
     scans, look = cohort.signals.scans, looks(p, data)
     bright = square_features(scans, Brightness(), data.cache, look.size, look.box)
     frames = scans.table.groupby("scan")
     k = frames.cumcount().to_numpy(float)
     share = k / np.maximum(frames.scan.transform("size").to_numpy(float) - 1, 1)
     place = np.column_stack([k, k**2, share, share**2])
-    how = dict(candidates=linear(p["n_candidates"]), at=cohort.signals.at, frame_groups=scans.groups)
+    how = dict(
+        candidates=linear(p["n_candidates"]), at=cohort.signals.at, frame_groups=scans.groups
+    )
     return (
         FrameComparator("features + logistic", "comparator", look.of_frames(scans), **how),
         FrameComparator("mean intensity", "control", bright, **how),
@@ -144,18 +164,18 @@ def comparators(
 
 # %% ../../nbs/studies/fetal_head/study.ipynb #12-study
 def last_block_net(
-    n_frames: int,     # frames of a sequence
-    name: str,         # of the backbone
-    size: int,         # side of the pictures (pixels)
+    n_frames: int,  # frames of a sequence
+    name: str,  # of the backbone
+    size: int,  # side of the pictures (pixels)
 ) -> FrameNet:
     "The recurrent network on the backbone's last block, which learns along."
     return tuned_net(loaded_backbone(name), n_frames, size=size)
 
 
 def contrast(
-    p: dict,        # resolved parameters
-    data: Data,     # gives the cache
-) -> tuple:         # of Arm: random weights, ImageNet
+    p: dict,  # resolved parameters
+    data: Data,  # gives the cache
+) -> tuple:  # of Arm: random weights, ImageNet
     "The same frozen network with random weights and with those of ImageNet."
     noise, photos = scaled(looks(p, data, "random")), scaled(looks(p, data))
     return (
@@ -165,9 +185,9 @@ def contrast(
 
 
 def further_arms(
-    p: dict,                  # resolved parameters
-    photos: Chain,            # the front of the arm ImageNet
-    phantom: Task | None,     # what one arm learns first
+    p: dict,  # resolved parameters
+    photos: Chain,  # the front of the arm ImageNet
+    phantom: Task | None,  # what one arm learns first
 ) -> Iterator[Arm]:
     "The arms beside the contrast, and the network without a memory."
     name, imagenet, look = chosen(p), from_weights("ImageNet"), photos.steps[0]
@@ -183,7 +203,9 @@ def further_arms(
 
 # %% ../../nbs/studies/fetal_head/study.ipynb #14-study
 class FetalHead(Study):
-    "Fetal heads in ultrasound: a frozen network of everyday pictures, beside the same one with random weights."
+    """Fetal heads in ultrasound: a frozen network of everyday pictures, beside the same one with
+    random weights.
+    """
 
     simulated_by = ("seed", "target_set", "sim_scans", "effect")
 
@@ -240,12 +262,14 @@ class FetalHead(Study):
         splits = by_configuration(c.target, p) if p["leave_configuration_out"] else ()
         if splits:
             new = replace(target, name=f"{NAME}, new configuration", splits=splits)
-            yield Trial("leave one configuration out", target=new, arms=two, double_cap=False, **how)
+            yield Trial(
+                "leave one configuration out", target=new, arms=two, double_cap=False, **how
+            )
 
     def phantom(self, p: dict, cohort: Cohort, photos: Chain) -> Task:
         "What one arm learns first; the scanner's frame that `box` cuts off is not there."
         look, scale = photos.steps
-        sides = holdout(cohort.groups, mostly(cohort), .2, .2, p["seed"])
+        sides = holdout(cohort.groups, mostly(cohort), 0.2, 0.2, p["seed"])
         given, front = recipe(p, p["pretrain_updates"]), Chain((replace(look, box=None), scale))
         return Task("phantom", cohort, (sides,), given, front, answers=FrameAnswers(LABEL))
 

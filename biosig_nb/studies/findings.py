@@ -14,8 +14,8 @@ from threadpoolctl import threadpool_limits
 
 from ..evaluate.style import name_arms, use_style
 from .analysis import Analysis, analyse
-from .methods import data_record, splits_record
 from .folders import MACHINERY_PRESETS
+from .methods import data_record, splits_record
 from .parameters import Parameters, limit_threads
 from .results import write_results
 from .study import StudyRun, run_study
@@ -27,11 +27,11 @@ class Findings:
 
     def __init__(
         self,
-        p: Parameters,                  # of `resolve`
-        run: StudyRun | None = None,    # a run that was made before; None: the study is run
+        p: Parameters,  # of `resolve`
+        run: StudyRun | None = None,  # a run that was made before; None: the study is run
     ):
         limit_threads(p["threads"])
-        threadpool_limits(p["threads"])     # libraries that were loaded before
+        threadpool_limits(p["threads"])  # libraries that were loaded before
         use_style()
         self.p, self.folder = p, Path(p["run_dir"] or tempfile.mkdtemp(prefix="biosig-nb-"))
         self.run = run or run_study(p.study, p, self.folder)
@@ -59,7 +59,7 @@ class Findings:
 
     def seen(
         self,
-        name: str,     # of a trial
+        name: str,  # of a trial
     ) -> View:
         "The view of one trial of the run."
         t = self.run.trials[name]
@@ -82,8 +82,8 @@ class Findings:
 
     def add(
         self,
-        metrics: pd.DataFrame | None = None,    # further rows of metrics.csv
-        predictions: dict | None = None,        # task name -> further Predictions
+        metrics: pd.DataFrame | None = None,  # further rows of metrics.csv
+        predictions: dict | None = None,  # task name -> further Predictions
     ) -> None:
         "Write the tables again, with more of them."
         self.more_metrics += [] if metrics is None else [metrics]

@@ -62,9 +62,9 @@ for _kind in ("int", "float"):
 
 # %% ../../nbs/studies/05_folders.ipynb #06-05-folders
 def read_yaml(
-    path: str | Path,      # a YAML file
-    several: bool = False, # the file may hold several documents
-):                         # its content; a list of the documents where several are allowed
+    path: str | Path,  # a YAML file
+    several: bool = False,  # the file may hold several documents
+):  # its content; a list of the documents where several are allowed
     "Content of a YAML file; raises `ConfigError` naming the file, and the line of what is wrong."
     path = Path(path)
     try:
@@ -81,15 +81,15 @@ def read_yaml(
     return documents[0] if documents else None
 
 # %% ../../nbs/studies/05_folders.ipynb #10-05-folders
-def asset_folders() -> tuple[Path, Path]:      # of a checkout, of an installed wheel
+def asset_folders() -> tuple[Path, Path]:  # of a checkout, of an installed wheel
     "Where files that are not code are looked for, in this order."
     package = Path(biosig_nb.__file__).resolve().parent
     return package.parent / "nbs", package / "assets"
 
 
 def find_asset(
-    name: str,             # "studies/common.yaml"
-) -> Path:                 # its path
+    name: str,  # "studies/common.yaml"
+) -> Path:  # its path
     """A file of `nbs/` in a checkout, else the copy that the wheel carries.
 
     Raises `ConfigError` where there is neither.
@@ -101,24 +101,25 @@ def find_asset(
     raise ConfigError(f"'{name}' is {where}; reinstall biosig-nb")
 
 # %% ../../nbs/studies/05_folders.ipynb #13-05-folders
-GROUP = "biosig_nb.studies"      # entry points of other packages
-RESERVED = ("cache",)            # names of folders beside those of the studies in a folder of runs
+GROUP = "biosig_nb.studies"  # entry points of other packages
+RESERVED = ("cache",)  # names of folders beside those of the studies in a folder of runs
 
 
 @dataclass(frozen=True)
 class Place:
     "Where a study is."
-    name: str              # as on the command line
-    folder: Path           # holds study.yaml
-    module: str            # import name of the module with its class
-    attribute: str = ""    # name of the class; empty: the one study of the module
-    ours: bool = True      # part of this package
-    problem: str = ""      # why it cannot be used
+
+    name: str  # as on the command line
+    folder: Path  # holds study.yaml
+    module: str  # import name of the module with its class
+    attribute: str = ""  # name of the class; empty: the one study of the module
+    ours: bool = True  # part of this package
+    problem: str = ""  # why it cannot be used
 
 
 def module_file(
-    module: str,           # import name
-) -> Path | None:          # its file; None where it is not found
+    module: str,  # import name
+) -> Path | None:  # its file; None where it is not found
     "The file of a module, without importing it or what it lies in."
     top, *below = module.split(".")
     try:
@@ -168,8 +169,8 @@ def _places() -> list[Place]:
 
 
 def find_studies(
-    ours: bool = False,    # only those of this package
-) -> dict[str, Path]:      # name -> folder, those of the package first
+    ours: bool = False,  # only those of this package
+) -> dict[str, Path]:  # name -> folder, those of the package first
     """The studies there are.
 
     What another package has registered wrongly is left out, and explained by `place_of`.
@@ -182,8 +183,8 @@ def find_studies(
 
 
 def place_of(
-    name: str,             # name of a study
-) -> Place:                # where it is
+    name: str,  # name of a study
+) -> Place:  # where it is
     """Where a study is.
 
     Raises `ConfigError` for one that is not found, is registered wrongly, or stands in two places.
@@ -203,7 +204,7 @@ def place_of(
 
 # %% ../../nbs/studies/05_folders.ipynb #21-05-folders
 PRESETS = ("smoke", "demo", "quick", "full")
-MACHINERY_PRESETS = ("smoke", "demo")     # networks hardly learn: no verdict, no second cap
+MACHINERY_PRESETS = ("smoke", "demo")  # networks hardly learn: no verdict, no second cap
 TYPES = ("int", "float", "bool", "str", "list", "path")
 NUMBER = (int, float)
 
@@ -217,15 +218,25 @@ FIELDS = {
     "units": {"example": str, "group": str, "noun": str},
     "parameters": dict,
     "primary": {
-        "protocol?": str, "target": str, "label": str, "event?": str,
-        "metric": str, "unit": str, "grouping": str,
-        "contrast": {"arm": str, "baseline": str}, "others?": list, "comparator?": str,
-        "smallest_gain": NUMBER, "threshold": NUMBER, "pinned?": dict, "exclusions?": list,
+        "protocol?": str,
+        "target": str,
+        "label": str,
+        "event?": str,
+        "metric": str,
+        "unit": str,
+        "grouping": str,
+        "contrast": {"arm": str, "baseline": str},
+        "others?": list,
+        "comparator?": str,
+        "smallest_gain": NUMBER,
+        "threshold": NUMBER,
+        "pinned?": dict,
+        "exclusions?": list,
     },
 }
 PARAMETER = {"type": str, "help": str, "choices?": list, "min?": NUMBER, "max?": NUMBER}
 PARAMETER |= {"needs?": list, "default?": object}
-PARAMETER |= {"was?": list, "renamed?": dict}      # names and values of the release before
+PARAMETER |= {"was?": list, "renamed?": dict}  # names and values of the release before
 PARAMETER |= {f"{preset}?": object for preset in PRESETS}
 DEFAULTS = MappingProxyType({"databases": {}, "own": None, "refused": []})
 KIND_NAMES = {str: "text", list: "a list", dict: "fields", NUMBER: "a number"}
@@ -340,8 +351,8 @@ def _read_config(path: Path, changed: int, size: int) -> dict:
 
 
 def load_config(
-    name: str,             # name of a study
-) -> dict:                 # title, question, databases, own, units, parameters, primary
+    name: str,  # name of a study
+) -> dict:  # title, question, databases, own, units, parameters, primary
     """The study.yaml of a study, checked.
 
     Raises one `ConfigError` that names the file and everything that is wrong with it.
@@ -361,16 +372,17 @@ def _common() -> dict:
     return specs
 
 
-def common_parameters() -> dict:      # name -> specification with a `default`
+def common_parameters() -> dict:  # name -> specification with a `default`
     "The parameters that every study has."
     return copy.deepcopy(_common())
 
 # %% ../../nbs/studies/05_folders.ipynb #32-05-folders
 def holds(
-    condition,             # {parameter: [value, ...]}, or a list of such mappings
-    p: dict,               # resolved parameters
-) -> bool:                 # whether one of them is met
+    condition,  # {parameter: [value, ...]}, or a list of such mappings
+    p: dict,  # resolved parameters
+) -> bool:  # whether one of them is met
     "Whether parameters meet a condition of a study.yaml."
+
     def met(name, values):
         found = p[name] if isinstance(p[name], list) else [p[name]]
         return any(v in values for v in found)
@@ -380,18 +392,18 @@ def holds(
 
 
 def databases_of(
-    config: dict,          # of `load_config`
-    p: dict,               # resolved parameters
-) -> tuple[str, ...]:      # slugs
+    config: dict,  # of `load_config`
+    p: dict,  # resolved parameters
+) -> tuple[str, ...]:  # slugs
     "The databases that a run with these parameters reads (or simulates), and cannot do without."
     required, optional = config["databases"]["required"], config["databases"]["optional"]
     return (*required, *(slug for slug, condition in optional.items() if holds(condition, p)))
 
 # %% ../../nbs/studies/05_folders.ipynb #33-05-folders
 def own_of(
-    config: dict,          # of `load_config`
-    p: dict,               # resolved parameters
-) -> Path | None:          # the user's folder; None where none is meant
+    config: dict,  # of `load_config`
+    p: dict,  # resolved parameters
+) -> Path | None:  # the user's folder; None where none is meant
     """The folder of the user's own that is evaluated on.
 
     Raises `ConfigError` where it is meant and not given, or given and not meant.
@@ -419,10 +431,12 @@ def _condition_text(one: dict) -> str:
 
 # %% ../../nbs/studies/05_folders.ipynb #34-05-folders
 def check_refused(
-    config: dict,          # of `load_config`
-    p: dict,               # resolved parameters
+    config: dict,  # of `load_config`
+    p: dict,  # resolved parameters
 ) -> None:
-    "Raise `ConfigError` for parameters that do not go together, with the reason that study.yaml gives."
+    """Raise `ConfigError` for parameters that do not go together, with the reason that study.yaml
+    gives.
+    """
     for one in config["refused"]:
         if holds(one["when"], p):
             found = " or ".join(_condition_text(c) for c in _conditions(one["when"]))
@@ -430,8 +444,8 @@ def check_refused(
 
 
 def primary_of(
-    config: dict,          # of `load_config`
-) -> dict:                 # `primary` with the question, and the hash of both under "hash"
+    config: dict,  # of `load_config`
+) -> dict:  # `primary` with the question, and the hash of both under "hash"
     "The primary analysis as it was declared."
     declared = {"question": config["question"], **config["primary"]}
     text = json.dumps(declared, sort_keys=True)
@@ -439,8 +453,8 @@ def primary_of(
 
 # %% ../../nbs/studies/05_folders.ipynb #38-05-folders
 def study_module(
-    name: str,             # name of a study
-) -> ModuleType:           # the module with its class
+    name: str,  # name of a study
+) -> ModuleType:  # the module with its class
     "Import the module of a study; raises `ConfigError` where it cannot be imported."
     place = place_of(name)
     try:
@@ -451,8 +465,8 @@ def study_module(
 
 
 def study_class(
-    name: str,             # name of a study
-) -> type:                 # its subclass of Study
+    name: str,  # name of a study
+) -> type:  # its subclass of Study
     """The class of a study.
 
     Raises `ConfigError` where its module has none, or several and no entry point that says which.
@@ -473,9 +487,9 @@ def study_class(
 
 # %% ../../nbs/studies/05_folders.ipynb #42-05-folders
 def parameters_cell(
-    specs: dict,           # name -> specification, common ones first
-    study: str = "",       # name of the study for a first line that says it; empty: no such line
-) -> str:                  # source of the cell
+    specs: dict,  # name -> specification, common ones first
+    study: str = "",  # name of the study for a first line that says it; empty: no such line
+) -> str:  # source of the cell
     "The parameters cell of a report: defaults of what all studies share, else None."
     lines = [(f"study: str = {json.dumps(study)}", "name of the study")] if study else []
     for name, spec in specs.items():
@@ -489,9 +503,9 @@ def parameters_cell(
 
 
 def parameters_in(
-    notebook: dict,        # a notebook, as nbformat or json read it
-    called: str,           # what it is called in an error message
-) -> dict:                 # the cell
+    notebook: dict,  # a notebook, as nbformat or json read it
+    called: str,  # what it is called in an error message
+) -> dict:  # the cell
     "The code cell tagged `parameters`; raises `ConfigError` where there is not exactly one."
     code = [c for c in notebook["cells"] if c["cell_type"] == "code"]
     tagged = [c for c in code if "parameters" in c["metadata"].get("tags", [])]
@@ -502,17 +516,17 @@ def parameters_in(
 
 
 def write_parameters(
-    notebook: dict,        # a notebook, as nbformat or json read it; changed in place
-    source: str,           # of `parameters_cell`
-    called: str,           # what it is called in an error message
+    notebook: dict,  # a notebook, as nbformat or json read it; changed in place
+    source: str,  # of `parameters_cell`
+    called: str,  # what it is called in an error message
 ) -> None:
     "Set the source of the cell tagged `parameters`."
     parameters_in(notebook, called)["source"] = source
 
 # %% ../../nbs/studies/05_folders.ipynb #43-05-folders
 def report_of(
-    name: str,             # name of a study
-):                         # NotebookNode, not executed
+    name: str,  # name of a study
+):  # NotebookNode, not executed
     """The report notebook of a study: its own, else the base report with the study's parameters.
 
     Raises `ConfigError` where there is neither.
@@ -532,7 +546,7 @@ def report_of(
 
 
 def grids_of(
-    name: str,             # name of a study
-) -> dict[str, Path]:      # name of a grid -> its file
+    name: str,  # name of a study
+) -> dict[str, Path]:  # name of a grid -> its file
     "The sweeps that come with a study."
     return {path.stem: path for path in sorted((place_of(name).folder / "grids").glob("*.yaml"))}

@@ -31,26 +31,24 @@ from ..signals.frame_images import filmstrip, frame_square
 from .fetal_head import LABEL
 
 # %% ../../nbs/studies/fetal_head/pictures.ipynb #07-pictures
-BEFORE, AFTER = 3, 5     # frames of a recording before the one at which a head enters, and from it on
+BEFORE, AFTER = 3, 5  # frames of a recording before the one at which a head enters, and from it on
 
 
 def passages(
-    scans: Scans,     # frames
-    step: int,        # 1: a head enters; -1: it leaves
-) -> list[int]:       # positions of frames
+    scans: Scans,  # frames
+    step: int,  # 1: a head enters; -1: it leaves
+) -> list[int]:  # positions of frames
     "Frames at which a head enters or leaves, with enough frames around them in the same scan."
     y, of = scans.labels, scans.table.scan.to_numpy()
     inside = range(BEFORE, len(scans) - AFTER + 1)
-    return [
-        i for i in inside if y[i] - y[i - 1] == step and of[i - BEFORE] == of[i + AFTER - 1]
-    ]
+    return [i for i in inside if y[i] - y[i - 1] == step and of[i - BEFORE] == of[i + AFTER - 1]]
 
 
 def draw_filmstrips(
-    scans: Scans,                      # frames
-    places: list[int],                 # of `passages`, a recording each
-    p: np.ndarray | None = None,       # probability of a head in each frame; NaN: none
-):                                     # figure
+    scans: Scans,  # frames
+    places: list[int],  # of `passages`, a recording each
+    p: np.ndarray | None = None,  # probability of a head in each frame; NaN: none
+):  # figure
     "Strips of eight frames; those with a head have a border, and the probability stands below."
     n, high = len(places), 1.5 if p is None else 1.8
     fig, axes = plt.subplots(n, 1, figsize=(9, high * n), squeeze=False)
@@ -63,10 +61,10 @@ def draw_filmstrips(
 
 # %% ../../nbs/studies/fetal_head/pictures.ipynb #11-pictures
 def held_out(
-    predictions: pd.DataFrame,     # of a trial, a row a frame
-    arm: str,                      # name
-    scans: Scans,                  # the frames
-) -> np.ndarray:                   # [frame]; NaN for a frame of no test side
+    predictions: pd.DataFrame,  # of a trial, a row a frame
+    arm: str,  # name
+    scans: Scans,  # the frames
+) -> np.ndarray:  # [frame]; NaN for a frame of no test side
     "The probability of a head in each frame, from the fold in which its sweep was held out."
     df = predictions
     one = df[(df.arm == arm) & (df.part == "test") & (df.repeat == 0)]
@@ -77,11 +75,11 @@ def held_out(
 
 
 def draw_timelines(
-    scans: Scans,      # frames
-    answers: dict,     # name of an arm -> probability of a head in each frame
-    seed: int = 0,     # which sweeps are drawn
-    n: int = 6,        # sweeps at most
-):                     # figure; None where no sweep has frames with and without a head
+    scans: Scans,  # frames
+    answers: dict,  # name of an arm -> probability of a head in each frame
+    seed: int = 0,  # which sweeps are drawn
+    n: int = 6,  # sweeps at most
+):  # figure; None where no sweep has frames with and without a head
     "Probabilities along whole sweeps, shaded where a head is in the frame."
     mixed = [s for s, g in scans.table.groupby("scan", sort=False) if 0 < g.label.mean() < 1]
     if not mixed:
@@ -89,7 +87,7 @@ def draw_timelines(
     rng, colours = np.random.default_rng(seed), arm_colours(list(answers))
     picked = sorted(rng.choice(mixed, min(n, len(mixed)), replace=False))
     rows = -(-len(picked) // 2)
-    fig, axes = plt.subplots(rows, 2, figsize=(9.4, 1.35 * rows + .4), sharey=True, squeeze=False)
+    fig, axes = plt.subplots(rows, 2, figsize=(9.4, 1.35 * rows + 0.4), sharey=True, squeeze=False)
     for ax, s in zip(axes.ravel(), picked):
         at = np.flatnonzero(scans.table.scan == s)
         frame = scans.table.frame.to_numpy()[at]
@@ -97,17 +95,17 @@ def draw_timelines(
         for arm, p in answers.items():
             ax.plot(frame, p[at], color=colours[arm], lw=1.2, label=arm_title(arm))
         ax.set_title(f"{s} ({scans.table.configuration.iloc[at[0]]})", fontsize=8)
-        ax.set(ylim=(-.03, 1.03), xlim=(frame[0], frame[-1]), xlabel="frame")
-    for ax in axes.ravel()[len(picked):]:
+        ax.set(ylim=(-0.03, 1.03), xlim=(frame[0], frame[-1]), xlabel="frame")
+    for ax in axes.ravel()[len(picked) :]:
         ax.axis("off")
     axes[0, 0].legend(fontsize=7, loc="upper right")
     return fig
 
 # %% ../../nbs/studies/fetal_head/pictures.ipynb #15-pictures
 def sweep_table(
-    scans: Scans,        # frames
-    p: np.ndarray,       # probability of a head in each frame; NaN: none
-) -> pd.DataFrame:       # a row a sweep, hardest first
+    scans: Scans,  # frames
+    p: np.ndarray,  # probability of a head in each frame; NaN: none
+) -> pd.DataFrame:  # a row a sweep, hardest first
     "How well each sweep is done by itself; no AUROC where all frames are alike."
     rows = []
     for s, g in scans.table.assign(p=p).dropna(subset="p").groupby("scan"):
@@ -116,19 +114,22 @@ def sweep_table(
         row |= {"with a head": int(head.sum())}
         row["AUROC"] = roc_auc_score(head, g.p) if 0 < head.mean() < 1 else np.nan
         row |= {"mean p with a head": g.p[head].mean(), "mean p without": g.p[~head].mean()}
-        rows.append(row | {"wrong at .5": f"{((g.p >= .5) != head).mean():.0%}"})
+        rows.append(row | {"wrong at .5": f"{((g.p >= 0.5) != head).mean():.0%}"})
     return pd.DataFrame(rows).sort_values("AUROC", na_position="last")
 
 
 def shared_frames(
-    trials: dict,     # name -> Trial
-) -> pd.DataFrame:    # a row a target task, of its first split
+    trials: dict,  # name -> Trial
+) -> pd.DataFrame:  # a row a target task, of its first split
     "How many frames of the test side stand in sequences of the training side too."
     rows = []
     for name, t in trials.items():
         for task in (*t.sources, t.target):
             at, sp = task.cohort.signals.at, task.splits[0]
-            test, learned = set(at[sp.test].ravel()), set(at[np.r_[sp.train, sp.validation]].ravel())
+            test, learned = (
+                set(at[sp.test].ravel()),
+                set(at[np.r_[sp.train, sp.validation]].ravel()),
+            )
             share = f"{len(test & learned) / len(test):.0%}"
             row = {"trial": name, "task": task.name, "split by": sp.unit}
             rows.append(row | {"test frames": len(test), "of them also in training": share})
@@ -136,10 +137,13 @@ def shared_frames(
 
 # %% ../../nbs/studies/fetal_head/pictures.ipynb #19-pictures
 def draw_precision_recall(
-    predictions: pd.DataFrame,     # of a trial, a row a frame
-    arms: list[str],               # names
-):                                 # axes
-    "Precision against recall of the test sides of the first repeat, pooled; chance is the dotted line."
+    predictions: pd.DataFrame,  # of a trial, a row a frame
+    arms: list[str],  # names
+):  # axes
+    """Precision against recall of the test sides of the first repeat, pooled.
+
+    Chance is the dotted line.
+    """
     df, (_, ax) = predictions, plt.subplots(figsize=(4.4, 4.2))
     df = df[(df.part == "test") & (df.repeat == 0)]
     for arm, colour in arm_colours(df.arm).items():
@@ -155,8 +159,8 @@ def draw_precision_recall(
 
 # %% ../../nbs/studies/fetal_head/pictures.ipynb #22-pictures
 def first_job(
-    trial: Trial,     # whose target, with all its splits
-    arm: str,         # name
+    trial: Trial,  # whose target, with all its splits
+    arm: str,  # name
 ) -> Job:
     "The training of an arm on the first fold; raises `ConfigError` for an arm that is not there."
     for job in plan(trial):
@@ -166,11 +170,13 @@ def first_job(
 
 
 def network_to_ask(
-    trial: Trial,               # that was run in `work`
-    work: str | Path,           # folder of the run
-    arm: str = "ImageNet",      # whose network, with a front of FrameFeatures and a scale
-) -> Callable:     # (pictures [n, size, size, 3] uint8, sequence, place) -> probability of a head [n]
-    "The network of the first fold, which is shown each picture as one frame of a sequence, the others as they were."
+    trial: Trial,  # that was run in `work`
+    work: str | Path,  # folder of the run
+    arm: str = "ImageNet",  # whose network, with a front of FrameFeatures and a scale
+) -> Callable:  # (pictures [n, size, size, 3] uint8, sequence, place) -> probability of a head [n]
+    """The network of the first fold, which is shown each picture as one frame of a sequence, the
+    others as they were.
+    """
     job, store = first_job(trial, arm), JobStore(Path(work) / "jobs")
     (look, scale), sp, how = job.transform.steps, job.split, job.task.recipe
     seen, train = store.seen(job), look.fit(None)(job.task.cohort.take(job.split.train))
@@ -190,10 +196,12 @@ def network_to_ask(
 
 # %% ../../nbs/studies/fetal_head/pictures.ipynb #25-pictures
 def telling(
-    task: Task,          # the target
-    p: np.ndarray,       # probability of a head in each frame
-) -> dict:               # what it is -> sequence, whose middle frame it is
-    "Frames of the first test side to look at: the surest and the least sure head, the surest mistake."
+    task: Task,  # the target
+    p: np.ndarray,  # probability of a head in each frame
+) -> dict:  # what it is -> sequence, whose middle frame it is
+    """Frames of the first test side to look at: the surest and the least sure head, the surest
+    mistake.
+    """
     cohort, held = task.cohort, task.splits[0].test
     middle = cohort.signals.at[held][:, cohort.signals.at.shape[1] // 2]
     sure, head = np.nan_to_num(p[middle]), cohort.signals.scans.labels[middle] == 1
@@ -205,12 +213,12 @@ def telling(
 
 
 def draw_occlusion(
-    task: Task,         # the target
-    wanted: dict,       # of `telling`
-    ask: Callable,      # of `network_to_ask`
+    task: Task,  # the target
+    wanted: dict,  # of `telling`
+    ask: Callable,  # of `network_to_ask`
     box: tuple | None,  # part of a frame that is the picture
-    size: int,          # side of the pictures (pixels)
-):                      # figure
+    size: int,  # side of the pictures (pixels)
+):  # figure
     "Frames, and how much the probability of a head drops where a part is covered."
     n, signals = len(wanted), task.cohort.signals
     place = signals.at.shape[1] // 2
@@ -220,23 +228,27 @@ def draw_occlusion(
         drop = occlusion_map(lambda x, i=i: ask(x, i, place), picture, size // 5, size // 10)
         top.imshow(picture)
         top.set_title(f"{what}: {number(float(ask(picture[None], i, place)[0]), 2)}", fontsize=9)
-        low.imshow(picture, alpha=.6)
-        limit = max(np.abs(drop).max(), .01)
-        shade = low.imshow(drop, cmap="RdBu_r", alpha=.6, vmin=-limit, vmax=limit)
-        fig.colorbar(shade, ax=low, shrink=.7)
+        low.imshow(picture, alpha=0.6)
+        limit = max(np.abs(drop).max(), 0.01)
+        shade = low.imshow(drop, cmap="RdBu_r", alpha=0.6, vmin=-limit, vmax=limit)
+        fig.colorbar(shade, ax=low, shrink=0.7)
         for ax in (top, low):
             ax.axis("off")
     return fig
 
 # %% ../../nbs/studies/fetal_head/pictures.ipynb #29-pictures
 def focal_grid(
-    trial: Trial,                          # whose target and network are taken
-    work: str | Path,                      # folder for finished jobs
-    arm: str = "ImageNet",                 # which of its arms is trained
-    gammas: tuple = (0., 2., 4.),          # to try
-    alphas: tuple = (.25, .5, .79),        # to try
-) -> pd.DataFrame:     # a row a pair: auroc, auprc, log_loss, mean_p of the validation frames, share with a head
-    "Focal losses compared on the validation side of the first fold; its test side is not looked at."
+    trial: Trial,  # whose target and network are taken
+    work: str | Path,  # folder for finished jobs
+    arm: str = "ImageNet",  # which of its arms is trained
+    gammas: tuple = (0.0, 2.0, 4.0),  # to try
+    alphas: tuple = (0.25, 0.5, 0.79),  # to try
+    # a row a pair: auroc, auprc, log_loss, mean_p of the validation frames, share with a head
+) -> pd.DataFrame:
+    """Focal losses compared on the validation side of the first fold.
+
+    Its test side is not looked at.
+    """
     rows, who = [], first_job(trial, arm).who
     alone = dict(arms=(who,), sources=(), comparators=(), derived=(), baseline="", double_cap=False)
     for gamma, alpha in [(g, a) for g in gammas for a in alphas]:
@@ -252,8 +264,8 @@ def focal_grid(
 
 
 def draw_focal(
-    grid: pd.DataFrame,     # of `focal_grid`
-):                          # figure
+    grid: pd.DataFrame,  # of `focal_grid`
+):  # figure
     "AUROC, AUPRC and log loss of each pair of gamma and alpha; light is better."
     fig, axes = plt.subplots(1, 3, figsize=(9.4, 2.6))
     titles = (("auroc", "AUROC"), ("auprc", "AUPRC"), ("log_loss", "log loss"))

@@ -22,9 +22,12 @@ from .study import Data
 
 # %% ../../nbs/studies/fetal_head/sweeps.ipynb #05-sweeps
 def target_set(
-    p: dict,     # resolved parameters
-) -> str:        # "phantom", "hc18" or "own"
-    "What the networks are evaluated on; raises `ConfigError` where it does not go with the kind of data."
+    p: dict,  # resolved parameters
+) -> str:  # "phantom", "hc18" or "own"
+    """What the networks are evaluated on.
+
+    Raises `ConfigError` where it does not go with the kind of data.
+    """
     usual = {"simulated": "phantom", "real": "hc18"}[p["data"]]
     which = usual if p["target_set"] == "auto" else p["target_set"]
     if which not in (usual, "own"):
@@ -35,8 +38,8 @@ def target_set(
 
 
 def target_scans(
-    p: dict,        # resolved parameters
-    data: Data,     # where the frames are
+    p: dict,  # resolved parameters
+    data: Data,  # where the frames are
 ) -> Scans:
     "The sweeps that the networks are evaluated on."
     which = target_set(p)
@@ -46,8 +49,8 @@ def target_scans(
 
 
 def phantom_scans(
-    p: dict,        # resolved parameters
-    data: Data,     # gives the cache
+    p: dict,  # resolved parameters
+    data: Data,  # gives the cache
 ) -> Scans:
     "The simulated phantom that one arm is trained on first, whatever the target is."
     how = {"n_scans": p["sim_source"], "shared": p["shared"], "effect": p["effect"]}
@@ -57,8 +60,8 @@ def phantom_scans(
 
 
 def whole_sequences(
-    scans: Scans,     # some of them perhaps too short
-    length: int,      # frames of a sequence
+    scans: Scans,  # some of them perhaps too short
+    length: int,  # frames of a sequence
 ) -> Scans:
     "The scans that hold a whole sequence."
     frames = scans.table.groupby("scan").scan.transform("size")
@@ -66,16 +69,16 @@ def whole_sequences(
 
 # %% ../../nbs/studies/fetal_head/sweeps.ipynb #07-sweeps
 def place_auroc(
-    scans: Scans,     # of the target
-) -> float:           # AUROC, the better of number and share
+    scans: Scans,  # of the target
+) -> float:  # AUROC, the better of number and share
     "How well the place of a frame in its scan alone tells its label."
     return max(position_auroc(scans), position_auroc(scans, relative=True))
 
 
 def check_position(
-    scans: Scans,          # of the target
-    limit: float = .6,     # highest AUROC allowed
-) -> float:                # of `place_auroc`
+    scans: Scans,  # of the target
+    limit: float = 0.6,  # highest AUROC allowed
+) -> float:  # of `place_auroc`
     "Raise `DataError` where the place of a frame in its scan gives the label away."
     found = place_auroc(scans)
     if found > limit:
@@ -88,34 +91,34 @@ def check_position(
 
 # %% ../../nbs/studies/fetal_head/sweeps.ipynb #12-sweeps
 def sequences(
-    scans: Scans,     # frames
-    length: int,      # of a sequence (frames)
-    stride: int,      # frames between the starts of two sequences
+    scans: Scans,  # frames
+    length: int,  # of a sequence (frames)
+    stride: int,  # frames between the starts of two sequences
 ) -> Cohort:
     "Sequences of frames, within scans."
     return to_cohort(scans, windows(scans.table, length, stride))
 
 
 def mostly(
-    cohort: Cohort,     # sequences
-) -> np.ndarray:        # [sequence], 1 where at least half of the frames hold a head
+    cohort: Cohort,  # sequences
+) -> np.ndarray:  # [sequence], 1 where at least half of the frames hold a head
     "What splits are stratified on."
-    return (np.asarray(cohort.labels).mean(axis=1) >= .5).astype(int)
+    return (np.asarray(cohort.labels).mean(axis=1) >= 0.5).astype(int)
 
 
 def by_patient(
-    cohort: Cohort,     # of the target
-    p: dict,            # resolved parameters
-) -> tuple:             # of Split
+    cohort: Cohort,  # of the target
+    p: dict,  # resolved parameters
+) -> tuple:  # of Split
     "Folds x repeats; a patient's scans stand on one side."
-    how = (p["n_folds"], p["n_repeats"], .2, p["seed"])
+    how = (p["n_folds"], p["n_repeats"], 0.2, p["seed"])
     return tuple(grouped_kfold(cohort.groups, mostly(cohort), *how))
 
 
 def by_configuration(
-    cohort: Cohort,     # of the target
-    p: dict,            # resolved parameters
-) -> tuple:             # of Split, one a configuration; empty where there are fewer than three
+    cohort: Cohort,  # of the target
+    p: dict,  # resolved parameters
+) -> tuple:  # of Split, one a configuration; empty where there are fewer than three
     "Each configuration once as the test side, with the others to learn from."
     of, splits = cohort.table.configuration.to_numpy(), []
     if len(set(of)) < 3:
@@ -123,15 +126,15 @@ def by_configuration(
     for k, name in enumerate(dict.fromkeys(of)):
         rest, test = np.flatnonzero(of != name), np.flatnonzero(of == name)
         rest = rest[~np.isin(cohort.groups[rest], cohort.groups[test])]
-        a, b = one_fold(cohort.groups[rest], mostly(cohort)[rest], .2, p["seed"])
+        a, b = one_fold(cohort.groups[rest], mostly(cohort)[rest], 0.2, p["seed"])
         splits.append(Split(cohort.groups, rest[a], rest[b], test, 0, k))
     return tuple(splits)
 
 
 def as_published(
-    cohort: Cohort,     # sequences, one frame apart
-    p: dict,            # resolved parameters
-) -> tuple:             # one Split
+    cohort: Cohort,  # sequences, one frame apart
+    p: dict,  # resolved parameters
+) -> tuple:  # one Split
     "Sequences at random, nine to two; what a training stops on comes out of the nine."
     every = np.arange(len(cohort))
-    return (holdout(every, mostly(cohort), 2 / 11, .1, p["seed"], unit="example"),)
+    return (holdout(every, mostly(cohort), 2 / 11, 0.1, p["seed"], unit="example"),)

@@ -15,14 +15,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..data.databases.challenge_2017 import CLASSES, cinc_records, join_duplicates, near_duplicates
 from ..data.cohort import Cohort
+from biosig_nb.data.databases.challenge_2017 import (
+    CLASSES,
+    cinc_records,
+    join_duplicates,
+    near_duplicates,
+)
 from ..data.simulate.challenge_2017 import simulate_cinc
 from ..data.simulate.icentia11k_continuous_ecg import simulate_holter
 from ..evaluate.metrics import challenge_f1
 from ..learn.arms import Arm, arms_named, trained_on
-from ..learn.controls import metadata_control
 from ..learn.comparators import features_comparator, minirocket_comparator
+from ..learn.controls import metadata_control
 from ..learn.recipe import LEARNING_RATES, Recipe
 from ..learn.splits import Split, holdout
 from ..learn.task import Task
@@ -35,9 +40,9 @@ from .study import Cohorts, Data, Study, StudyRun
 
 # %% ../../nbs/studies/icentia_af/study.ipynb #05-study
 def short_recordings(
-    p: dict,          # resolved parameters
-    data: Data,       # where the challenge's recordings are
-) -> Cohort:          # one channel in mV at 250 Hz, labels N, A, O, ~
+    p: dict,  # resolved parameters
+    data: Data,  # where the challenge's recordings are
+) -> Cohort:  # one channel in mV at 250 Hz, labels N, A, O, ~
     "The recordings of the 2017 challenge, padded to one length; near-duplicates in one group."
     folder = data.folder("challenge-2017")
     cohort = cinc_records(folder, version=p["labels"], length=p["length"], mask=False)
@@ -45,22 +50,22 @@ def short_recordings(
 
 
 def splits_of(
-    cohort: Cohort,     # short recordings
-    p: dict,            # resolved parameters
-    n: int,             # repeats
+    cohort: Cohort,  # short recordings
+    p: dict,  # resolved parameters
+    n: int,  # repeats
 ) -> tuple[Split, ...]:
     "Stratified: 70 % to train, 10 % to choose, 20 % to test, divided anew for each repeat."
     found = []
     for k in range(n):
         how = dict(seed=p["seed"] + 100 * k, unit="record")
-        s = holdout(cohort.groups, cohort.labels, test=.2, validation=.125, **how)
+        s = holdout(cohort.groups, cohort.labels, test=0.2, validation=0.125, **how)
         found.append(replace(s, repeat=k))
     return tuple(found)
 
 # %% ../../nbs/studies/icentia_af/study.ipynb #07-study
 def features(
-    cohort: Cohort,        # short recordings
-) -> pd.DataFrame:         # a row each, NaN where something cannot be measured
+    cohort: Cohort,  # short recordings
+) -> pd.DataFrame:  # a row each, NaN where something cannot be measured
     "The named features, from what was recorded and not from the padding."
     pairs = zip(cohort.signals, cohort.mask)
     rows = [af_features(x[0][real], cohort.fs) for x, real in pairs]
@@ -68,9 +73,9 @@ def features(
 
 
 def coarse(
-    cohort: Cohort,     # short recordings
-    every: int = 4,     # samples averaged into one
-) -> Cohort:            # [n, 1, time / every]
+    cohort: Cohort,  # short recordings
+    every: int = 4,  # samples averaged into one
+) -> Cohort:  # [n, 1, time / every]
     "Recordings at a quarter of their rate, for the random convolutions."
     x = np.asarray(cohort.signals[:, :1], np.float32)
     n = x.shape[-1] // every * every
@@ -79,11 +84,14 @@ def coarse(
 
 
 def comparators(
-    cohort: Cohort,     # short recordings
-    p: dict,            # resolved parameters
-    data: Data,         # keeps the features
-) -> tuple:             # of Comparator
-    "Without pre-training: RR and shape features, boosted and linear; random convolutions with ridge."
+    cohort: Cohort,  # short recordings
+    p: dict,  # resolved parameters
+    data: Data,  # keeps the features
+) -> tuple:  # of Comparator
+    """Without pre-training: RR and shape features, boosted and linear.
+
+    Random convolutions with ridge.
+    """
     n, samples = p["n_candidates"], cohort.signals.shape[-1]
     x = data.table(lambda: features(cohort), cohort, features="af", samples=samples)
     return (
@@ -94,27 +102,27 @@ def comparators(
 
 
 def controls(
-    cohort: Cohort,     # short recordings
-    p: dict,            # resolved parameters
-) -> tuple:             # of Comparator
+    cohort: Cohort,  # short recordings
+    p: dict,  # resolved parameters
+) -> tuple:  # of Comparator
     "What should not know the rhythm: how long the recording is."
     n, name = p["n_candidates"], "length of the strip"
     return (metadata_control(cohort, ("seconds",), n_candidates=n, name=name),)
 
 # %% ../../nbs/studies/icentia_af/study.ipynb #09-study
 def inverted(
-    x: np.ndarray,     # scaled recordings [n, channel, time]
-) -> np.ndarray:       # with inverted polarity
+    x: np.ndarray,  # scaled recordings [n, channel, time]
+) -> np.ndarray:  # with inverted polarity
     "Electrodes swapped; a mask stays."
     return np.concatenate([-x[:, :1], x[:, 1:]], axis=1)
 
 
 def noisy(
-    x: np.ndarray,         # scaled recordings [n, channel, time]
-    level: float = .5,     # standard deviation of the noise, in those of the signal
-) -> np.ndarray:           # the same recordings with white noise where they were recorded
+    x: np.ndarray,  # scaled recordings [n, channel, time]
+    level: float = 0.5,  # standard deviation of the noise, in those of the signal
+) -> np.ndarray:  # the same recordings with white noise where they were recorded
     "Noise from a fixed seed; padding and mask stay."
-    real = x[:, 1:2] if x.shape[1] > 1 else 1.
+    real = x[:, 1:2] if x.shape[1] > 1 else 1.0
     noise = np.random.default_rng(50).standard_normal(x[:, :1].shape).astype(np.float32)
     return np.concatenate([x[:, :1] + level * noise * real, x[:, 1:]], axis=1)
 
@@ -123,16 +131,16 @@ PERTURBATIONS = (("inverted polarity", inverted), ("6 dB noise", noisy))
 
 # %% ../../nbs/studies/icentia_af/study.ipynb #11-study
 def recipe(
-    p: dict,          # resolved parameters
-    updates: int,     # cap
-    crop: int = 0,    # samples that are seen at once in training; 0: all
+    p: dict,  # resolved parameters
+    updates: int,  # cap
+    crop: int = 0,  # samples that are seen at once in training; 0: all
 ) -> Recipe:
     "Adam with a cosine schedule and a choice of learning rates."
     return Recipe(
         max_updates=updates,
         batch_size=p["batch_size"],
         lrs=LEARNING_RATES[p["n_candidates"]],
-        trial_share=.1,
+        trial_share=0.1,
         check_every=max(20, updates // 8),
         patience=8,
         warmup=50,
@@ -143,7 +151,7 @@ def recipe(
 
 
 def published_recipe(
-    p: dict,     # resolved parameters
+    p: dict,  # resolved parameters
 ) -> Recipe:
     "One learning rate, no schedule, validated by macro F1."
     share = p["crop"] / p["length"] if p["crop"] else 1

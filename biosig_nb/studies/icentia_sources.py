@@ -15,31 +15,37 @@ import numpy as np
 from torch import nn
 
 from ..data.cohort import Cohort
-from ..data.databases.segment_sources import IcentiaSource, MitdbSource
-from ..data.segments.ecg_segments import SegmentSampler, to_cohort
-from ..data.segments.cpc import cpc_cohort
 from ..data.databases.ptb_xl import one_rhythm, ptbxl_records
+from ..data.databases.segment_sources import IcentiaSource, MitdbSource
+from ..data.segments.cpc import cpc_cohort
+from ..data.segments.ecg_segments import SegmentSampler, to_cohort
 from ..errors import ConfigError, nearest
 from ..learn.recipe import Recipe
 from ..learn.splits import holdout
 from ..learn.task import Task
-from ..learn.transforms import Chain, MaskChannel, Resample, StandardiseContext
-from ..learn.transforms import StandardiseRecorded, Transform
+from biosig_nb.learn.transforms import (
+    Chain,
+    MaskChannel,
+    Resample,
+    StandardiseContext,
+    StandardiseRecorded,
+    Transform,
+)
 from ..models.cpc_net import CPCNet
 from ..signals.segment_labels import RULES
 from .study import Data
 
 # %% ../../nbs/studies/icentia_af/sources.ipynb #05-sources
-ICENTIA, MITDB, PTBXL = "icentia11k-continuous-ecg", "mitdb", "ptb-xl"     # slugs
+ICENTIA, MITDB, PTBXL = "icentia11k-continuous-ecg", "mitdb", "ptb-xl"  # slugs
 
 
 @dataclass(frozen=True)
 class Pretraining:
     "What is learned before the target: a database, and what is asked of it."
 
-    database: str        # slug
-    rule: str            # label rule of segments, task of PTB-XL, or "future"
-    percent: int = 100   # part of the patients that is used
+    database: str  # slug
+    rule: str  # label rule of segments, task of PTB-XL, or "future"
+    percent: int = 100  # part of the patients that is used
 
 
 SOURCES = {
@@ -52,16 +58,16 @@ SOURCES = {
     "mitdb CPC": Pretraining(MITDB, "future"),
     "ptb-xl rhythm": Pretraining(PTBXL, "rhythm"),
     "ptb-xl statements": Pretraining(PTBXL, "superclass"),
-}      # name, as in the tables -> what it is
+}  # name, as in the tables -> what it is
 AUTO = {
     "simulated": ("icentia beat",),
     "real": ("mitdb beat", "ptb-xl statements", "icentia heart rate"),
-}      # what `schoolings=auto` means, by kind of recordings
+}  # what `schoolings=auto` means, by kind of recordings
 
 # %% ../../nbs/studies/icentia_af/sources.ipynb #07-sources
 def pretrainings(
-    p: dict,     # resolved parameters
-) -> dict:       # name -> Pretraining; arms without a name in brackets start from the first
+    p: dict,  # resolved parameters
+) -> dict:  # name -> Pretraining; arms without a name in brackets start from the first
     "The pre-training tasks of a run: those asked for, then the first one on fewer patients."
     names = AUTO[p["data"]] if "auto" in p["source_tasks"] else p["source_tasks"]
     if unknown := [n for n in names if n not in SOURCES]:
@@ -72,13 +78,13 @@ def pretrainings(
     return found
 
 # %% ../../nbs/studies/icentia_af/sources.ipynb #11-sources
-CONTEXT, WRONG = 4, 3     # segments of context, and wrong candidates beside the one that comes next
+CONTEXT, WRONG = 4, 3  # segments of context, and wrong candidates beside the one that comes next
 
 
 def future(
-    sampler: SegmentSampler,     # of the segments of other tasks
-    n: int,                    # segments of other tasks
-) -> Cohort:                   # half as many examples of four segments and four candidates
+    sampler: SegmentSampler,  # of the segments of other tasks
+    n: int,  # segments of other tasks
+) -> Cohort:  # half as many examples of four segments and four candidates
     "Examples of what comes next."
     shorter = replace(sampler, size=sampler.size // 4, rule=None, mix=1)
     return cpc_cohort(shorter, max(1, n // 2), CONTEXT, WRONG)
@@ -89,28 +95,33 @@ def cpc_net(make, outputs: int) -> nn.Module:
     return CPCNet(make(outputs), outputs, CONTEXT)
 
 # %% ../../nbs/studies/icentia_af/sources.ipynb #13-sources
-FEWEST = 5            # patients from which on a source is split by patient
-SEGMENT = 105_000     # samples of a recording (7 min at 250 Hz), the group where there are fewer
+FEWEST = 5  # patients from which on a source is split by patient
+SEGMENT = 105_000  # samples of a recording (7 min at 250 Hz), the group where there are fewer
 
 
 def by_recording(
-    cohort: Cohort,     # segments of a few patients
-) -> Cohort:            # the same segments, grouped by recordings of seven minutes
+    cohort: Cohort,  # segments of a few patients
+) -> Cohort:  # the same segments, grouped by recordings of seven minutes
     "Groups for a source with too few patients to split by."
     where = zip(cohort.table.record, cohort.table.start)
-    groups = [f"{cohort.provenance['database']}/{record}/{start // SEGMENT}" for record, start in where]
+    groups = [
+        f"{cohort.provenance['database']}/{record}/{start // SEGMENT}" for record, start in where
+    ]
     return replace(cohort, groups=np.array(groups))
 
 
 def segments(
-    what: Pretraining,     # on Icentia11k or MIT-BIH
-    p: dict,               # resolved parameters
-    data: Data,            # where the recordings are
-) -> Cohort:               # in mV at 250 Hz
-    "Segments drawn at random, from four patients at least; from all where there are fewer than five."
+    what: Pretraining,  # on Icentia11k or MIT-BIH
+    p: dict,  # resolved parameters
+    data: Data,  # where the recordings are
+) -> Cohort:  # in mV at 250 Hz
+    """Segments drawn at random, from four patients at least.
+
+    From all where there are fewer than five.
+    """
     source = {ICENTIA: IcentiaSource, MITDB: MitdbSource}[what.database](data.folder(what.database))
     many = len(source.patients) >= FEWEST
-    share = max(what.percent / 100, 4 / len(source.patients)) if many else 1.
+    share = max(what.percent / 100, 4 / len(source.patients)) if many else 1.0
     rule = what.rule if what.rule in RULES else None
     sampler = SegmentSampler(source, p["segment"], seed=p["seed"], rule=rule, share=share)
     n = max(1, p["n_segments"] * what.percent // 100)
@@ -119,10 +130,10 @@ def segments(
 
 # %% ../../nbs/studies/icentia_af/sources.ipynb #15-sources
 def some_patients(
-    cohort: Cohort,     # examples of many patients
-    percent: int,       # of the patients
-    seed: int = 0,      # a smaller part lies within a larger one
-) -> Cohort:            # examples of that part
+    cohort: Cohort,  # examples of many patients
+    percent: int,  # of the patients
+    seed: int = 0,  # a smaller part lies within a larger one
+) -> Cohort:  # examples of that part
     "A part of the patients, four at least, chosen at random."
     if percent == 100:
         return cohort
@@ -132,30 +143,30 @@ def some_patients(
 
 
 def statements(
-    what: Pretraining,     # on PTB-XL
-    p: dict,               # resolved parameters
-    data: Data,            # where the recordings are
-) -> Cohort:               # in mV at 250 Hz
+    what: Pretraining,  # on PTB-XL
+    p: dict,  # resolved parameters
+    data: Data,  # where the recordings are
+) -> Cohort:  # in mV at 250 Hz
     "Lead I of PTB-XL with one rhythm each, or with diagnostic statements."
-    cohort = ptbxl_records(data.folder(PTBXL), what.rule, leads=("I",), fs=250.)
+    cohort = ptbxl_records(data.folder(PTBXL), what.rule, leads=("I",), fs=250.0)
     if what.rule == "rhythm":
         cohort = one_rhythm(cohort)
     return some_patients(cohort, what.percent, p["seed"])
 
 
 def source_cohort(
-    what: Pretraining,     # of `pretrainings`
-    p: dict,               # resolved parameters
-    data: Data,            # where the recordings are
-) -> Cohort:               # in mV at 250 Hz, with labels
+    what: Pretraining,  # of `pretrainings`
+    p: dict,  # resolved parameters
+    data: Data,  # where the recordings are
+) -> Cohort:  # in mV at 250 Hz, with labels
     "Examples of a pre-training task; raises `DataError` for a task with one class."
     return (statements if what.database == PTBXL else segments)(what, p, data)
 
 # %% ../../nbs/studies/icentia_af/sources.ipynb #21-sources
 def preparation(
-    rule: str,             # of a Pretraining
-    fs: float,             # rate that networks see (Hz)
-    masked: bool = True,   # with a mask as a second channel
+    rule: str,  # of a Pretraining
+    fs: float,  # rate that networks see (Hz)
+    masked: bool = True,  # with a mask as a second channel
 ) -> Transform:
     "What a network sees of the examples of a pre-training task."
     if rule == "future":
@@ -165,15 +176,15 @@ def preparation(
 
 
 def source_task(
-    name: str,             # as in the tables
-    what: Pretraining,     # of that name
-    cohort: Cohort,        # of `source_cohort`
-    p: dict,               # resolved parameters
-    how: Recipe,           # the same for all sources
-    masked: bool = True,   # with a mask as a second channel
+    name: str,  # as in the tables
+    what: Pretraining,  # of that name
+    cohort: Cohort,  # of `source_cohort`
+    p: dict,  # resolved parameters
+    how: Recipe,  # the same for all sources
+    masked: bool = True,  # with a mask as a second channel
 ) -> Task:
     "A pre-training task with its split by patient."
-    split = holdout(cohort.groups, cohort.labels, test=.15, validation=.15, seed=p["seed"])
+    split = holdout(cohort.groups, cohort.labels, test=0.15, validation=0.15, seed=p["seed"])
     seen = preparation(what.rule, p["fs"], masked)
     around = cpc_net if what.rule == "future" else None
     return Task(name, cohort, (split,), how, seen, around=around)

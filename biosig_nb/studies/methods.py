@@ -15,8 +15,8 @@ from IPython.display import Markdown, display
 
 from ..data.catalog import DATABASES, get_database
 from ..evaluate.show.figures import history
-from ..evaluate.style import arm_title, show
 from ..evaluate.show.tables import show_table
+from ..evaluate.style import arm_title, show
 from ..learn.apart import signal_hashes
 from ..learn.splits import describe_splits
 from ..learn.trial import budget_table
@@ -24,15 +24,15 @@ from ..models.counting import count_parameters
 
 # %% ../../nbs/studies/22_methods.ipynb #07-22-methods
 def tasks_of(
-    trials: dict,     # name -> Trial
-) -> list:            # of (name of the trial, Task)
+    trials: dict,  # name -> Trial
+) -> list:  # of (name of the trial, Task)
     "Every task of a run, sources before the target they serve."
     return [(name, task) for name, t in trials.items() for task in (*t.sources, t.target)]
 
 
 def databases_read(
-    trials: dict,     # name -> Trial
-) -> dict:            # database -> records of it that could not be read
+    trials: dict,  # name -> Trial
+) -> dict:  # database -> records of it that could not be read
     "The databases behind all tasks of a run."
     read = {}
     for _, task in tasks_of(trials):
@@ -42,8 +42,8 @@ def databases_read(
 
 
 def simulated_lines(
-    run,            # StudyRun: trials
-) -> list[str]:     # empty where nothing is simulated
+    run,  # StudyRun: trials
+) -> list[str]:  # empty where nothing is simulated
     "What of a run is simulated, in words."
     names = {"simulated": {}, "your own": {}, "real": {}}
     for _, task in tasks_of(run.trials):
@@ -63,10 +63,12 @@ def simulated_lines(
 
 # %% ../../nbs/studies/22_methods.ipynb #08-22-methods
 def found_line(
-    run,         # StudyRun: trials, data
-) -> str:        # a sentence; empty without a published database
+    run,  # StudyRun: trials, data
+) -> str:  # a sentence; empty without a published database
     "How much of each published database was on the machine."
-    read = [t.cohort.provenance for _, t in tasks_of(run.trials) if not t.cohort.provenance["simulated"]]
+    read = [
+        t.cohort.provenance for _, t in tasks_of(run.trials) if not t.cohort.provenance["simulated"]
+    ]
     parts = []
     for slug in dict.fromkeys(s["database"] for s in read if s["database"] in DATABASES):
         d = get_database(slug)
@@ -79,9 +81,9 @@ def found_line(
 
 
 def missing_line(
-    missing: dict,     # database -> records that are not there
-    first: int = 6,    # so many are named
-) -> str:              # a sentence; empty where nothing is missing
+    missing: dict,  # database -> records that are not there
+    first: int = 6,  # so many are named
+) -> str:  # a sentence; empty where nothing is missing
     "Which records of the databases could not be read."
     some = lambda names: ", ".join(names[:first]) + ", ..." * (len(names) > first)
     lost = {k: list(map(str, names)) for k, names in missing.items() if names}
@@ -91,8 +93,8 @@ def missing_line(
 
 # %% ../../nbs/studies/22_methods.ipynb #12-22-methods
 def data_record(
-    run,               # StudyRun: trials, data
-) -> dict:             # kind, databases, missing, simulated_target, simulated_source
+    run,  # StudyRun: trials, data
+) -> dict:  # kind, databases, missing, simulated_target, simulated_source
     "What the results say of the recordings, those that are evaluated and the sources' apart."
     read, trials = databases_read(run.trials), run.trials.values()
     made = lambda tasks: any(task.cohort.provenance["simulated"] for task in tasks)
@@ -106,8 +108,8 @@ def data_record(
 
 
 def splits_record(
-    trials: dict,     # name -> Trial
-) -> dict:            # name -> task -> description
+    trials: dict,  # name -> Trial
+) -> dict:  # name -> task -> description
     "The splits of all tasks."
     found = {name: {} for name in trials}
     for name, task in tasks_of(trials):
@@ -116,8 +118,8 @@ def splits_record(
 
 # %% ../../nbs/studies/22_methods.ipynb #15-22-methods
 def budget_lines(
-    trials: dict,      # name -> Trial
-    results: dict,     # name -> TrialResult
+    trials: dict,  # name -> Trial
+    results: dict,  # name -> TrialResult
 ) -> list[str]:
     "A warning for each comparison whose baseline was stopped by its budget."
     lines = []
@@ -135,13 +137,13 @@ def budget_lines(
     return lines
 
 # %% ../../nbs/studies/22_methods.ipynb #18-22-methods
-FEW = 12      # labels of which a table shows how many examples have each
+FEW = 12  # labels of which a table shows how many examples have each
 
 
 def show_data(
-    trials: dict,     # name -> Trial
-    main: str,        # name of the trial that the report is about
-    noun: str,        # what groups of the target are called, plural
+    trials: dict,  # name -> Trial
+    main: str,  # name of the trial that the report is about
+    noun: str,  # what groups of the target are called, plural
 ) -> None:
     "Where examples come from: the main trial's tasks, then the targets on other databases."
     first = trials[main]
@@ -161,9 +163,9 @@ def show_data(
 
 # %% ../../nbs/studies/22_methods.ipynb #22-22-methods
 def split_table(
-    trials: dict,     # name -> Trial
-    noun: str,        # what groups are called, plural
-) -> pd.DataFrame:    # one row a task, of its first split
+    trials: dict,  # name -> Trial
+    noun: str,  # what groups are called, plural
+) -> pd.DataFrame:  # one row a task, of its first split
     "Sizes of the partitions, groups in training and test, and exact copies between them."
     rows, hashes = [], {}
     for name, task in tasks_of(trials):
@@ -181,9 +183,9 @@ def split_table(
 
 # %% ../../nbs/studies/22_methods.ipynb #27-22-methods
 def arms_table(
-    trial,        # Trial
-    result,       # TrialResult
-) -> pd.DataFrame:     # arm, trainable, of, share
+    trial,  # Trial
+    result,  # TrialResult
+) -> pd.DataFrame:  # arm, trainable, of, share
     "Parameters that each arm trained, of those that its network has with all additions."
     jobs = result.jobs[(result.jobs.task == trial.target.name) & result.jobs.network]
     trained, rows = jobs.drop_duplicates("arm").set_index("arm").trainable, []
@@ -193,14 +195,14 @@ def arms_table(
         net = (arm.network or trial.network)(len(trial.target.cohort.label_names))
         n, whole = int(trained[arm.name]), count_parameters(net)[0]
         if arm.adaptation.rank:
-            whole += n - count_parameters(net.head)[0]     # low-rank additions come on top
+            whole += n - count_parameters(net.head)[0]  # low-rank additions come on top
         rows.append({"arm": arm_title(arm.name), "trainable": n, "of": whole, "share": n / whole})
     return pd.DataFrame(rows)
 
 # %% ../../nbs/studies/22_methods.ipynb #30-22-methods
 def show_budget(
-    trials: dict,       # name -> Trial
-    results: dict,      # name -> TrialResult
+    trials: dict,  # name -> Trial
+    results: dict,  # name -> TrialResult
 ) -> None:
     "What each arm of each task was allowed, and what it used."
     first = next(iter(trials.values()))
@@ -220,11 +222,11 @@ def show_budget(
 
 # %% ../../nbs/studies/22_methods.ipynb #31-22-methods
 def show_design(
-    trials: dict,       # name -> Trial
-    results: dict,      # name -> TrialResult
-    main: str,          # name of the trial that the report is about
-    noun: str,          # what groups are called, plural
-    budget=None,        # names of the trials whose budget is shown; None: all
+    trials: dict,  # name -> Trial
+    results: dict,  # name -> TrialResult
+    main: str,  # name of the trial that the report is about
+    noun: str,  # what groups are called, plural
+    budget=None,  # names of the trials whose budget is shown; None: all
 ) -> None:
     "Splits, parameters and budget."
     show_table(
@@ -241,10 +243,10 @@ def show_design(
 
 # %% ../../nbs/studies/22_methods.ipynb #34-22-methods
 def show_training(
-    trial,              # Trial
-    result,             # TrialResult
-    arms=None,          # names; None: all
-    run_dir=None,       # run folder; the picture is kept there
+    trial,  # Trial
+    result,  # TrialResult
+    arms=None,  # names; None: all
+    run_dir=None,  # run folder; the picture is kept there
 ) -> None:
     "Losses against updates, for the target task."
     h = result.history[result.history.task == trial.target.name]

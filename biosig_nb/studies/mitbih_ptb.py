@@ -15,19 +15,24 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..data.segments.beats import DS1_BY_PATIENT, DS2_BY_PATIENT
-from ..data.segments.beats import beat_table, mitdb_beats, ptbdb_beats
 from ..data.cohort import Cohort
 from ..data.databases.ptb_xl_beats import ptbxl_beats
+from biosig_nb.data.segments.beats import (
+    DS1_BY_PATIENT,
+    DS2_BY_PATIENT,
+    beat_table,
+    mitdb_beats,
+    ptbdb_beats,
+)
 from ..data.simulate.mitdb import simulate_mitdb
-from ..data.simulate.ptbdb import simulate_ptbdb
 from ..data.simulate.ptb_xl import simulate_ptbxl
+from ..data.simulate.ptbdb import simulate_ptbdb
 from ..evaluate.inference.bootstrap import metric_table
 from ..evaluate.style import estimate_text
 from ..learn.arms import arms_named
 from ..learn.beat_transforms import WindowRange
-from ..learn.controls import metadata_control, missingness_control, position_control
 from ..learn.comparators import features_comparator, minirocket_comparator
+from ..learn.controls import metadata_control, missingness_control, position_control
 from ..learn.recipe import LEARNING_RATES, Recipe
 from ..learn.splits import Split, fixed_split, grouped_kfold, holdout, one_fold
 from ..learn.task import Task
@@ -38,9 +43,9 @@ from .study import Cohorts, Data, Study, StudyRun, wanted_protocols
 
 # %% ../../nbs/studies/mitbih_ptb/study.ipynb #05-study
 def source_records(
-    folder: Path,     # folder of MIT-BIH
-    n: int,           # number of records; 0: all that are there
-) -> list | None:     # record names, half from DS1 and half from DS2; None: all
+    folder: Path,  # folder of MIT-BIH
+    n: int,  # number of records; 0: all that are there
+) -> list | None:  # record names, half from DS1 and half from DS2; None: all
     "The first records of DS1 and of DS2 that are on disk: a source of another size."
     if not n:
         return None
@@ -49,9 +54,9 @@ def source_records(
 
 
 def source_beats(
-    p: dict,           # resolved parameters
-    data: Data,        # where MIT-BIH lies
-    protocol: str,     # "recommended" or "published"
+    p: dict,  # resolved parameters
+    data: Data,  # where MIT-BIH lies
+    protocol: str,  # "recommended" or "published"
 ) -> Cohort:
     "Beats of MIT-BIH in the five AAMI classes (mV)."
     folder, published = data.folder("mitdb"), protocol == "published"
@@ -60,49 +65,49 @@ def source_beats(
 
 # %% ../../nbs/studies/mitbih_ptb/study.ipynb #07-study
 def source_split(
-    cohort: Cohort,     # beats of MIT-BIH
-    protocol: str,      # "recommended": DS1 / DS2 by patient; "published": 80 / 20 by beat
-    seed: int,          # choice of the validation side
+    cohort: Cohort,  # beats of MIT-BIH
+    protocol: str,  # "recommended": DS1 / DS2 by patient; "published": 80 / 20 by beat
+    seed: int,  # choice of the validation side
 ) -> Split:
     "The split of the source task."
     if protocol == "published":
         every = np.arange(len(cohort))
-        return holdout(every, cohort.labels, test=.2, validation=.1, seed=seed, unit="example")
+        return holdout(every, cohort.labels, test=0.2, validation=0.1, seed=seed, unit="example")
     records = cohort.table["record"].to_numpy()
     ds1 = np.flatnonzero(np.isin(records, DS1_BY_PATIENT))
-    _, held = one_fold(cohort.groups[ds1], cohort.labels[ds1], .2, seed)
+    _, held = one_fold(cohort.groups[ds1], cohort.labels[ds1], 0.2, seed)
     held_records = sorted(set(records[ds1[held]]))
     return fixed_split(cohort.groups, records, DS1_BY_PATIENT, DS2_BY_PATIENT, held_records)
 
 # %% ../../nbs/studies/mitbih_ptb/study.ipynb #09-study
 def target_splits(
-    cohort: Cohort,     # beats of PTB or PTB-XL
-    p: dict,            # resolved parameters
-    protocol: str,      # "recommended": folds by patient; "published": a random 20 % of the beats
+    cohort: Cohort,  # beats of PTB or PTB-XL
+    p: dict,  # resolved parameters
+    protocol: str,  # "recommended": folds by patient; "published": a random 20 % of the beats
 ) -> list[Split]:
     "The splits of the target task."
     if protocol == "published":
         every = np.arange(len(cohort))
-        return [holdout(every, cohort.labels, test=.2, validation=.1, seed=1337, unit="example")]
+        return [holdout(every, cohort.labels, test=0.2, validation=0.1, seed=1337, unit="example")]
     return grouped_kfold(
-        cohort.groups, cohort.labels, p["n_folds"], p["n_repeats"], validation=.25, seed=p["seed"]
+        cohort.groups, cohort.labels, p["n_folds"], p["n_repeats"], validation=0.25, seed=p["seed"]
     )
 
 # %% ../../nbs/studies/mitbih_ptb/study.ipynb #11-study
 def features(
-    cohort: Cohort,     # beats
-    data: Data,         # keeps the table for later runs
-) -> np.ndarray:        # [n, feature]
+    cohort: Cohort,  # beats
+    data: Data,  # keeps the table for later runs
+) -> np.ndarray:  # [n, feature]
     "RR intervals and named features of the shape of each beat."
     table = data.table(lambda: beat_table(cohort), cohort, table="beats")
     return table.to_numpy(float)
 
 
 def comparators(
-    x: np.ndarray,              # of `features`
-    n_candidates: int,              # candidates of each: as many as learning rates by the arms
-    balance: str = "none",      # "group": every patient weighs the same
-) -> tuple:                     # of Comparator
+    x: np.ndarray,  # of `features`
+    n_candidates: int,  # candidates of each: as many as learning rates by the arms
+    balance: str = "none",  # "group": every patient weighs the same
+) -> tuple:  # of Comparator
     "Without pre-training: named features with logistic regression and with boosted trees."
     return (
         features_comparator("features + logistic", x, "linear", n_candidates),
@@ -111,19 +116,19 @@ def comparators(
 
 
 def convolutions(
-    cohort: Cohort,     # beats
-    p: dict,            # resolved parameters
-    balance: str,       # "group": every patient weighs the same
-):                      # Comparator
+    cohort: Cohort,  # beats
+    p: dict,  # resolved parameters
+    balance: str,  # "group": every patient weighs the same
+):  # Comparator
     "Random convolutions with ridge, of the beats as the networks see them."
     seen = WindowRange().fit(None)(cohort)
     return minirocket_comparator(seen, p["n_random_features"], balance=balance)
 
 # %% ../../nbs/studies/mitbih_ptb/study.ipynb #12-study
 def controls(
-    cohort: Cohort,     # beats of PTB or PTB-XL, with age, sex and kind of recording in the table
-    n_candidates: int,      # candidates of each
-) -> tuple:             # of Comparator
+    cohort: Cohort,  # beats of PTB or PTB-XL, with age, sex and kind of recording in the table
+    n_candidates: int,  # candidates of each
+) -> tuple:  # of Comparator
     "What should not know the label: age and sex, kind of recording, position in it, padding."
     how = dict(n_candidates=n_candidates)
     kinds = ("kind",) if "kind" in cohort.table else ()
@@ -136,8 +141,8 @@ def controls(
 
 # %% ../../nbs/studies/mitbih_ptb/study.ipynb #14-study
 def source_recipe(
-    p: dict,     # resolved parameters
-    n: int,      # beats of the source
+    p: dict,  # resolved parameters
+    n: int,  # beats of the source
 ) -> Recipe:
     "How MIT-BIH is learned: a constant rate; a small source gets small batches."
     cap = p["pretrain_updates"]
@@ -152,8 +157,8 @@ def source_recipe(
 
 
 def target_recipe(
-    p: dict,           # resolved parameters
-    protocol: str,     # "recommended": each patient weighs the same; "published": each beat
+    p: dict,  # resolved parameters
+    protocol: str,  # "recommended": each patient weighs the same; "published": each beat
 ) -> Recipe:
     "How infarction is learned, by all arms; the same for PTB and PTB-XL."
     return Recipe(
@@ -168,18 +173,18 @@ def target_recipe(
 
 # %% ../../nbs/studies/mitbih_ptb/study.ipynb #15-study
 def task(
-    name: str,          # in the tables
-    cohort: Cohort,     # beats (mV)
-    splits: list,       # of Split
-    how: Recipe,        # of `source_recipe` or `target_recipe`
+    name: str,  # in the tables
+    cohort: Cohort,  # beats (mV)
+    splits: list,  # of Split
+    how: Recipe,  # of `source_recipe` or `target_recipe`
 ) -> Task:
     "A task of this study: what the networks see of a beat is the same in all of them."
     return Task(name, cohort, tuple(splits), how, WindowRange())
 
 
 def age_line(
-    run: StudyRun,     # with few patients
-) -> str:              # a sentence; empty where age and sex were no control
+    run: StudyRun,  # with few patients
+) -> str:  # a sentence; empty where age and sex were no control
     "What age and sex alone reach, where there are too few patients for a claim."
     r = run.results[run.main].predictions
     known, n = r[r.arm == "age + sex"], r.group.nunique()

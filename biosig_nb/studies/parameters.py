@@ -19,16 +19,16 @@ from .folders import PRESETS, common_parameters, load_config
 
 # %% ../../nbs/studies/10_parameters.ipynb #04-10-parameters
 def parameters_of(
-    study: str,            # name of a study
-) -> dict:                 # parameter name -> its specification, common ones first
+    study: str,  # name of a study
+) -> dict:  # parameter name -> its specification, common ones first
     "What can be set in a study; raises `ConfigError` for one that is not found."
     return {**common_parameters(), **load_config(study)["parameters"]}
 
 
 def preset_value(
-    spec: dict,            # specification of a parameter
-    preset: str,           # one of PRESETS
-):                         # its value
+    spec: dict,  # specification of a parameter
+    preset: str,  # one of PRESETS
+):  # its value
     "What nobody gives: the default, else the preset's value; `demo` falls back to `smoke`."
     if "default" in spec:
         return spec["default"]
@@ -46,15 +46,15 @@ KINDS = {
 
 
 def absolute_path(
-    given: str | Path,     # as typed; may begin with ~; empty: none
-) -> str:                  # absolute; empty where nothing is given
+    given: str | Path,  # as typed; may begin with ~; empty: none
+) -> str:  # absolute; empty where nothing is given
     "A path as seen from the current folder; links are left as they are."
     return str(Path(given).expanduser().absolute()) if str(given) else ""
 
 
 def is_absolute(
-    text,                  # anything
-) -> bool:                 # it is text, and an absolute path on some machine
+    text,  # anything
+) -> bool:  # it is text, and an absolute path on some machine
     "Whether a value is a path that begins at the top of a disk, of this machine or of another."
     if not isinstance(text, str):
         return False
@@ -74,10 +74,10 @@ def _has_type(kind: str, value) -> bool:
 
 # %% ../../nbs/studies/10_parameters.ipynb #09-10-parameters
 def present_value(
-    name: str,             # parameter
-    spec: dict,            # its specification
-    value,                 # a value, or a list of them
-):                         # the same, words of the release before replaced
+    name: str,  # parameter
+    spec: dict,  # its specification
+    value,  # a value, or a list of them
+):  # the same, words of the release before replaced
     "A value in its present words; a `FutureWarning` answers a former word with the present one."
     renamed = spec.get("renamed", {})
     if isinstance(value, (list, tuple)):
@@ -89,10 +89,10 @@ def present_value(
 
 
 def check_value(
-    name: str,             # parameter
-    spec: dict,            # its specification
-    value,                 # what was given
-):                         # the value in its own type; a path absolute
+    name: str,  # parameter
+    spec: dict,  # its specification
+    value,  # what was given
+):  # the value in its own type; a path absolute
     "Raise `ConfigError` where a value has the wrong type, is out of bounds, or is no choice."
     kind, value = spec["type"], present_value(name, spec, value)
     if not _has_type(kind, value):
@@ -113,10 +113,10 @@ def check_value(
 
 # %% ../../nbs/studies/10_parameters.ipynb #10-10-parameters
 def parse_value(
-    name: str,             # parameter
-    spec: dict,            # its specification
-    text: str,             # what stands behind the '=' on the command line
-):                         # the value
+    name: str,  # parameter
+    spec: dict,  # its specification
+    text: str,  # what stands behind the '=' on the command line
+):  # the value
     "Text to value; a list is written with commas."
     kind = spec["type"]
     if kind in ("str", "path"):
@@ -135,8 +135,8 @@ def parse_value(
 
 # %% ../../nbs/studies/10_parameters.ipynb #14-10-parameters
 def injected_names(
-    namespace: dict,       # a notebook's globals()
-) -> list[str]:            # names that papermill assigned
+    namespace: dict,  # a notebook's globals()
+) -> list[str]:  # names that papermill assigned
     "Names assigned in the cells that papermill put in."
     cells = [c for c in namespace.get("In", []) if str(c).startswith("# Parameters")]
     nodes = [node for c in cells for node in ast.parse(c).body if isinstance(node, ast.Assign)]
@@ -144,10 +144,13 @@ def injected_names(
 
 # %% ../../nbs/studies/10_parameters.ipynb #15-10-parameters
 def present_names(
-    specs: dict,           # of `parameters_of`
-    given: dict,           # name -> value, under a present name or one of the release before
-) -> dict:                 # the same under the present names
-    "Parameters under their present names; a `FutureWarning` answers a former name with the present one."
+    specs: dict,  # of `parameters_of`
+    given: dict,  # name -> value, under a present name or one of the release before
+) -> dict:  # the same under the present names
+    """Parameters under their present names.
+
+    A `FutureWarning` answers a former name with the present one.
+    """
     former = {old: new for new, spec in specs.items() for old in spec.get("was", ())}
     found = {}
     for name, value in given.items():
@@ -163,13 +166,13 @@ def present_names(
 class Parameters(dict):
     "The parameters of a run, name -> value, and the study that they belong to."
 
-    study: str = ""     # name of the study
+    study: str = ""  # name of the study
 
 
 def resolve(
-    study: str,            # name of the study
-    given: dict,           # name -> value (None: the preset's), or a notebook's globals()
-) -> Parameters:           # every parameter with its value; paths absolute
+    study: str,  # name of the study
+    given: dict,  # name -> value (None: the preset's), or a notebook's globals()
+) -> Parameters:  # every parameter with its value; paths absolute
     """The parameters of a run: what was given, else the preset's.
 
     Raises `ConfigError` for a wrong name, type or value.
@@ -191,12 +194,12 @@ def resolve(
     return p
 
 # %% ../../nbs/studies/10_parameters.ipynb #21-10-parameters
-PLACES = ("run_dir", "data_root")      # parameters that say where, not what
+PLACES = ("run_dir", "data_root")  # parameters that say where, not what
 
 
 def path_parameters(
-    study: str,            # name of a study
-) -> tuple[str, ...]:      # names, without PLACES
+    study: str,  # name of a study
+) -> tuple[str, ...]:  # names, without PLACES
     "The parameters that name a file or folder whose content counts; none for a study that is gone."
     try:
         specs = load_config(study)["parameters"]
@@ -206,16 +209,16 @@ def path_parameters(
 
 
 def shared_parameters(
-    study: str,            # name of a study
-    p: dict,               # parameters of a run, of today or from an older run.json
-) -> dict:                 # the same; "" in place of each path
+    study: str,  # name of a study
+    p: dict,  # parameters of a run, of today or from an older run.json
+) -> dict:  # the same; "" in place of each path
     "Parameters as they may stand in files that are passed on."
     hidden = {*PLACES, *path_parameters(study)}
     return {k: "" if k in hidden or is_absolute(v) else v for k, v in p.items()}
 
 # %% ../../nbs/studies/10_parameters.ipynb #24-10-parameters
 def limit_threads(
-    n: int,                # threads for linear algebra and torch
+    n: int,  # threads for linear algebra and torch
 ) -> None:
     "Set the number of threads of the numeric libraries, before or after torch is loaded."
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):

@@ -17,8 +17,8 @@ from ..data.cohort import Cohort
 from ..data.databases.label_map import keep_labels
 from ..data.simulate.ptb_xl import simulate_georgia, simulate_ptbxl
 from ..learn.arms import Arm, arms_named, trained_on
-from ..learn.controls import metadata_control
 from ..learn.comparators import features_comparator
+from ..learn.controls import metadata_control
 from ..learn.recipe import Recipe
 from ..learn.splits import Split, holdout
 from ..learn.task import Task
@@ -27,14 +27,21 @@ from ..learn.trial import Trial
 from ..models.ecg_nets import ecg_net
 from ..signals.ecg12_features import ecg12_features
 from .study import Cohorts, Data, Study, StudyRun, wanted_protocols
-from .twelve_leads import check_sizes, fewer, fold_records, site_records
-from .twelve_leads import sizes, target_set, target_splits
+from biosig_nb.studies.twelve_leads import (
+    check_sizes,
+    fewer,
+    fold_records,
+    site_records,
+    sizes,
+    target_set,
+    target_splits,
+)
 
 # %% ../../nbs/studies/ptbxl_g12ec/study.ipynb #06-study
 def transform(
-    p: dict,                  # resolved parameters
-    misread: bool = False,    # as the published baseline read its recordings
-) -> Transform:               # fitted on the training side
+    p: dict,  # resolved parameters
+    misread: bool = False,  # as the published baseline read its recordings
+) -> Transform:  # fitted on the training side
     "From millivolts to what the networks are given."
     steps = [Misread()] if misread else []
     if p["input"] == "spectrum":
@@ -46,14 +53,14 @@ RATES = {
     1: (1e-2,),
     2: (3e-3, 1e-2),
     3: (1e-3, 3e-3, 1e-2),
-}      # how many an arm may try -> which, around the published one
+}  # how many an arm may try -> which, around the published one
 
 
 def recipe(
-    p: dict,             # resolved parameters
-    n: int,              # recordings to train on
-    cohort: Cohort,      # what is trained on; its rate gives the length of a crop
-) -> Recipe:             # the same for all arms of one size
+    p: dict,  # resolved parameters
+    n: int,  # recordings to train on
+    cohort: Cohort,  # what is trained on; its rate gives the length of a crop
+) -> Recipe:  # the same for all arms of one size
     "One cycle over `epochs` passes, at least `min_updates`."
     updates = max(p["min_updates"], round(p["epochs"] * n / p["batch_size"]))
     crop = 0 if p["input"] == "spectrum" else round(p["seconds"] * cohort.fs)
@@ -72,11 +79,11 @@ def recipe(
 
 # %% ../../nbs/studies/ptbxl_g12ec/study.ipynb #09-study
 def task(
-    p: dict,                  # resolved parameters
-    name: str,                # in the tables
-    cohort: Cohort,           # recordings in mV
-    splits: list[Split],      # of the cohort
-    misread: bool = False,    # shown as the published baseline read them
+    p: dict,  # resolved parameters
+    name: str,  # in the tables
+    cohort: Cohort,  # recordings in mV
+    splits: list[Split],  # of the cohort
+    misread: bool = False,  # shown as the published baseline read them
 ) -> Task:
     "A task of this study, with the recipe of its size."
     n = int(np.median([len(s.train) for s in splits]))
@@ -84,13 +91,13 @@ def task(
 
 
 def source_tasks(
-    p: dict,            # resolved parameters
-    cohort: Cohort,     # recordings of the source
-    data: Data,         # keeps the split
-) -> tuple:             # of Task: the whole source, then parts of it
+    p: dict,  # resolved parameters
+    cohort: Cohort,  # recordings of the source
+    data: Data,  # keeps the split
+) -> tuple:  # of Task: the whole source, then parts of it
     "Pre-training on all patients of the source, and on parts of them."
-    build = lambda: [holdout(cohort.groups, cohort.labels, .1, .1, p["seed"])]
-    whole, = data.splits(build, cohort, source=True, seed=p["seed"])
+    build = lambda: [holdout(cohort.groups, cohort.labels, 0.1, 0.1, p["seed"])]
+    (whole,) = data.splits(build, cohort, source=True, seed=p["seed"])
     tasks = []
     for k in sizes(p["source_percent"]):
         name = "ptb-xl" if k == 100 else f"ptb-xl, {k} %"
@@ -99,10 +106,10 @@ def source_tasks(
 
 # %% ../../nbs/studies/ptbxl_g12ec/study.ipynb #11-study
 def comparators(
-    cohort: Cohort,     # recordings of the target
-    p: dict,            # resolved parameters
-    data: Data,         # keeps the table of features
-) -> tuple:             # of Comparator
+    cohort: Cohort,  # recordings of the target
+    p: dict,  # resolved parameters
+    data: Data,  # keeps the table of features
+) -> tuple:  # of Comparator
     "Features with a linear model; and what age and sex alone say."
     signals = lambda: np.asarray(cohort.signals, np.float32)
     build = lambda: ecg12_features(signals(), cohort.fs, p["features"])
@@ -113,17 +120,17 @@ def comparators(
     )
 
 # %% ../../nbs/studies/ptbxl_g12ec/study.ipynb #13-study
-NAME = "statements"     # of the whole target in the tables
+NAME = "statements"  # of the whole target in the tables
 
 
 def transfer(
-    p: dict,                  # resolved parameters
-    cohort: Cohort,           # the target
-    splits: list[Split],      # of the whole target
-    percent: int,             # of its training side
-    sources: tuple,           # of Task: the whole source, then parts of it
-    models: tuple,            # of Comparator: a comparator, then a control
-    how: dict,                # what all trials share
+    p: dict,  # resolved parameters
+    cohort: Cohort,  # the target
+    splits: list[Split],  # of the whole target
+    percent: int,  # of its training side
+    sources: tuple,  # of Task: the whole source, then parts of it
+    models: tuple,  # of Comparator: a comparator, then a control
+    how: dict,  # what all trials share
 ) -> Trial:
     "All arms on a part of the target; at one size also those that begin with a part of the source."
     whole, some = percent == 100, f", {percent} %"
@@ -145,11 +152,11 @@ def transfer(
 
 # %% ../../nbs/studies/ptbxl_g12ec/study.ipynb #14-study
 def from_scratch(
-    p: dict,                  # resolved parameters
-    c: Cohorts,               # target, and both folds
-    data: Data,               # keeps the splits
-    splits: list[Split],      # of the target
-    how: dict,                # what all trials share
+    p: dict,  # resolved parameters
+    c: Cohorts,  # target, and both folds
+    data: Data,  # keeps the splits
+    splits: list[Split],  # of the target
+    how: dict,  # what all trials share
 ) -> Iterator[Trial]:
     "Without pre-training: on misread recordings, and on the labels of both folds."
     if p["ablation"]:
@@ -161,16 +168,16 @@ def from_scratch(
 
 
 def published(
-    p: dict,                  # resolved parameters
-    cohort: Cohort,           # the target
-    splits: list[Split],      # of the target
-    source: Task,             # what fine-tuning begins with
-    how: dict,                # what all trials share
+    p: dict,  # resolved parameters
+    cohort: Cohort,  # the target
+    splits: list[Split],  # of the target
+    source: Task,  # what fine-tuning begins with
+    how: dict,  # what all trials share
 ) -> Iterator[Trial]:
     "Fine-tuned on recordings as they are, from scratch on misread ones; the largest window counts."
     p, how = {**p, "aggregate": "max"}, {**how, "protocol": "published"}
     if target_set(p) == "proxy":
-        splits = splits[:1]     # one training, as published
+        splits = splits[:1]  # one training, as published
     right, wrong = (task(p, NAME, cohort, splits, misread) for misread in (False, True))
     yield Trial("published", target=right, arms=(Arm(trained_on(source)),), **how)
     yield Trial("published, misread", target=wrong, **how)
@@ -188,8 +195,7 @@ PROXY = (
 LIMITS = {
     "proxy": "Source and target are folds of one database: a stand-in for another hospital.",
     "georgia": (
-        "The target names no patients: "
-        "recordings of one person may stand on both sides of a split."
+        "The target names no patients: recordings of one person may stand on both sides of a split."
     ),
 }
 

@@ -13,30 +13,62 @@ from IPython.display import Markdown, display
 
 from ..errors import ConfigError, nearest
 from ..evaluate.inference.coverage import coverage_note
-from ..evaluate.style import show
 from ..evaluate.show.tables import show_verdict
-from .appraisal import permuted_labels, show_calibration, show_controls
-from .appraisal import show_precision, show_utility
+from ..evaluate.style import show
+from biosig_nb.studies.appraisal import (
+    permuted_labels,
+    show_calibration,
+    show_controls,
+    show_precision,
+    show_utility,
+)
 from .cards import run_facts, show_card, show_provenance
 from .findings import Findings
-from .methods import budget_lines, databases_read, found_line, missing_line
-from .methods import show_data, show_design, show_training, simulated_lines
+from biosig_nb.studies.methods import (
+    budget_lines,
+    databases_read,
+    found_line,
+    missing_line,
+    show_data,
+    show_design,
+    show_training,
+    simulated_lines,
+)
 from .parameters import Parameters
-from .sections import rank_variants, show_classes, show_curves, show_gain
-from .sections import show_gap, show_heading, show_learning_curves, show_note
-from .sections import show_numbers, show_ranks
+from biosig_nb.studies.sections import (
+    rank_variants,
+    show_classes,
+    show_curves,
+    show_gain,
+    show_gap,
+    show_heading,
+    show_learning_curves,
+    show_note,
+    show_numbers,
+    show_ranks,
+)
 from .study import StudyRun
 from .view import rows_of
 
 # %% ../../nbs/studies/28_report.ipynb #05-28-report
 SECTIONS = (
-    "summary", "data", "design", "results", "controls", "calibration", "clinical_use", "precision",
-    "gap", "training", "cards", "provenance",
-)      # of a page, in their order
+    "summary",
+    "data",
+    "design",
+    "results",
+    "controls",
+    "calibration",
+    "clinical_use",
+    "precision",
+    "gap",
+    "training",
+    "cards",
+    "provenance",
+)  # of a page, in their order
 
 
 def section(
-    show: Callable,     # method of a report
+    show: Callable,  # method of a report
 ) -> Callable:
     "A method that shows a section and notes that it was shown."
 
@@ -58,7 +90,7 @@ class Opening:
     @section
     def summary(
         self,
-        arms: Iterable[str] | None = None,     # of the forest plot; None: all but further ranks
+        arms: Iterable[str] | None = None,  # of the forest plot; None: all but further ranks
     ) -> None:
         "The verdict, the gains, and the question with what a reader must know of this run."
         A, tests = self.analysis, self.view.predictions[self.view.predictions.part == "test"]
@@ -81,7 +113,7 @@ class Opening:
     @section
     def design(
         self,
-        budget: Iterable[str] | None = None,     # trials whose budget is shown; None: all
+        budget: Iterable[str] | None = None,  # trials whose budget is shown; None: all
     ) -> None:
         "Splits, parameters and budget."
         show_heading("Design")
@@ -100,11 +132,11 @@ class Numbers:
     @section
     def results(
         self,
-        metrics: Iterable[str] | None = None,    # a column each; None: the usual ones
-        by: Iterable[str] | None = None,         # units, a table each; None: the declared one
-        trials: Iterable[str] | None = None,     # names; None: the main one
-        arms: Iterable[str] | None = None,       # of ROC curves; None: the contrast, a comparator
-        pictures: bool = True,                   # False: the study shows its own
+        metrics: Iterable[str] | None = None,  # a column each; None: the usual ones
+        by: Iterable[str] | None = None,  # units, a table each; None: the declared one
+        trials: Iterable[str] | None = None,  # names; None: the main one
+        arms: Iterable[str] | None = None,  # of ROC curves; None: the contrast, a comparator
+        pictures: bool = True,  # False: the study shows its own
     ) -> None:
         "What each arm reached: tables, and the picture that fits."
         show_heading("Exploratory results", EXPLORATORY)
@@ -125,12 +157,12 @@ class Numbers:
 
     def numbers(
         self,
-        name: str,                               # of a trial
-        metrics: Iterable[str] | None = None,    # a column each; None: the usual ones
-        by: Iterable[str] | None = None,         # units, a table each; None: the declared one
-        caption: str = "",                       # in place of the usual one
-        controls: bool = False,                  # whether controls stand in the table too
-    ) -> bool:                                   # False: the run has no such trial
+        name: str,  # of a trial
+        metrics: Iterable[str] | None = None,  # a column each; None: the usual ones
+        by: Iterable[str] | None = None,  # units, a table each; None: the declared one
+        caption: str = "",  # in place of the usual one
+        controls: bool = False,  # whether controls stand in the table too
+    ) -> bool:  # False: the run has no such trial
         "The numbers of one more trial."
         if name not in self.run.trials:
             return False
@@ -141,11 +173,11 @@ class Numbers:
 
     def picture(
         self,
-        drawn,                # figure, or axes of one; closed afterwards
-        name: str,            # file name without extension
-        alt: str,             # what the picture shows, in a sentence
-        below: str = "",      # what to look at, a sentence under the picture
-        dpi: int = 96,        # resolution
+        drawn,  # figure, or axes of one; closed afterwards
+        name: str,  # file name without extension
+        alt: str,  # what the picture shows, in a sentence
+        below: str = "",  # what to look at, a sentence under the picture
+        dpi: int = 96,  # resolution
     ) -> None:
         "Show a picture with its description, and keep it in the run folder."
         show(getattr(drawn, "figure", drawn), name, alt, self.folder, dpi)
@@ -155,9 +187,9 @@ class Numbers:
     @section
     def gap(
         self,
-        names: Iterable[str] | None = None,    # metrics; None: the declared one and accuracy
-        caption: str = "",                     # what the two protocols are
-        sources: bool = False,                 # whether source tasks stand in the table too
+        names: Iterable[str] | None = None,  # metrics; None: the declared one and accuracy
+        caption: str = "",  # what the two protocols are
+        sources: bool = False,  # whether source tasks stand in the table too
     ) -> None:
         "What the published way of splitting adds."
         show_heading("Exploratory: the gap between the two protocols")
@@ -167,7 +199,7 @@ class Numbers:
     @section
     def training(
         self,
-        arms: Iterable[str] | None = None,     # names; None: all but further ranks
+        arms: Iterable[str] | None = None,  # names; None: all but further ranks
     ) -> None:
         "Losses against updates."
         show_heading("Training")
@@ -186,9 +218,9 @@ class Trust:
     @section
     def controls(
         self,
-        given: dict | None = None,      # control -> what it was given, beside what the study says
-        permute: str | bool = True,     # comparator for permuted labels; True: the first
-        n_splits: int = 0,              # splits for the permutations; 0: all
+        given: dict | None = None,  # control -> what it was given, beside what the study says
+        permute: str | bool = True,  # comparator for permuted labels; True: the first
+        n_splits: int = 0,  # splits for the permutations; 0: all
     ) -> None:
         "What should not know the label, and what learns it without pre-training."
         show_heading("Exploratory: controls and comparators")
@@ -214,7 +246,7 @@ class Trust:
     @section
     def precision(
         self,
-        note: str = "",     # a sentence of the study's own, below
+        note: str = "",  # a sentence of the study's own, below
     ) -> None:
         "What this number of groups can show."
         tests = self.view.predictions[self.view.predictions.part == "test"]
@@ -230,7 +262,7 @@ class Record:
     @section
     def cards(
         self,
-        **facts,     # of this report, by their names in evaluate.card
+        **facts,  # of this report, by their names in evaluate.card
     ) -> None:
         "The checklist and the cards."
         below = "What the run knows of itself. Items that it cannot answer stay open."
@@ -250,8 +282,8 @@ class Report(Opening, Numbers, Trust, Record, Findings):
 
     def __init__(
         self,
-        p: Parameters,                  # of `resolve`
-        run: StudyRun | None = None,    # a run that was made before; None: the study is run
+        p: Parameters,  # of `resolve`
+        run: StudyRun | None = None,  # a run that was made before; None: the study is run
     ):
         super().__init__(p, run)
         self.shown, self.control_rows = set(), None
@@ -262,8 +294,8 @@ class Report(Opening, Numbers, Trust, Record, Findings):
 
     def rest(
         self,
-        until: str = SECTIONS[-1],     # the last of them
-        **how,                         # section -> its arguments
+        until: str = SECTIONS[-1],  # the last of them
+        **how,  # section -> its arguments
     ) -> None:
         "Show the sections that were not shown, in order; raises `ConfigError` for an unknown one."
         for name in (until, *how):

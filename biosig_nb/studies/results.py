@@ -20,16 +20,16 @@ from ..files import plain, write_json, write_whole
 
 # %% ../../nbs/studies/23_results.ipynb #04-23-results
 def predictions_file(
-    task: str = "",     # name of a task; empty: the target
+    task: str = "",  # name of a task; empty: the target
 ) -> str:
     "The file of a run folder that holds the predictions of a task."
     return f"predictions{'_' * bool(task)}{task.replace(' ', '_')}.parquet"
 
 
 def write_table(
-    path: Path,             # file to write
-    table: pd.DataFrame,    # may be empty
-    columns: tuple,         # that it must have, in this order
+    path: Path,  # file to write
+    table: pd.DataFrame,  # may be empty
+    columns: tuple,  # that it must have, in this order
 ) -> None:
     "A table as csv; raises `DataError` where a column is missing."
     if len(table) and (lost := [c for c in columns if c not in table.columns]):
@@ -38,16 +38,16 @@ def write_table(
 
 # %% ../../nbs/studies/23_results.ipynb #05-23-results
 def write_results(
-    run_dir: str | Path,             # run folder
+    run_dir: str | Path,  # run folder
     *,
-    predictions: pd.DataFrame,       # target task, in the schema of `evaluate.predictions`
-    metrics: pd.DataFrame,           # columns METRIC_COLUMNS
-    comparisons: pd.DataFrame,       # columns COMPARISON_COLUMNS; may be empty
-    splits: dict,                    # description of the splits (any nesting)
-    primary: dict,                   # analysis, hash, headline, verdict
-    data: dict | None = None,        # missing; simulated_target, simulated_source where known
-    other: dict | None = None,       # task name -> predictions of that task
-) -> Path:                           # the run folder
+    predictions: pd.DataFrame,  # target task, in the schema of `evaluate.predictions`
+    metrics: pd.DataFrame,  # columns METRIC_COLUMNS
+    comparisons: pd.DataFrame,  # columns COMPARISON_COLUMNS; may be empty
+    splits: dict,  # description of the splits (any nesting)
+    primary: dict,  # analysis, hash, headline, verdict
+    data: dict | None = None,  # missing; simulated_target, simulated_source where known
+    other: dict | None = None,  # task name -> predictions of that task
+) -> Path:  # the run folder
     "Write a run's tables, each file whole or not at all; raises `DataError` for a wrong table."
     folder = Path(run_dir)
     folder.mkdir(parents=True, exist_ok=True)

@@ -11,35 +11,35 @@ __all__ = ['FEW', 'SHOWN', 'show_heading', 'show_note', 'show_gain', 'numbers_ca
 import pandas as pd
 from IPython.display import Markdown, display
 
-from ..evaluate.show.figures import confusion, forest, per_class, roc_band
-from ..evaluate.transfer.label_efficiency import efficiency_sentence, label_efficiency
-from ..evaluate.transfer.learning_curves import learning_curve, plot_learning_curve
 from ..evaluate.metrics import metric_title
 from ..evaluate.predictions import label_names
-from ..evaluate.style import PALETTE, arm_title, estimate_text, new_axes, show
+from ..evaluate.show.figures import confusion, forest, per_class, roc_band
 from ..evaluate.show.tables import results_table, show_table
+from ..evaluate.style import PALETTE, arm_title, estimate_text, new_axes, show
+from ..evaluate.transfer.label_efficiency import efficiency_sentence, label_efficiency
+from ..evaluate.transfer.learning_curves import learning_curve, plot_learning_curve
 from .analysis import Analysis, gap_table
 from .view import View
 
 # %% ../../nbs/studies/25_sections.ipynb #07-25-sections
 def show_heading(
-    text: str,         # of the section
-    below: str = "",   # a paragraph that follows
+    text: str,  # of the section
+    below: str = "",  # a paragraph that follows
 ) -> None:
     "A heading of the page."
     display(Markdown(f"## {text}" + (f"\n\n{below}" if below else "")))
 
 
 def show_note(
-    text: str,     # one or several sentences
+    text: str,  # one or several sentences
 ) -> None:
     "A sentence under a picture or table, in italics."
     display(Markdown(f"*{text}*"))
 
 # %% ../../nbs/studies/25_sections.ipynb #09-25-sections
 def show_gain(
-    v: View,                # of `view_of`
-    arms=None,              # names; default every arm compared with the baseline
+    v: View,  # of `view_of`
+    arms=None,  # names; default every arm compared with the baseline
 ) -> None:
     "Forest plot of what each arm adds to the baseline."
     rows = v.comparisons[v.comparisons.baseline.isin(v.arms[:1])]
@@ -57,18 +57,18 @@ def show_gain(
     )
 
 # %% ../../nbs/studies/25_sections.ipynb #12-25-sections
-FEW = 12      # labels that a table or a plot, class by class, can hold
-SHOWN = {     # metrics that a table shows
-    "": ("auroc", "auprc", "prevalence", "accuracy", "sensitivity", "specificity"),     # one label
-    "macro": ("auroc", "auprc"),            # labels that do not exclude each other
-    "all": ("macro_f1", "accuracy"),        # classes that do
+FEW = 12  # labels that a table or a plot, class by class, can hold
+SHOWN = {  # metrics that a table shows
+    "": ("auroc", "auprc", "prevalence", "accuracy", "sensitivity", "specificity"),  # one label
+    "macro": ("auroc", "auprc"),  # labels that do not exclude each other
+    "all": ("macro_f1", "accuracy"),  # classes that do
 }
 
 
 def numbers_caption(
-    v: View,                     # of `view_of`
-    metrics: pd.DataFrame,       # of one target, protocol and network
-    word: str,                   # what a row of the predictions is called
+    v: View,  # of `view_of`
+    metrics: pd.DataFrame,  # of one target, protocol and network
+    word: str,  # what a row of the predictions is called
 ) -> str:
     "What a table of numbers shows."
     of_label = metrics[~metrics.label.isin(["macro", "macro_all", "all"])]
@@ -84,13 +84,13 @@ def numbers_caption(
 
 # %% ../../nbs/studies/25_sections.ipynb #13-25-sections
 def show_numbers(
-    v: View,                     # of `view_of`
-    metrics: pd.DataFrame,       # of one target, protocol and network, all units
-    units,                       # units, a table each
-    names=None,                  # metrics, a column each; None: the usual ones
-    title: str = "",             # of the trial, where there are several
-    caption: str = "",           # in place of the usual one
-    controls: bool = False,      # whether controls stand in the table too
+    v: View,  # of `view_of`
+    metrics: pd.DataFrame,  # of one target, protocol and network, all units
+    units,  # units, a table each
+    names=None,  # metrics, a column each; None: the usual ones
+    title: str = "",  # of the trial, where there are several
+    caption: str = "",  # in place of the usual one
+    controls: bool = False,  # whether controls stand in the table too
 ) -> None:
     "The numbers of all arms and comparators, a table a unit."
     labels = [v.whole] if v.whole else [v.label, "all"]
@@ -103,10 +103,10 @@ def show_numbers(
 
 # %% ../../nbs/studies/25_sections.ipynb #14-25-sections
 def class_table(
-    metrics: pd.DataFrame,     # of one target, protocol, network and unit
-    metric: str,               # its name
-    labels: tuple,             # in this order
-) -> pd.DataFrame:             # one row an arm, a column a class
+    metrics: pd.DataFrame,  # of one target, protocol, network and unit
+    metric: str,  # its name
+    labels: tuple,  # in this order
+) -> pd.DataFrame:  # one row an arm, a column a class
     "One metric of each class."
     m = metrics[(metrics.metric == metric) & (metrics.role != "control")]
     m = m[m.label.isin(labels)]
@@ -117,7 +117,7 @@ def class_table(
 
 
 def show_classes(
-    v: View,     # of `view_of`, of several labels
+    v: View,  # of `view_of`, of several labels
 ) -> None:
     "The numbers label by label: of all arms where classes exclude each other, else of one."
     labels = label_names(v.predictions)
@@ -130,8 +130,8 @@ def show_classes(
 
 # %% ../../nbs/studies/25_sections.ipynb #15-25-sections
 def show_roc(
-    v: View,        # of `view_of`, of one label
-    arms=None,      # names; None: the two arms and the first comparator
+    v: View,  # of `view_of`, of one label
+    arms=None,  # names; None: the two arms and the first comparator
 ) -> None:
     "ROC curves with bands."
     others = v.predictions.arm[~v.predictions.role.isin(["arm", "control"])].unique()
@@ -146,7 +146,7 @@ def show_roc(
 
 
 def show_confusion(
-    v: View,        # of `view_of`, of classes that exclude each other
+    v: View,  # of `view_of`, of classes that exclude each other
 ) -> None:
     "Confusion matrix of the declared arm."
     df, arm = v.predictions, v.arms[-1]
@@ -157,21 +157,20 @@ def show_confusion(
 
 
 def show_per_class(
-    v: View,        # of `view_of`, of labels that do not exclude each other
+    v: View,  # of `view_of`, of labels that do not exclude each other
 ) -> None:
     "AUROC of each label, of the two arms."
     m = v.metrics[v.metrics.arm.isin(v.arms) & v.metrics.label.isin(label_names(v.predictions))]
     alt = f"AUROC of each label, {' and '.join(map(arm_title, v.arms))}"
     show(per_class(m, "auroc").figure, "classes", alt, v.run_dir)
     show_note(
-        "Intervals of single arms may overlap although the paired difference "
-        "does not contain zero."
+        "Intervals of single arms may overlap although the paired difference does not contain zero."
     )
 
 # %% ../../nbs/studies/25_sections.ipynb #16-25-sections
 def show_curves(
-    v: View,        # of `view_of`
-    arms=None,      # for one label: names; None: the two arms and the first comparator
+    v: View,  # of `view_of`
+    arms=None,  # for one label: names; None: the two arms and the first comparator
 ) -> None:
     "The picture of the numbers: ROC curves, a confusion matrix, or each class with its interval."
     if not v.whole:
@@ -183,9 +182,9 @@ def show_curves(
 
 # %% ../../nbs/studies/25_sections.ipynb #22-25-sections
 def rank_variants(
-    trial,           # Trial: arms
-    declared: str,   # name of the arm of the primary contrast
-) -> dict:           # name of an arm -> its rank; empty without others than the declared one
+    trial,  # Trial: arms
+    declared: str,  # name of the arm of the primary contrast
+) -> dict:  # name of an arm -> its rank; empty without others than the declared one
     "The arms that differ from the declared one in the rank of their low-rank additions only."
     first = next((a for a in trial.arms if a.name == declared), None)
     if first is None or not first.adaptation.rank:
@@ -196,9 +195,9 @@ def rank_variants(
 
 
 def show_ranks(
-    v: View,             # of `view_of`
-    ranks: dict,         # of `rank_variants`
-    metric: str,         # its name
+    v: View,  # of `view_of`
+    ranks: dict,  # of `rank_variants`
+    metric: str,  # its name
 ) -> None:
     "A metric against the rank, where several were trained."
     m = v.metrics[(v.metrics.metric == metric) & v.metrics.arm.isin(list(ranks))]
@@ -221,8 +220,8 @@ def show_ranks(
 
 # %% ../../nbs/studies/25_sections.ipynb #26-25-sections
 def show_learning_curves(
-    v: View,                    # of `view_of`
-    n_resamples: int = 1000,    # of the groups
+    v: View,  # of `view_of`
+    n_resamples: int = 1000,  # of the groups
 ) -> None:
     "Learning curves over `target_n` and `source_n`, and the label efficiency, of several sizes."
     df, how = v.pair(("test",)), dict(unit=v.unit, label=v.label, seed=v.seed)
@@ -243,11 +242,11 @@ def show_learning_curves(
 
 # %% ../../nbs/studies/25_sections.ipynb #29-25-sections
 def show_gap(
-    A: Analysis,            # of the run
-    study,                  # Study: units
-    names,                  # metrics
-    model: str = "",        # network; empty: all
-    caption: str = "",      # what the two protocols are; empty: a general sentence
+    A: Analysis,  # of the run
+    study,  # Study: units
+    names,  # metrics
+    model: str = "",  # network; empty: all
+    caption: str = "",  # what the two protocols are; empty: a general sentence
     sources: bool = False,  # whether source tasks stand in the table too
 ) -> None:
     "What the published way of splitting adds, for whatever was run under both protocols."

@@ -16,9 +16,9 @@ from .folders import RESERVED, asset_folders, find_asset, find_studies
 
 # %% ../../nbs/studies/30_skeleton.ipynb #05-30-skeleton
 def skeleton_cells(
-    name: str,      # of the study: letters, digits and _
-    title: str,     # of the study, for readers
-) -> list[tuple[str, str]]:     # (kind, source); kind: markdown, hidden, export, shown
+    name: str,  # of the study: letters, digits and _
+    title: str,  # of the study, for readers
+) -> list[tuple[str, str]]:  # (kind, source); kind: markdown, hidden, export, shown
     "The cells of the skeleton, with the study's own names in them."
     text = filled(find_asset("studies/skeleton/study.txt").read_text(encoding="utf-8"), name, title)
     parts = re.split(r"^%% (markdown|hidden|export|shown)\n", text, flags=re.M)[1:]
@@ -26,9 +26,9 @@ def skeleton_cells(
 
 
 def filled(
-    text: str,      # of a file of the skeleton
-    name: str,      # of the study
-    title: str,     # of the study
+    text: str,  # of a file of the skeleton
+    name: str,  # of the study
+    title: str,  # of the study
 ) -> str:
     "A text of the skeleton with the study's name, class and title."
     made = "".join(w.capitalize() for w in name.split("_"))
@@ -36,8 +36,8 @@ def filled(
 
 # %% ../../nbs/studies/30_skeleton.ipynb #06-30-skeleton
 def as_notebook(
-    cells: list[tuple[str, str]],     # of `skeleton_cells`
-) -> str:                             # content of an .ipynb file
+    cells: list[tuple[str, str]],  # of `skeleton_cells`
+) -> str:  # content of an .ipynb file
     "The skeleton as a chapter that exports its module."
     made = []
     for k, (kind, source) in enumerate(cells):
@@ -48,14 +48,19 @@ def as_notebook(
         else:
             made.append({"cell_type": "code", "execution_count": None, "outputs": [], **cell})
     kernel = {"display_name": "python3", "language": "python", "name": "python3"}
-    notebook = {"cells": made, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
+    notebook = {
+        "cells": made,
+        "metadata": {"kernelspec": kernel},
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }
     return json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
 
 
 def as_module(
-    cells: list[tuple[str, str]],     # of `skeleton_cells`
-    title: str,                       # of the study
-) -> str:                             # content of a .py file
+    cells: list[tuple[str, str]],  # of `skeleton_cells`
+    title: str,  # of the study
+) -> str:  # content of a .py file
     "The skeleton as a module of a package of its own."
     return f'"""{title}"""\n' + "\n\n\n".join(s for kind, s in cells if kind == "export") + "\n"
 
@@ -79,28 +84,42 @@ package-data = {NAME = ["study.yaml", "report.ipynb", "grids/*.yaml"]}
 
 
 def new_study(
-    name: str,                          # small letters, digits and _
-    folder: str | Path | None = None,   # where a package of its own is written; None: a chapter of this checkout
-    title: str = "",                    # for readers; empty: made from the name
-) -> list[Path]:                        # the files
-    "Write a study that runs; raises `ConfigError` for a bad or taken name, where something stands already, or outside a checkout without a folder."
+    name: str,  # small letters, digits and _
+    # where a package of its own is written; None: a chapter of this checkout
+    folder: str | Path | None = None,
+    title: str = "",  # for readers; empty: made from the name
+) -> list[Path]:  # the files
+    """Write a study that runs.
+
+    Raises `ConfigError` for a bad or taken name, where something stands already, or outside a
+    checkout without a folder.
+    """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name in (*RESERVED, "skeleton"):
-        raise ConfigError(f"study '{name}': expected a name of small letters, digits and _, and none of {', '.join((*RESERVED, 'skeleton'))}")
+        raise ConfigError(
+            f"study '{name}': expected a name of small letters, digits and _, and none of {', '.join((*RESERVED, 'skeleton'))}"
+        )
     if name in find_studies():
         raise ConfigError(f"there is a study '{name}' already; choose another name")
     checkout = asset_folders()[0] / "studies"
     if folder is None and not checkout.is_dir():
-        raise ConfigError("this is an installed package, no checkout: say with --folder where the study is to be written")
+        raise ConfigError(
+            "this is an installed package, no checkout: say with --folder where the study is to be written"
+        )
     title = title or name.replace("_", " ").capitalize()
     cells = skeleton_cells(name, title)
     place = checkout / name if folder is None else Path(folder) / name
     files = {"study.yaml": "study.yaml.txt", "grids/seeds.yaml": "grid.yaml.txt"}
-    files = {k: find_asset(f"studies/skeleton/{v}").read_text(encoding="utf-8") for k, v in files.items()}
+    files = {
+        k: find_asset(f"studies/skeleton/{v}").read_text(encoding="utf-8") for k, v in files.items()
+    }
     files = {k: filled(v, name, title) for k, v in files.items()}
     if folder is None:
         files["study.ipynb"] = as_notebook(cells)
     else:
-        files |= {"__init__.py": as_module(cells, title), "../pyproject.toml": filled(PROJECT, name, title)}
+        files |= {
+            "__init__.py": as_module(cells, title),
+            "../pyproject.toml": filled(PROJECT, name, title),
+        }
     paths = [(place / k).resolve() for k in files]
     if there := [p for p in paths if p.exists()]:
         raise ConfigError(f"{there[0]} is there already; nothing was written")

@@ -22,15 +22,26 @@ from ..data.cohort import Cohort
 from ..errors import ConfigError
 from ..learn.splits import Split, kept_splits
 from ..learn.trial import Trial, TrialResult
-from .folders import check_refused, databases_of, load_config, own_of
-from .folders import primary_of, study_class
+from biosig_nb.studies.folders import (
+    check_refused,
+    databases_of,
+    load_config,
+    own_of,
+    primary_of,
+    study_class,
+)
 
 # %% ../../nbs/studies/15_study.ipynb #05-15-study
 @lru_cache(maxsize=1)
-def reading_code() -> str:     # 16 hex digits
+def reading_code() -> str:  # 16 hex digits
     "Hash of the sources that read, simulate and describe recordings."
     root = Path(biosig_nb.__file__).resolve().parent
-    files = sorted(p for room in ("data", "signals") for p in (root / room).rglob("*") if p.suffix in (".py", ".csv"))
+    files = sorted(
+        p
+        for room in ("data", "signals")
+        for p in (root / room).rglob("*")
+        if p.suffix in (".py", ".csv")
+    )
     h = hashlib.sha256()
     for p in files:
         h.update(p.relative_to(root).as_posix().encode() + b"\0" + p.read_bytes())
@@ -41,36 +52,45 @@ def reading_code() -> str:     # 16 hex digits
 class Data:
     "The recordings of a run, and the cache of what is made of them."
 
-    kind: str                     # simulated, real or own
-    declared: tuple               # slugs of the databases that the run reads
-    root: Path                    # data root
-    own: Path | None = None       # the user's own folder
-    cache: Path = field(default_factory=cache_folder)     # shared by all runs
-    opened: set = field(default_factory=set)              # slugs that were asked for
+    kind: str  # simulated, real or own
+    declared: tuple  # slugs of the databases that the run reads
+    root: Path  # data root
+    own: Path | None = None  # the user's own folder
+    cache: Path = field(default_factory=cache_folder)  # shared by all runs
+    opened: set = field(default_factory=set)  # slugs that were asked for
 
     def folder(
         self,
-        slug: str,     # of a declared database
+        slug: str,  # of a declared database
     ) -> Path:
-        "Where a database lies; raises `ConfigError` for one that the study does not declare, `DataError` where it is missing."
+        """Where a database lies.
+
+        Raises `ConfigError` for one that the study does not declare, `DataError` where it is
+        missing.
+        """
         if slug not in self.declared:
             known = ", ".join(self.declared) or "none"
-            raise ConfigError(f"database '{slug}' is not declared in study.yaml for these parameters (declared: {known})")
+            raise ConfigError(
+                f"database '{slug}' is not declared in study.yaml for these parameters (declared: {known})"
+            )
         self.opened.add(slug)
         return locate(slug, self.root)
 
     def mine(
         self,
-        cohort: Cohort,     # read from the user's own folder
+        cohort: Cohort,  # read from the user's own folder
     ) -> Cohort:
-        "The same cohort, marked as the user's own; whatever its files say, it is not called simulated."
+        """The same cohort, marked as the user's own.
+
+        Whatever its files say, it is not called simulated.
+        """
         return replace(cohort, provenance=cohort.provenance | {"own": True, "simulated": False})
 
     def cohort(
         self,
-        read: Callable,     # reader, called with the folder and the rest
-        slug: str,          # of a declared database
-        **how,              # of the reader: numbers, text and lists of them
+        read: Callable,  # reader, called with the folder and the rest
+        slug: str,  # of a declared database
+        **how,  # of the reader: numbers, text and lists of them
     ) -> Cohort:
         "What a reader gives, from the cache where it is there."
         folder = self.folder(slug)
@@ -79,9 +99,9 @@ class Data:
 
     def table(
         self,
-        build: Callable[[], pd.DataFrame],     # called only where nothing is kept
-        cohort: Cohort,     # what the table describes
-        **how,              # what else decides what `build` returns
+        build: Callable[[], pd.DataFrame],  # called only where nothing is kept
+        cohort: Cohort,  # what the table describes
+        **how,  # what else decides what `build` returns
     ) -> pd.DataFrame:
         "A table of features of a cohort, from the cache where it is there."
         of = dict(files=cohort.provenance["fingerprint"], examples=cohort.table.index.tolist())
@@ -89,9 +109,9 @@ class Data:
 
     def splits(
         self,
-        build: Callable[[], list[Split]],     # called only where nothing is kept
-        cohort: Cohort,     # what is split
-        **how,              # what else decides what `build` returns
+        build: Callable[[], list[Split]],  # called only where nothing is kept
+        cohort: Cohort,  # what is split
+        **how,  # what else decides what `build` returns
     ) -> list[Split]:
         "Splits of a cohort, from the cache where they are there."
         return kept_splits(build, cohort.groups, cohort.labels, self.cache, **how)
@@ -102,23 +122,26 @@ class Cohorts(SimpleNamespace):
 
     def __init__(
         self,
-        source: Cohort | None = None,     # what networks are pre-trained on
-        target: Cohort | None = None,     # what they are wanted for
-        **more,                           # further cohorts of the study
+        source: Cohort | None = None,  # what networks are pre-trained on
+        target: Cohort | None = None,  # what they are wanted for
+        **more,  # further cohorts of the study
     ):
         super().__init__(source=source, target=target, **more)
 
 
 class Study:
-    "One question with its data and trials; a subclass in a study's folder says what is particular to it."
+    """One question with its data and trials.
 
-    simulated_by: tuple = ("seed",)     # parameters that decide what `simulate` writes
-    metrics: tuple = ()                 # what is reported beside the usual metrics (evaluate.metrics)
+    A subclass in a study's folder says what is particular to it.
+    """
+
+    simulated_by: tuple = ("seed",)  # parameters that decide what `simulate` writes
+    metrics: tuple = ()  # what is reported beside the usual metrics (evaluate.metrics)
 
     def __init__(
         self,
-        name: str,                    # as on the command line
-        config: dict | None = None,   # content of study.yaml; None: read from the study's folder
+        name: str,  # as on the command line
+        config: dict | None = None,  # content of study.yaml; None: read from the study's folder
     ):
         self.name = name
         self.config = load_config(name) if config is None else config
@@ -132,7 +155,7 @@ class Study:
         return self.config["question"]
 
     @property
-    def units(self) -> dict:     # example, group, noun
+    def units(self) -> dict:  # example, group, noun
         return self.config["units"]
 
     @property
@@ -142,45 +165,48 @@ class Study:
 
     def simulate(
         self,
-        p: dict,        # resolved parameters
-        root: Path,     # empty data root
+        p: dict,  # resolved parameters
+        root: Path,  # empty data root
     ) -> None:
-        "Write simulated recordings of every declared database; a study that reads no database has none to write."
+        """Write simulated recordings of every declared database.
+
+        A study that reads no database has none to write.
+        """
 
     def cohorts(
         self,
-        p: dict,        # resolved parameters
-        data: Data,     # where the recordings are
+        p: dict,  # resolved parameters
+        data: Data,  # where the recordings are
     ) -> Cohorts:
         "The cohorts, in physical units."
         raise NotImplementedError
 
     def trials(
         self,
-        p: dict,        # resolved parameters
-        c: Cohorts,     # of `cohorts`
-        data: Data,     # keeps tables of features and splits
+        p: dict,  # resolved parameters
+        c: Cohorts,  # of `cohorts`
+        data: Data,  # keeps tables of features and splits
     ) -> Iterable[Trial]:
         "The trials of a run; those of the protocol that `p` names."
         raise NotImplementedError
 
     def lines(
         self,
-        run: "StudyRun",     # what was run
-    ) -> list[str]:          # Markdown
+        run: "StudyRun",  # what was run
+    ) -> list[str]:  # Markdown
         "Sentences under the question on the page, which only this study knows."
         return []
 
     def facts(
         self,
-        run: "StudyRun",     # what was run
+        run: "StudyRun",  # what was run
     ) -> dict:
         "Facts for the cards, by their names in evaluate.card."
         return {}
 
     def given(
         self,
-        run: "StudyRun",     # what was run
+        run: "StudyRun",  # what was run
     ) -> dict:
         "What each control and comparator was given, where its name does not say it."
         return {}
@@ -190,24 +216,26 @@ class Study:
 class StudyRun:
     "A study that was run: what was read, described and found."
 
-    study: Study         # what was asked
-    p: dict              # resolved parameters
-    data: Data           # where the recordings are
-    cohorts: Cohorts     # what was read
-    trials: dict         # name -> Trial
-    results: dict        # name -> TrialResult
-    folder: Path         # run folder
+    study: Study  # what was asked
+    p: dict  # resolved parameters
+    data: Data  # where the recordings are
+    cohorts: Cohorts  # what was read
+    trials: dict  # name -> Trial
+    results: dict  # name -> TrialResult
+    folder: Path  # run folder
 
     @property
     def main(self) -> str:
-        "Name of the trial that the page is about: the declared one, or the first where the run has it not."
+        """Name of the trial that the page is about: the declared one, or the first where the run
+        has it not.
+        """
         declared = tuple(map(self.study.primary.get, ("target", "protocol")))
         named = [k for k, t in self.trials.items() if (t.target.name, t.protocol) == declared]
         return named[0] if named else next(iter(self.trials))
 
 
 def wanted_protocols(
-    p: dict,     # resolved parameters
+    p: dict,  # resolved parameters
 ) -> tuple[str, ...]:
     "The protocols of a run."
     both = ("recommended", "published")
@@ -215,44 +243,46 @@ def wanted_protocols(
 
 # %% ../../nbs/studies/15_study.ipynb #12-15-study
 def find_data(
-    study: Study,     # what is run
-    p: dict,          # resolved parameters
-    work: Path,       # folder for what only this run needs
+    study: Study,  # what is run
+    p: dict,  # resolved parameters
+    work: Path,  # folder for what only this run needs
 ) -> Data:
     "Where the recordings are; simulates them first where simulated ones are asked for."
     check_refused(study.config, p)
     declared, own = databases_of(study.config, p), own_of(study.config, p)
     cache = cache_folder(work)
-    if p["data"] == "simulated":        # also where no file is needed: an empty root is a root
+    if p["data"] == "simulated":  # also where no file is needed: an empty root is a root
         key = {"study": study.name, "code": reading_code(), **{k: p[k] for k in study.simulated_by}}
         root = simulated_root(cache, key, lambda folder: study.simulate(p, folder))
     else:
         root = data_root(p["data_root"])
     kind = "own" if own is not None else p["data"]
     data = Data(kind, declared, root, own, cache)
-    for slug in declared:                  # what is missing is said before anything is computed
+    for slug in declared:  # what is missing is said before anything is computed
         locate(slug, root)
     return data
 
 
 def describe(
-    study: Study,     # what is run
-    p: dict,          # resolved parameters
-    data: Data,       # of `find_data`
-) -> tuple[Cohorts, dict]:     # cohorts, and name -> Trial
+    study: Study,  # what is run
+    p: dict,  # resolved parameters
+    data: Data,  # of `find_data`
+) -> tuple[Cohorts, dict]:  # cohorts, and name -> Trial
     "Read the cohorts and describe the trials, without training anything."
     cohorts = study.cohorts(p, data)
     trials = [replace(t, study=study.name) for t in study.trials(p, cohorts, data)]
     named = {t.name: t for t in trials}
     if len(named) < len(trials):
-        raise ConfigError(f"{study.name}: two trials have the same name: {', '.join(t.name for t in trials)}")
+        raise ConfigError(
+            f"{study.name}: two trials have the same name: {', '.join(t.name for t in trials)}"
+        )
     return cohorts, named
 
 
 def run_study(
-    name: str,             # name of a study
-    p: dict,               # resolved parameters
-    folder: str | Path,    # run folder; finished jobs are taken from `work` below it
+    name: str,  # name of a study
+    p: dict,  # resolved parameters
+    folder: str | Path,  # run folder; finished jobs are taken from `work` below it
 ) -> StudyRun:
     "Run a study, or what is left of it."
     study, work = study_class(name)(name), Path(folder) / "work"

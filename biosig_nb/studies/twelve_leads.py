@@ -11,8 +11,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..data.databases.challenge_2021 import challenge_records, origin
 from ..data.cohort import Cohort
+from ..data.databases.challenge_2021 import challenge_records, origin
 from ..data.databases.label_map import keep_labels
 from ..data.databases.ptb_xl import ptbxl_records
 from ..errors import ConfigError
@@ -22,18 +22,18 @@ from .study import Data
 
 # %% ../../nbs/studies/ptbxl_g12ec/recordings.ipynb #05-recordings
 def target_set(
-    p: dict,     # resolved parameters
-) -> str:        # "georgia" or "proxy"
+    p: dict,  # resolved parameters
+) -> str:  # "georgia" or "proxy"
     "What the network is wanted for."
     usual = {"simulated": "georgia", "real": "proxy"}
     return usual[p["data"]] if p["target_set"] == "auto" else p["target_set"]
 
 
 def fold_records(
-    p: dict,                  # resolved parameters
-    data: Data,               # where PTB-XL lies
-    folds: Iterable[int],     # 1 to 10
-) -> Cohort:                  # labels: statements of `source_task`
+    p: dict,  # resolved parameters
+    data: Data,  # where PTB-XL lies
+    folds: Iterable[int],  # 1 to 10
+) -> Cohort:  # labels: statements of `source_task`
     "Recordings of some folds of PTB-XL, in mV."
     return data.cohort(
         ptbxl_records,
@@ -46,9 +46,9 @@ def fold_records(
 
 # %% ../../nbs/studies/ptbxl_g12ec/recordings.ipynb #07-recordings
 def site_records(
-    p: dict,        # resolved parameters
-    data: Data,     # where the challenge lies
-) -> Cohort:        # labels: the statements of the label map
+    p: dict,  # resolved parameters
+    data: Data,  # where the challenge lies
+) -> Cohort:  # labels: the statements of the label map
     "Recordings of one hospital of the challenge, in mV; raises `LeakageError` for PTB-XL's own."
     place = origin(data.folder("challenge-2021"), p["target_site"])
     check_databases_apart({"database": "ptb-xl"}, place)
@@ -63,28 +63,28 @@ def site_records(
 
 # %% ../../nbs/studies/ptbxl_g12ec/recordings.ipynb #12-recordings
 def fold_splits(
-    cohort: Cohort,     # folds of PTB-XL, fold 9 among them
-    p: dict,            # resolved parameters
-) -> list[Split]:       # one a repeat
+    cohort: Cohort,  # folds of PTB-XL, fold 9 among them
+    p: dict,  # resolved parameters
+) -> list[Split]:  # one a repeat
     "Fold 9 is the test side; of the other folds' patients a tenth validates."
     fold, strata = cohort.table.fold.to_numpy(), stratify_on(cohort.labels)
     here, test = np.flatnonzero(fold < 9), np.flatnonzero(fold == 9)
     splits = []
     for repeat in range(p["n_repeats"]):
         seed = p["seed"] + 1000 * repeat
-        a, b = one_fold(cohort.groups[here], strata[here], .1, seed)
+        a, b = one_fold(cohort.groups[here], strata[here], 0.1, seed)
         splits.append(Split(cohort.groups, here[a], here[b], test, repeat, 0, "patient"))
     return splits
 
 
 def target_splits(
-    cohort: Cohort,     # recordings of the target
-    p: dict,            # resolved parameters
-    data: Data,         # keeps the splits
-) -> list[Split]:       # one a repeat (stand-in), or folds x repeats
+    cohort: Cohort,  # recordings of the target
+    p: dict,  # resolved parameters
+    data: Data,  # keeps the splits
+) -> list[Split]:  # one a repeat (stand-in), or folds x repeats
     "The splits of the target, from the cache where they are there."
     by_fold = target_set(p) == "proxy"
-    counts = (p["n_folds"], p["n_repeats"], .15, p["seed"])
+    counts = (p["n_folds"], p["n_repeats"], 0.15, p["seed"])
 
     def build() -> list[Split]:
         if by_fold:
@@ -96,10 +96,10 @@ def target_splits(
 
 # %% ../../nbs/studies/ptbxl_g12ec/recordings.ipynb #14-recordings
 def fewer(
-    split: Split,      # of all groups
-    percent: int,      # of the groups of its training side
-    seed: int = 0,     # of the order in which groups are left out
-) -> Split:            # the same validation and test sides
+    split: Split,  # of all groups
+    percent: int,  # of the groups of its training side
+    seed: int = 0,  # of the order in which groups are left out
+) -> Split:  # the same validation and test sides
     "A part of the training side."
     if percent == 100:
         return split
@@ -110,14 +110,14 @@ def fewer(
 
 
 def sizes(
-    percents: Iterable[str],     # as a parameter gives them
-) -> list[int]:                  # the largest first
+    percents: Iterable[str],  # as a parameter gives them
+) -> list[int]:  # the largest first
     "Shares of a training side (%)."
     return sorted({int(k) for k in percents}, reverse=True)
 
 
 def check_sizes(
-    p: dict,     # resolved parameters
+    p: dict,  # resolved parameters
 ) -> None:
     "Raise `ConfigError` for parts of the source without the target's size to try them at."
     if len(p["source_percent"]) > 1 and p["small_target"] not in p["target_percent"]:

@@ -19,36 +19,37 @@ from .analysis import Analysis
 @dataclass(frozen=True)
 class View:
     "What the sections of a report look at."
-    predictions: pd.DataFrame     # target task, one protocol, validation and test rows, all arms
-    metrics: pd.DataFrame         # the same, rows of metrics.csv
-    comparisons: pd.DataFrame     # the same, rows of comparisons.csv
-    label: str                    # the declared event or label, or the only one
-    unit: str                     # patient, record, ...
-    arms: tuple                   # baseline and arm of the primary contrast
-    threshold: float              # declared probability from which one would act
-    run_dir: object = None        # run folder; pictures are kept there
-    seed: int = 0                 # of resamples
-    contrast_label: str | None = None     # label of the primary contrast; None: average over labels
-    word: str = "patient"         # what the unit is called
-    noun: str = "patients"        # what groups are called, plural
-    whole: str = ""               # several labels together: "macro" or "all"; empty: one label
+
+    predictions: pd.DataFrame  # target task, one protocol, validation and test rows, all arms
+    metrics: pd.DataFrame  # the same, rows of metrics.csv
+    comparisons: pd.DataFrame  # the same, rows of comparisons.csv
+    label: str  # the declared event or label, or the only one
+    unit: str  # patient, record, ...
+    arms: tuple  # baseline and arm of the primary contrast
+    threshold: float  # declared probability from which one would act
+    run_dir: object = None  # run folder; pictures are kept there
+    seed: int = 0  # of resamples
+    contrast_label: str | None = None  # label of the primary contrast; None: average over labels
+    word: str = "patient"  # what the unit is called
+    noun: str = "patients"  # what groups are called, plural
+    whole: str = ""  # several labels together: "macro" or "all"; empty: one label
 
     @property
-    def what(self) -> str:        # " of N"; empty where there is one label only
+    def what(self) -> str:  # " of N"; empty where there is one label only
         "What a number of the label is of, for captions."
         return f" of {self.label}" if len(label_names(self.predictions)) > 1 else ""
 
-    def pair(self, part=("validation", "test")) -> pd.DataFrame:     # rows of the two arms
+    def pair(self, part=("validation", "test")) -> pd.DataFrame:  # rows of the two arms
         "Predictions of the two arms of the contrast."
         df = self.predictions
         return df[df.arm.isin(self.arms) & df.part.isin(part)]
 
 # %% ../../nbs/studies/21_view.ipynb #06-21-view
 def rows_of(
-    table: pd.DataFrame,     # predictions, metrics or comparisons
-    target: str,             # target task
-    protocol: str,           # "recommended" or "published"
-    model: str = "",         # network; empty: all. Comparators and controls have none, and stay
+    table: pd.DataFrame,  # predictions, metrics or comparisons
+    target: str,  # target task
+    protocol: str,  # "recommended" or "published"
+    model: str = "",  # network; empty: all. Comparators and controls have none, and stay
 ) -> pd.DataFrame:
     "The rows of one target and protocol."
     if not len(table):
@@ -58,13 +59,13 @@ def rows_of(
 
 # %% ../../nbs/studies/21_view.ipynb #07-21-view
 def view_of(
-    A: Analysis,             # of a run
-    study,                   # Study: primary, units
-    target: str = "",        # task; empty: the declared one
-    protocol: str = "",      # empty: the declared one
-    model: str = "",         # network, where the run holds several; empty: all
-    run_dir=None,            # run folder
-    seed: int = 0,           # of resamples
+    A: Analysis,  # of a run
+    study,  # Study: primary, units
+    target: str = "",  # task; empty: the declared one
+    protocol: str = "",  # empty: the declared one
+    model: str = "",  # network, where the run holds several; empty: all
+    run_dir=None,  # run folder
+    seed: int = 0,  # of resamples
 ) -> View:
     "The view that sections share; raises `ConfigError` for a target that the run does not have."
     plan, units = study.primary, study.units

@@ -1,4 +1,5 @@
 """Recordings of the 2021 challenge against other readers of the same files, and against the lines of their headers."""
+
 import os
 from pathlib import Path
 
@@ -8,7 +9,12 @@ from scipy import signal
 from scipy.io import loadmat
 
 from biosig_nb.data.cache import cached
-from biosig_nb.data.databases.challenge_2021 import challenge_records, check_witness, read_counts, read_twelve
+from biosig_nb.data.databases.challenge_2021 import (
+    challenge_records,
+    check_witness,
+    read_counts,
+    read_twelve,
+)
 from biosig_nb.data.databases.label_map import load_label_map
 from biosig_nb.data.databases.ptb_xl import LEADS
 from biosig_nb.data.wfdb_files import read_header
@@ -21,12 +27,14 @@ wfdb = pytest.importorskip("wfdb")
 def folder() -> Path:
     root = os.environ.get("BIOSIG_DATA")
     path = Path(root) / "challenge-2021/1.0.3" if root else None
-    if path is None or not path.is_dir(): pytest.skip("BIOSIG_DATA holds no challenge-2021")
+    if path is None or not path.is_dir():
+        pytest.skip("BIOSIG_DATA holds no challenge-2021")
     return path
 
 
 @pytest.fixture(scope="module")
-def georgia(folder): return challenge_records(folder)
+def georgia(folder):
+    return challenge_records(folder)
 
 
 def _lines(folder: Path, record: str) -> dict:
@@ -43,11 +51,20 @@ def test_samples_are_those_of_the_file(folder):
         gain = {line.split()[2] for line in path.with_suffix(".hea").read_text().splitlines()[1:13]}
         assert len(gain) == 1
         counts = loadmat(path)["val"]
-        assert counts.shape == (12, 5000) and (stored.signals[i] == (counts / float(gain.pop().split("/")[0])).astype(np.float32)).all()
-        try: theirs = wfdb.rdrecord(str(path.with_suffix("")))
-        except Exception: continue
+        assert (
+            counts.shape == (12, 5000)
+            and (
+                stored.signals[i] == (counts / float(gain.pop().split("/")[0])).astype(np.float32)
+            ).all()
+        )
+        try:
+            theirs = wfdb.rdrecord(str(path.with_suffix("")))
+        except Exception:
+            continue
         read_by_wfdb += 1
-        assert theirs.sig_name == list(LEADS) and np.allclose(theirs.p_signal.T, stored.signals[i], atol=1e-6)
+        assert theirs.sig_name == list(LEADS) and np.allclose(
+            theirs.p_signal.T, stored.signals[i], atol=1e-6
+        )
     assert len(stored) == 74 and read_by_wfdb >= 10
 
 
@@ -56,12 +73,15 @@ def test_witness_holds_and_catches_the_published_mistake(folder, georgia):
     caught = 0
     for record in georgia.table.record:
         at = next((folder / "training/georgia").glob(f"*/{record}.hea")).parent
-        h = read_header(at, record); v, repairs = read_counts(h)
+        h = read_header(at, record)
+        v, repairs = read_counts(h)
         assert repairs == () and check_witness(h, v)
-        try: check_witness(h, v.reshape(5000, 12).T)
-        except DataError: caught += 1
+        try:
+            check_witness(h, v.reshape(5000, 12).T)
+        except DataError:
+            caught += 1
     assert caught == 74
-    assert (georgia.table.repairs == "").all() and (georgia.table.einthoven < .05).all()
+    assert (georgia.table.repairs == "").all() and (georgia.table.einthoven < 0.05).all()
 
 
 @pytest.mark.realdata
@@ -71,19 +91,38 @@ def test_labels_age_sex_groups(folder, georgia):
         said = _lines(folder, row.record)
         codes = said["Dx"].split(",")
         wanted = sorted({scp[c] for c in codes if c in scp})
-        assert row.statements.split() == wanted == [k for k, v in zip(georgia.label_names, georgia.labels[i]) if v]
-        assert row.sex == said["Sex"].lower() and (np.isnan(row.age) if said["Age"] == "NaN" else row.age == float(said["Age"]))
+        assert (
+            row.statements.split()
+            == wanted
+            == [k for k, v in zip(georgia.label_names, georgia.labels[i]) if v]
+        )
+        assert row.sex == said["Sex"].lower() and (
+            np.isnan(row.age) if said["Age"] == "NaN" else row.age == float(said["Age"])
+        )
         assert name == f"challenge-2021/georgia/{row.record}"
-    digest = [next((folder / "training/georgia").glob(f"*/{r}.mat")).read_bytes() for r in georgia.table.record]
-    assert georgia.groups.tolist() == [georgia.table.index[digest.index(d)] for d in digest]          # files that are the same share a group
+    digest = [
+        next((folder / "training/georgia").glob(f"*/{r}.mat")).read_bytes()
+        for r in georgia.table.record
+    ]
+    # files that are the same share a group
+    assert georgia.groups.tolist() == [georgia.table.index[digest.index(d)] for d in digest]
     same = [r for r, g in zip(georgia.table.record, georgia.groups) if not g.endswith(r)]
-    assert same == ["E07510"] and any("of these 1 hold the samples of an earlier record" in w for w in georgia.flow.why)
-    assert len(georgia.label_names) == 18 and len(georgia) + len(georgia.provenance["missing"]) == 10344 and not georgia.provenance["simulated"]
+    assert same == ["E07510"] and any(
+        "of these 1 hold the samples of an earlier record" in w for w in georgia.flow.why
+    )
+    assert (
+        len(georgia.label_names) == 18
+        and len(georgia) + len(georgia.provenance["missing"]) == 10344
+        and not georgia.provenance["simulated"]
+    )
     merged, normal = challenge_records(folder, merge=True), challenge_records(folder, normal="NORM")
     assert georgia.provenance["overlaps"] == []
     column = lambda c, k: c.labels[:, c.label_names.index(k)].sum()
     has = lambda code: sum(code in _lines(folder, r)["Dx"].split(",") for r in georgia.table.record)
-    assert column(merged, "CRBBB") == column(georgia, "CRBBB") + has("59118001") and has("59118001") == 5
+    assert (
+        column(merged, "CRBBB") == column(georgia, "CRBBB") + has("59118001")
+        and has("59118001") == 5
+    )
     assert column(normal, "NORM") == has("426783006") == 19
 
 
@@ -95,34 +134,53 @@ def test_resampling_against_fourier(folder, georgia):
     for i in range(0, 74, 4):
         theirs = signal.resample(stored.signals[i].astype(float), 1000, axis=1)
         calm = lambda v: signal.sosfiltfilt(low, v)[:, 150:-150]
-        assert np.abs(calm(georgia.signals[i].astype(float)) - calm(theirs)).max() < .02 * max(1., np.ptp(theirs))
+        assert np.abs(calm(georgia.signals[i].astype(float)) - calm(theirs)).max() < 0.02 * max(
+            1.0, np.ptp(theirs)
+        )
 
 
 @pytest.mark.realdata
 def test_misread_keeps_numbers_and_breaks_leads(folder, georgia):
     from biosig_nb.data.databases.ptb_xl import einthoven_error
     from biosig_nb.learn.transforms import Misread
-    wrong = Misread(gain=1.).fit(georgia)(georgia).signals
+
+    wrong = Misread(gain=1.0).fit(georgia)(georgia).signals
     assert np.allclose(np.sort(wrong.reshape(74, -1)), np.sort(georgia.signals.reshape(74, -1)))
-    assert np.median(einthoven_error(wrong)) > .3 > .05 > einthoven_error(georgia.signals).max()
+    assert np.median(einthoven_error(wrong)) > 0.3 > 0.05 > einthoven_error(georgia.signals).max()
 
 
 @pytest.mark.realdata
 def test_cache_of_resampled_recordings(folder, georgia, tmp_path):
-    kept = cached(lambda: georgia, tmp_path, {"fingerprint": georgia.provenance["fingerprint"], "fs": 100.})
-    error, top = np.abs(np.asarray(kept.signals, float) - georgia.signals), np.abs(georgia.signals).max(axis=2)
-    assert (error.max(axis=2) <= 1.01 * top / 65534 + 1e-9).all() and error.max() < 1 / 4880 / 2      # below half a step of the finest recorder
+    kept = cached(
+        lambda: georgia, tmp_path, {"fingerprint": georgia.provenance["fingerprint"], "fs": 100.0}
+    )
+    error, top = (
+        np.abs(np.asarray(kept.signals, float) - georgia.signals),
+        np.abs(georgia.signals).max(axis=2),
+    )
+    # below half a step of the finest recorder
+    assert (error.max(axis=2) <= 1.01 * top / 65534 + 1e-9).all() and error.max() < 1 / 4880 / 2
     assert (kept.mask == georgia.mask).all() and kept.label_names == georgia.label_names
 
 
 @pytest.mark.realdata
 def test_broken_record_is_named(folder, tmp_path):
-    at = tmp_path / "challenge-2021/1.0.3/training/georgia/g1"; at.mkdir(parents=True)
+    at = tmp_path / "challenge-2021/1.0.3/training/georgia/g1"
+    at.mkdir(parents=True)
     first = sorted((folder / "training/georgia").glob("*/*.hea"))[:6]
     for p in first:
-        for end in (".hea", ".mat"): (at / p.name).with_suffix(end).write_bytes(p.with_suffix(end).read_bytes())
-    mat = (at / first[0].name).with_suffix(".mat"); mat.write_bytes(mat.read_bytes()[:-2])
-    with pytest.raises(DataError, match=f"record training/georgia/g1/{first[0].stem}: .*truncated"): challenge_records(tmp_path / "challenge-2021/1.0.3")
+        for end in (".hea", ".mat"):
+            (at / p.name).with_suffix(end).write_bytes(p.with_suffix(end).read_bytes())
+    mat = (at / first[0].name).with_suffix(".mat")
+    mat.write_bytes(mat.read_bytes()[:-2])
+    with pytest.raises(DataError, match=f"record training/georgia/g1/{first[0].stem}: .*truncated"):
+        challenge_records(tmp_path / "challenge-2021/1.0.3")
     left = challenge_records(tmp_path / "challenge-2021/1.0.3", broken="drop", normal="NORM")
-    assert first[0].stem not in set(left.table.record) and first[0].stem in left.flow.why.iloc[1] and left.flow.dropped.iloc[1] == 1
-    assert read_twelve(folder, f"training/georgia/{first[1].parent.name}/{first[1].stem}").signals.shape == (12, 1000)
+    assert (
+        first[0].stem not in set(left.table.record)
+        and first[0].stem in left.flow.why.iloc[1]
+        and left.flow.dropped.iloc[1] == 1
+    )
+    assert read_twelve(
+        folder, f"training/georgia/{first[1].parent.name}/{first[1].stem}"
+    ).signals.shape == (12, 1000)

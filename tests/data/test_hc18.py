@@ -1,4 +1,5 @@
 """HC18 as panned sweeps, on the real images, against the publisher's table and PIL."""
+
 import os
 from pathlib import Path
 
@@ -15,19 +16,21 @@ from biosig_nb.data.segments.sweeps import Scans, frame_means, position_auroc, t
 def folder() -> Path:
     root = os.environ.get("BIOSIG_DATA")
     path = Path(root) / "hc18" if root else None
-    if path is None or not (path / "training_set").is_dir(): pytest.skip("BIOSIG_DATA holds no hc18")
+    if path is None or not (path / "training_set").is_dir():
+        pytest.skip("BIOSIG_DATA holds no hc18")
     return path
 
 
 @pytest.fixture(scope="module")
-def scans(folder): return hc18_sweeps(folder)
+def scans(folder):
+    return hc18_sweeps(folder)
 
 
 def perimeter(mask: np.ndarray) -> float:
     "Of the ellipse with the mask's second moments (Ramanujan's second formula), in pixels."
     y, x = np.nonzero(mask)
     b, a = 2 * np.sqrt(np.linalg.eigvalsh(np.cov(x, y, bias=True)))
-    h = ((a - b) / (a + b))**2
+    h = ((a - b) / (a + b)) ** 2
     return np.pi * (a + b) * (1 + 3 * h / (10 + np.sqrt(4 - 3 * h)))
 
 
@@ -37,8 +40,18 @@ def test_masks_have_the_published_circumference(folder):
     images = hc18_images(folder)
     listed = pd.read_csv(folder / "training_set_pixel_size_and_HC.csv").set_index("filename")
     for name, im in images.iterrows():
-        assert abs(perimeter(head_mask(im.annotation)) * listed.loc[f"{name}.png"].iloc[0] / listed.loc[f"{name}.png"].iloc[1] - 1) < .025, name
-    assert images.patient.nunique() == len({p.name.split("_")[0] for p in (folder / "training_set").glob("*_*HC.png")})
+        assert (
+            abs(
+                perimeter(head_mask(im.annotation))
+                * listed.loc[f"{name}.png"].iloc[0]
+                / listed.loc[f"{name}.png"].iloc[1]
+                - 1
+            )
+            < 0.025
+        ), name
+    assert images.patient.nunique() == len(
+        {p.name.split("_")[0] for p in (folder / "training_set").glob("*_*HC.png")}
+    )
 
 
 @pytest.mark.realdata
@@ -46,43 +59,77 @@ def test_windows_lie_within_the_images_and_show_what_the_label_says(folder, scan
     sizes = {p: Image.open(p).size for p in set(scans.table.path)}
     w, h = np.array([sizes[p] for p in scans.table.path]).T
     t = scans.table
-    assert (t.left >= 0).all() and (t.top >= 0).all() and (t.left + t.side <= w).all() and (t.top + t.side <= h).all()
+    assert (
+        (t.left >= 0).all()
+        and (t.top >= 0).all()
+        and (t.left + t.side <= w).all()
+        and (t.top + t.side <= h).all()
+    )
     for i in np.random.default_rng(0).integers(0, len(t), 40):
         r = t.iloc[i]
         box = (r.left, r.top, r.left + r.side, r.top + r.side)
         note = np.asarray(Image.open(r.path.replace(".png", "_Annotation.png")).convert("L")) > 0
         assert (scans.image(i) == np.asarray(Image.open(r.path).crop(box))).all()
-        assert r.label == int(note[box[1]:box[3], box[0]:box[2]].sum() / note.sum() >= .5)
+        assert r.label == int(note[box[1] : box[3], box[0] : box[2]].sum() / note.sum() >= 0.5)
 
 
 @pytest.mark.realdata
 @pytest.mark.parametrize("seed", range(3))
 def test_place_in_the_sweep_tells_little(folder, seed):
     scans = hc18_sweeps(folder, seed=seed)
-    assert max(position_auroc(scans), position_auroc(scans, relative=True)) <= .6
-    assert .1 < scans.labels.mean() < .4 and .2 < (scans.table.groupby("scan").label.max() == 0).mean() < .65
+    assert max(position_auroc(scans), position_auroc(scans, relative=True)) <= 0.6
+    assert (
+        0.1 < scans.labels.mean() < 0.4
+        and 0.2 < (scans.table.groupby("scan").label.max() == 0).mean() < 0.65
+    )
 
 
 @pytest.mark.realdata
 def test_a_regular_pan_would_be_told_by_the_clock(folder):
-    "The baseline sees what it is there for: a pan from the left edge to the right over the same images."
+    """The baseline sees what it is there for: a pan from the left edge to the right over the same
+    images.
+    """
     parts = []
     for name, im in hc18_images(folder).iterrows():
         mask = head_mask(im.annotation)
         shares = window_shares(mask, min(mask.shape) // 2)
         top = int(np.clip(np.argwhere(mask)[:, 0].mean() - min(mask.shape) / 4, 0, len(shares) - 1))
         left = np.linspace(0, shares.shape[1] - 1, 32).astype(int)
-        parts.append(pd.DataFrame(dict(scan=name, frame=np.arange(32), label=(shares[top, left] >= .5).astype(int), patient=im.patient)))
-    assert position_auroc(Scans(pd.concat(parts), dict(database="hc18"))) > .85
+        parts.append(
+            pd.DataFrame(
+                dict(
+                    scan=name,
+                    frame=np.arange(32),
+                    label=(shares[top, left] >= 0.5).astype(int),
+                    patient=im.patient,
+                )
+            )
+        )
+    assert position_auroc(Scans(pd.concat(parts), dict(database="hc18"))) > 0.85
 
 
 @pytest.mark.realdata
 def test_sequences_and_cohort(scans):
     at = windows(scans.table, 8, 4)
-    assert len({(a, b) for a, b in zip(scans.table.scan.to_numpy()[at[:, 0]], scans.table.scan.to_numpy()[at[:, -1]]) if a != b}) == 0
+    assert (
+        len(
+            {
+                (a, b)
+                for a, b in zip(
+                    scans.table.scan.to_numpy()[at[:, 0]], scans.table.scan.to_numpy()[at[:, -1]]
+                )
+                if a != b
+            }
+        )
+        == 0
+    )
     assert (frame_means(scans.labels[at], at, len(scans)) == scans.labels).all()
     cohort = to_cohort(scans, at)
-    assert cohort.signals.shape == (len(at), 1, 8) and cohort.labels.shape[1] == 8 and not cohort.provenance["simulated"]
+    assert (
+        cohort.signals.shape == (len(at), 1, 8)
+        and cohort.labels.shape[1] == 8
+        and not cohort.provenance["simulated"]
+    )
     assert (np.asarray(cohort.signals)[:, 0] == at).all()
     few = cohort.take(np.arange(20))
     assert len(set(few.signals.hashes())) == 20
@@ -93,7 +140,10 @@ def test_a_part_of_the_database_gives_the_same_sweeps(folder, scans, tmp_path):
     names = scans.table.scan.str.split("-").str[0].unique()[::3]
     (tmp_path / "training_set").mkdir()
     for n in names:
-        for end in ("", "_Annotation"): (tmp_path / f"training_set/{n}{end}.png").symlink_to(folder / f"training_set/{n}{end}.png")
+        for end in ("", "_Annotation"):
+            (tmp_path / f"training_set/{n}{end}.png").symlink_to(
+                folder / f"training_set/{n}{end}.png"
+            )
     few = hc18_sweeps(tmp_path)
     columns = ["scan", "frame", "label", "left", "top", "side"]
     assert few.table[columns].equals(scans.table[columns].loc[few.table.index])

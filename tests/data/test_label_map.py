@@ -1,4 +1,5 @@
 """The table of codes against the tables of its two publishers."""
+
 import ast
 import os
 from collections import Counter
@@ -14,14 +15,20 @@ from biosig_nb.data.databases.ptb_xl import statements
 def _slice(name: str) -> Path:
     root = os.environ.get("BIOSIG_DATA")
     path = Path(root) / name if root else None
-    if path is None or not path.is_dir(): pytest.skip(f"BIOSIG_DATA holds no {name}")
+    if path is None or not path.is_dir():
+        pytest.skip(f"BIOSIG_DATA holds no {name}")
     return path
 
 
 @pytest.fixture(scope="module")
 def codes() -> pd.DataFrame:
     folder = _slice("challenge-2021/1.0.3")
-    t = pd.concat([pd.read_csv(folder / f"dx_mapping_{k}.csv", dtype={"SNOMEDCTCode": str}) for k in ("scored", "unscored")])
+    t = pd.concat(
+        [
+            pd.read_csv(folder / f"dx_mapping_{k}.csv", dtype={"SNOMEDCTCode": str})
+            for k in ("scored", "unscored")
+        ]
+    )
     return t.set_index("SNOMEDCTCode")
 
 
@@ -33,7 +40,11 @@ def test_each_code_is_the_challenges(codes):
     both = table[table["merge"] == "RBBB"].index
     assert all("We score 713427006 and 59118001 as the same" in codes.Notes[c] for c in both)
     published = table[table.part == "published"]
-    assert (codes.Georgia[published.index] > 0).all() and codes.Georgia["59118001"] == 542 and codes.Georgia["713427006"] == 28
+    assert (
+        (codes.Georgia[published.index] > 0).all()
+        and codes.Georgia["59118001"] == 542
+        and codes.Georgia["713427006"] == 28
+    )
 
 
 @pytest.mark.realdata
@@ -41,13 +52,15 @@ def test_each_statement_is_ptbxls():
     table, list_ = load_label_map(), statements(_slice("ptb-xl/1.0.3"))
     assert set(table.scp) - {""} <= set(list_.index)
     assert list_.diagnostic[table.scp[table.part == "published"]].all()
-    for options in ({}, {"merge": True, "normal": "NORM", "further": True}): assert set(statement_of(**options).values()) <= set(list_.index)
+    for options in ({}, {"merge": True, "normal": "NORM", "further": True}):
+        assert set(statement_of(**options).values()) <= set(list_.index)
 
 
 @pytest.mark.realdata
 def test_pairs_against_the_challenges_own_translation(codes):
     path = _slice("ptb-xl/1.0.3").parents[2] / "labels/ptbxl_database_all_folds.csv.gz"
-    if not path.is_file(): pytest.skip("no table of all folds beside the slices")
+    if not path.is_file():
+        pytest.skip("no table of all folds beside the slices")
     said = [set(ast.literal_eval(s)) for s in pd.read_csv(path).scp_codes]
     n = Counter(k for s in said for k in s)
     table = load_label_map()

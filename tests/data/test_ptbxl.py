@@ -1,16 +1,24 @@
 "PTB-XL: tables and signals of real recordings, against pandas and wfdb read independently."
-import ast, os, shutil
+
+import ast
+import os
+import shutil
 from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 import wfdb
 from scipy import signal
+
 from biosig_nb.data.databases import ptb_xl as ptbxl
 from biosig_nb.errors import DataError
 
 FOLDER = Path(os.environ.get("BIOSIG_DATA") or "/nonexistent") / "ptb-xl" / "1.0.3"
-pytestmark = [pytest.mark.realdata, pytest.mark.skipif(not FOLDER.is_dir(), reason="BIOSIG_DATA holds no ptb-xl/1.0.3")]
+pytestmark = [
+    pytest.mark.realdata,
+    pytest.mark.skipif(not FOLDER.is_dir(), reason="BIOSIG_DATA holds no ptb-xl/1.0.3"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -21,81 +29,137 @@ def raw():
 
 
 @pytest.fixture(scope="module")
-def scp(): return pd.read_csv(FOLDER / "scp_statements.csv", index_col=0)
+def scp():
+    return pd.read_csv(FOLDER / "scp_statements.csv", index_col=0)
 
 
 @pytest.fixture(scope="module")
-def cohort(): return ptbxl.ptbxl_records(FOLDER, "all")
+def cohort():
+    return ptbxl.ptbxl_records(FOLDER, "all")
 
 
 def brute(raw, scp, task):
     "Label names and positives by loops over the text of the tables."
+
     def of(code):
         row = scp.loc[code]
-        if task == "all": return code
+        if task == "all":
+            return code
         column = {"subclass": "diagnostic_subclass", "superclass": "diagnostic_class"}.get(task)
-        if column: return row[column] if row.diagnostic == 1 else None
+        if column:
+            return row[column] if row.diagnostic == 1 else None
         return code if row[task] == 1 else None
+
     names = sorted({of(c) for c in scp.index} - {None})
     return names, [{of(c) for c in codes} - {None} for codes in raw.codes]
 
 
-@pytest.mark.parametrize("task, n", [("all", 71), ("diagnostic", 44), ("subclass", 23), ("superclass", 5), ("form", 19), ("rhythm", 12)])
+@pytest.mark.parametrize(
+    "task, n",
+    [
+        ("all", 71),
+        ("diagnostic", 44),
+        ("subclass", 23),
+        ("superclass", 5),
+        ("form", 19),
+        ("rhythm", 12),
+    ],
+)
 def test_labels_of_every_task(raw, scp, task, n):
     table, codes = ptbxl.ptbxl_table(FOLDER).loc[raw.index], ptbxl.statements(FOLDER)
     Y, names, judged = ptbxl.label_matrix(table, codes, task)
     wanted, sets = brute(raw, scp, task)
     assert list(names) == wanted and len(names) == n
-    assert Y.tolist() == [[int(k in s) for k in wanted] for s in sets] and judged.tolist() == [bool(s) for s in sets]
+    assert Y.tolist() == [[int(k in s) for k in wanted] for s in sets] and judged.tolist() == [
+        bool(s) for s in sets
+    ]
     c = ptbxl.ptbxl_records(FOLDER, task, leads=("I",))
     assert len(c) == judged.sum() and (c.labels == Y[judged]).all()
 
 
 def test_every_record_is_wfdbs(raw, cohort):
-    assert cohort.table.record.tolist() == [Path(p).name for p in raw.filename_lr] and cohort.signals.dtype == np.float32 and cohort.provenance["missing"] == []
+    assert (
+        cohort.table.record.tolist() == [Path(p).name for p in raw.filename_lr]
+        and cohort.signals.dtype == np.float32
+        and cohort.provenance["missing"] == []
+    )
     for x, path in zip(cohort.signals, raw.filename_lr):
-        r = wfdb.rdrecord(str(FOLDER / path)); assert tuple(c.upper() for c in r.sig_name) == tuple(c.upper() for c in cohort.channels) and r.fs == 100
+        r = wfdb.rdrecord(str(FOLDER / path))
+        assert (
+            tuple(c.upper() for c in r.sig_name) == tuple(c.upper() for c in cohort.channels)
+            and r.fs == 100
+        )
         assert (x == r.p_signal.T.astype(np.float32)).all()
-    law, reshaped = ptbxl.einthoven_error(cohort.signals), ptbxl.einthoven_error(cohort.signals.reshape(-1, 1000, 12).swapaxes(1, 2))
-    assert np.median(law) < .01 and (law > .05).mean() < .01 and reshaped.min() > .3              # single true recordings break the law for a while
+    law, reshaped = (
+        ptbxl.einthoven_error(cohort.signals),
+        ptbxl.einthoven_error(cohort.signals.reshape(-1, 1000, 12).swapaxes(1, 2)),
+    )
+    # single true recordings break the law for a while
+    assert np.median(law) < 0.01 and (law > 0.05).mean() < 0.01 and reshaped.min() > 0.3
 
 
 def test_who_they_are(raw, cohort):
     t = cohort.table
-    assert t.patient.tolist() == [str(int(p)) for p in raw.patient_id] and t.fold.tolist() == raw.strat_fold.tolist()
+    assert (
+        t.patient.tolist() == [str(int(p)) for p in raw.patient_id]
+        and t.fold.tolist() == raw.strat_fold.tolist()
+    )
     assert t.sex.tolist() == ["female" if s == 1 else "male" for s in raw.sex]
-    assert (t.over_89.to_numpy() == (raw.age == 300)).all() and t.age.max() <= 90 and (t.age[~t.over_89].to_numpy() == raw.age[raw.age < 300]).all()
+    assert (
+        (t.over_89.to_numpy() == (raw.age == 300)).all()
+        and t.age.max() <= 90
+        and (t.age[~t.over_89].to_numpy() == raw.age[raw.age < 300]).all()
+    )
     assert cohort.groups.tolist() == [f"ptb-xl/{int(p)}" for p in raw.patient_id]
 
 
 def test_another_rate_and_the_500_hz_files(raw):
-    low = ptbxl.ptbxl_records(FOLDER, "all", leads=("II",), fs=250., folds=(1, 2)); part = raw[raw.strat_fold.isin((1, 2))]
+    low = ptbxl.ptbxl_records(FOLDER, "all", leads=("II",), fs=250.0, folds=(1, 2))
+    part = raw[raw.strat_fold.isin((1, 2))]
     assert low.signals.shape == (len(part), 1, 2500) and low.table.fold.isin((1, 2)).all()
     for x, path in list(zip(low.signals, part.filename_lr))[::20]:
         by_fourier = signal.resample(wfdb.rdrecord(str(FOLDER / path)).p_signal[:, 1], 2500)
-        smooth = lambda v: signal.sosfiltfilt(signal.butter(4, 30, fs=250, output="sos"), v)[250:-250]
-        assert np.corrcoef(smooth(x[0]), smooth(by_fourier))[0, 1] > .999
+        smooth = lambda v: signal.sosfiltfilt(signal.butter(4, 30, fs=250, output="sos"), v)[
+            250:-250
+        ]
+        assert np.corrcoef(smooth(x[0]), smooth(by_fourier))[0, 1] > 0.999
     for path in sorted((FOLDER / "records500").rglob("*.hea")):
-        name = str(path.relative_to(FOLDER).with_suffix("")); x = ptbxl.read_leads(FOLDER, name, 500)
+        name = str(path.relative_to(FOLDER).with_suffix(""))
+        x = ptbxl.read_leads(FOLDER, name, 500)
         assert (x == wfdb.rdrecord(str(path.with_suffix(""))).p_signal.T).all()
-    with pytest.raises(DataError, match="expected 1000 at 100"): ptbxl.read_leads(FOLDER, name, 100)
+    with pytest.raises(DataError, match="expected 1000 at 100"):
+        ptbxl.read_leads(FOLDER, name, 100)
 
 
 def test_one_rhythm(raw, cohort):
-    single = ptbxl.one_rhythm(cohort); sinus, rhythm = {"SR", "SBRAD", "STACH", "SARRH"}, set(ptbxl.RHYTHM)
+    single = ptbxl.one_rhythm(cohort)
+    sinus, rhythm = {"SR", "SBRAD", "STACH", "SARRH"}, set(ptbxl.RHYTHM)
     assert rhythm == set(ptbxl.statements(FOLDER).query("rhythm").index)
-    expected = ["AF" if "AFIB" in c else "" if not c & rhythm else "N" if c & rhythm <= sinus else "O" for c in raw.codes]
+    expected = [
+        "AF" if "AFIB" in c else "" if not c & rhythm else "N" if c & rhythm <= sinus else "O"
+        for c in raw.codes
+    ]
     assert ptbxl.exclusive_rhythm(cohort).tolist() == expected
     assert [single.label_names[k] for k in single.labels] == [k for k in expected if k]
 
 
 def test_a_damaged_record_is_named(tmp_path):
-    copy = tmp_path / "1.0.3"; shutil.copytree(FOLDER, copy); head = sorted(copy.glob("records100/*/*.hea"))[3]; head.chmod(0o644); head.parent.chmod(0o755)
+    copy = tmp_path / "1.0.3"
+    shutil.copytree(FOLDER, copy)
+    head = sorted(copy.glob("records100/*/*.hea"))[3]
+    head.chmod(0o644)
+    head.parent.chmod(0o755)
     text = head.read_text()
-    for old, new, message in ((" 0 V1\n", " 0 V9\n", "no lead V1"), ("/mV", "/uV", "expected mV"), ("12 100 1000", "12 500 1000", "at 500 Hz"),
-                              ("1000.0(0)", "1.0(0)", "ADC units")):
-        assert old in text; head.write_text(text.replace(old, new))
-        with pytest.raises(DataError, match=message) as e: ptbxl.ptbxl_records(copy)
+    for old, new, message in (
+        (" 0 V1\n", " 0 V9\n", "no lead V1"),
+        ("/mV", "/uV", "expected mV"),
+        ("12 100 1000", "12 500 1000", "at 500 Hz"),
+        ("1000.0(0)", "1.0(0)", "ADC units"),
+    ):
+        assert old in text
+        head.write_text(text.replace(old, new))
+        with pytest.raises(DataError, match=message) as e:
+            ptbxl.ptbxl_records(copy)
         assert head.stem in str(e.value) and "\n" not in str(e.value)
     head.with_suffix(".dat").unlink()
     assert ptbxl.ptbxl_records(copy, "all").provenance["missing"] == [head.stem]

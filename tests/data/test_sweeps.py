@@ -1,4 +1,5 @@
 """A folder of scans from the simulator to sequences of features, as a study goes through them."""
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -10,12 +11,15 @@ from biosig_nb.signals.frame_images import frame_square, image_hash
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory): return simulate_phantom(tmp_path_factory.mktemp("root"), n_scans=3)
+def folder(tmp_path_factory):
+    return simulate_phantom(tmp_path_factory.mktemp("root"), n_scans=3)
 
 
 def test_from_files_to_frames_scored_once(folder):
     scans = read_scans(folder)
-    assert [scans.image(i).shape for i in (0, len(scans) - 1)] == [(160, 200)] * 2 and scans.provenance["simulated"]
+    assert [scans.image(i).shape for i in (0, len(scans) - 1)] == [
+        (160, 200)
+    ] * 2 and scans.provenance["simulated"]
     squares = [frame_square(scans.image(i), size=32) for i in range(len(scans))]
     assert len({image_hash(s) for s in squares}) == len(scans)
     cohort = to_cohort(scans, windows(scans.table, 8, 3))
@@ -28,12 +32,15 @@ def test_from_files_to_frames_scored_once(folder):
 
 def test_a_frame_that_is_lost_or_cut_short_is_named(folder, tmp_path):
     import shutil
+
     copy = shutil.copytree(folder, tmp_path / "copy")
     last = sorted((copy / "01_5S").glob("*.png"))[-1]
     last.write_bytes(last.read_bytes()[:200])
-    with pytest.raises(DataError, match=f"01_5S/{last.name} cannot be read"): read_scans(copy)
+    with pytest.raises(DataError, match=f"01_5S/{last.name} cannot be read"):
+        read_scans(copy)
     last.unlink()
-    with pytest.raises(DataError, match="1 frames of labels.csv have no file: 01_5S/"): read_scans(copy)
+    with pytest.raises(DataError, match="1 frames of labels.csv have no file: 01_5S/"):
+        read_scans(copy)
     Image.new("L", (200, 160)).save(last)
     assert len(read_scans(copy)) == len(read_scans(folder))
 
@@ -41,6 +48,7 @@ def test_a_frame_that_is_lost_or_cut_short_is_named(folder, tmp_path):
 def test_pictures_are_compared_by_content(folder, tmp_path):
     "The same sweeps under another name are found, other sweeps at the same positions are not."
     import shutil
+
     from biosig_nb.errors import LeakageError
     from biosig_nb.learn.apart import check_signals_apart
     from biosig_nb.learn.splits import duplicates_across
@@ -52,7 +60,10 @@ def test_pictures_are_compared_by_content(folder, tmp_path):
     here = read(folder)
     copy = shutil.copytree(folder, tmp_path / "copy")
     (copy / "source.json").write_text('{"database": "elsewhere"}')
-    with pytest.raises(LeakageError, match=f"{len(here)} recording.s. of the target are recordings of the source"): check_signals_apart(read(copy), here)
+    with pytest.raises(
+        LeakageError, match=f"{len(here)} recording.s. of the target are recordings of the source"
+    ):
+        check_signals_apart(read(copy), here)
     other = read(simulate_phantom(tmp_path, seed=5, n_scans=3))
     assert set(np.asarray(other.signals).ravel()) & set(np.asarray(here.signals).ravel())
     check_signals_apart(other, here)

@@ -1,4 +1,5 @@
 """A known answer: labels and probabilities of the public PTB-XL benchmark's xresnet1d101 (Strodthoff et al. 2021), 71 labels, 2,203 records of fold 10."""
+
 import os
 from pathlib import Path
 
@@ -6,7 +7,12 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from biosig_nb.evaluate.inference.bootstrap import bootstrap_interval, metric_table, resample_counts, support_table
+from biosig_nb.evaluate.inference.bootstrap import (
+    bootstrap_interval,
+    metric_table,
+    resample_counts,
+    support_table,
+)
 from biosig_nb.evaluate.metrics import auprc, auroc, macro_auroc
 from biosig_nb.evaluate.predictions import load_predictions, make_predictions, save_predictions
 
@@ -17,16 +23,28 @@ pytestmark = pytest.mark.realdata
 def golden():
     root = os.environ.get("BIOSIG_DATA")
     path = Path(root).resolve().parent / "golden" / "ptbxl_all71_xresnet1d101.npz" if root else None
-    if path is None or not path.is_file(): pytest.skip("no golden/ptbxl_all71_xresnet1d101.npz beside BIOSIG_DATA")
-    with np.load(path) as z: return z["y_test"].astype(float), z["p_test"].astype(float)
+    if path is None or not path.is_file():
+        pytest.skip("no golden/ptbxl_all71_xresnet1d101.npz beside BIOSIG_DATA")
+    with np.load(path) as z:
+        return z["y_test"].astype(float), z["p_test"].astype(float)
 
 
 @pytest.fixture(scope="module")
 def table(golden):
     Y, P = golden
     ids = [f"record{i:05d}" for i in range(len(Y))]
-    return make_predictions(study="golden", target="ptbxl", protocol="published", model="xresnet1d101", arm="scratch", example=ids, group=ids, Y=Y, P=P,
-                            labels=[f"label{j:02d}" for j in range(Y.shape[1])])
+    return make_predictions(
+        study="golden",
+        target="ptbxl",
+        protocol="published",
+        model="xresnet1d101",
+        arm="scratch",
+        example=ids,
+        group=ids,
+        Y=Y,
+        P=P,
+        labels=[f"label{j:02d}" for j in range(Y.shape[1])],
+    )
 
 
 def test_macro_auroc_is_the_published_one(golden):
@@ -47,11 +65,13 @@ def test_support_rule_leaves_49_of_71_labels(table):
 
 
 def test_table_and_interval(table):
-    t = metric_table(table, metrics=("auroc",), unit="record", n_resamples=1000, conf=.9).set_index("label")
+    t = metric_table(
+        table, metrics=("auroc",), unit="record", n_resamples=1000, conf=0.9
+    ).set_index("label")
     assert abs(t.estimate["macro_all"] - 0.9254358590) < 1e-10
-    assert np.isnan(t.lo["macro_all"])                                           # 22 labels have too few positives
+    assert np.isnan(t.lo["macro_all"])  # 22 labels have too few positives
     assert t.lo["macro"] < t.estimate["macro"] < t.hi["macro"]
-    assert .002 < (t.hi["macro"] - t.lo["macro"]) / 2 < .010
+    assert 0.002 < (t.hi["macro"] - t.lo["macro"]) / 2 < 0.010
     assert t.drop(["macro", "macro_all"]).lo.notna().sum() == 49
 
 
@@ -59,25 +79,37 @@ def test_all_labels_interval_has_the_published_width(golden):
     """Over the labels that occur in each resample, as the benchmark does it."""
     Y, P = golden
     lo, hi = np.percentile(macro_auroc(Y, P, resample_counts(np.arange(len(Y)), 1000)), [5, 95])
-    assert lo < 0.9254358590 < hi and .005 < (hi - lo) / 2 < .010                # the benchmark prints about .007
+    assert (
+        lo < 0.9254358590 < hi and 0.005 < (hi - lo) / 2 < 0.010
+    )  # the benchmark prints about .007
 
 
 def test_interval_that_drops_absent_labels(golden):
-    i = bootstrap_interval(*golden, metric="auroc", label="macro_all", n_resamples=1000, conf=.9, missing="drop")
+    i = bootstrap_interval(
+        *golden, metric="auroc", label="macro_all", n_resamples=1000, conf=0.9, missing="drop"
+    )
     assert abs(i.estimate - 0.9254358590) < 1e-10 and i.rejected == 0
-    assert abs(i.lo - .9165) < .001 and abs(i.hi - .9333) < .001
+    assert abs(i.lo - 0.9165) < 0.001 and abs(i.hi - 0.9333) < 0.001
 
 
 def test_interval_that_rejects_such_resamples(golden):
-    """The stated ends, .9191 and .9326, are one draw: the benchmark's code takes 100 resamples, whose lower end has a standard error of about .001.
-    With 10,000 the ends settle near .9180 and .9330, .0011 and .0004 away; so the stated ones are looked for in the spread of 100 resamples."""
-    i = bootstrap_interval(*golden, n_resamples=1000, conf=.9, missing="reject")
-    assert abs(i.estimate - 0.9254358590) < 1e-10 and .85 < i.rejected < .92      # two labels have a single positive, seven have two
-    assert abs(i.lo - .9180) < .001 and abs(i.hi - .9330) < .001                  # the settled ends
-    assert abs(i.hi - .9326) < .001
-    hundred = [bootstrap_interval(*golden, n_resamples=100, conf=.9, missing="reject", seed=s) for s in range(8)]
-    assert min(i.lo for i in hundred) < .9191 < max(i.lo for i in hundred)
-    assert min(i.hi for i in hundred) < .9326 < max(i.hi for i in hundred)
+    """The stated ends, .9191 and .9326, are one draw: the benchmark's code takes 100 resamples,
+    whose lower end has a standard error of about .001.
+
+    With 10,000 the ends settle near .9180 and .9330, .0011 and .0004 away; so the stated ones are
+    looked for in the spread of 100 resamples.
+    """
+    i = bootstrap_interval(*golden, n_resamples=1000, conf=0.9, missing="reject")
+    # two labels have a single positive, seven have two
+    assert abs(i.estimate - 0.9254358590) < 1e-10 and 0.85 < i.rejected < 0.92
+    assert abs(i.lo - 0.9180) < 0.001 and abs(i.hi - 0.9330) < 0.001  # the settled ends
+    assert abs(i.hi - 0.9326) < 0.001
+    hundred = [
+        bootstrap_interval(*golden, n_resamples=100, conf=0.9, missing="reject", seed=s)
+        for s in range(8)
+    ]
+    assert min(i.lo for i in hundred) < 0.9191 < max(i.lo for i in hundred)
+    assert min(i.hi for i in hundred) < 0.9326 < max(i.hi for i in hundred)
 
 
 def test_resamples_equal_sklearn(golden):

@@ -1,4 +1,5 @@
 "Controls from the trial to the table: a planted leak turns red, permuted labels fall to chance, a random body stays what it was."
+
 from dataclasses import replace
 
 import numpy as np
@@ -8,15 +9,21 @@ import torch
 from torch import nn
 
 from biosig_nb.data.simulate.world import simulate_world
-from biosig_nb.evaluate.transfer.controls import control_table, permutation_row, readable_controls
 from biosig_nb.evaluate.predictions import validate_predictions
 from biosig_nb.evaluate.show.tables import table_html
-from biosig_nb.learn.controls import metadata_control, missingness_control, permute_labels, permuted_predictions, position_control
-from biosig_nb.learn.recipe import Recipe
-from biosig_nb.learn.comparators import Comparator, features_comparator, minirocket_comparator
-from biosig_nb.learn.splits import Split, grouped_kfold, holdout
+from biosig_nb.evaluate.transfer.controls import control_table, permutation_row, readable_controls
 from biosig_nb.learn.arms import arms_named
+from biosig_nb.learn.comparators import Comparator, features_comparator, minirocket_comparator
+from biosig_nb.learn.controls import (
+    metadata_control,
+    missingness_control,
+    permute_labels,
+    permuted_predictions,
+    position_control,
+)
 from biosig_nb.learn.jobs import JobStore
+from biosig_nb.learn.recipe import Recipe
+from biosig_nb.learn.splits import Split, grouped_kfold, holdout
 from biosig_nb.learn.task import Task, examples
 from biosig_nb.learn.trial import Trial, TrialResult, budget_table, maker, plan
 
@@ -26,17 +33,26 @@ CONTROLS = ("random frozen", "shuffled source")
 class Net(nn.Module):
     def __init__(self, n_classes):
         super().__init__()
-        self.body = nn.Sequential(nn.Conv1d(1, 8, 16), nn.BatchNorm1d(8), nn.ReLU(), nn.AdaptiveMaxPool1d(1), nn.Flatten())
+        self.body = nn.Sequential(
+            nn.Conv1d(1, 8, 16), nn.BatchNorm1d(8), nn.ReLU(), nn.AdaptiveMaxPool1d(1), nn.Flatten()
+        )
         self.head = nn.Linear(8, n_classes)
 
-    def forward(self, x): return self.head(self.body(x))
+    def forward(self, x):
+        return self.head(self.body(x))
 
 
 def leaking(cohort):
-    "The cohort with a table whose site gives the label away, a random sex, gaps that the sick have, and an index."
+    """The cohort with a table whose site gives the label away, a random sex, gaps that the sick
+    have, and an index.
+    """
     rng = np.random.default_rng(0)
     per = len(cohort) // len(set(cohort.groups))
-    table = cohort.table.assign(site=np.where(cohort.labels == 1, "B", "A"), sex=np.repeat(rng.choice(["f", "m"], len(cohort) // per), per), at=np.tile(np.arange(per), len(cohort) // per))
+    table = cohort.table.assign(
+        site=np.where(cohort.labels == 1, "B", "A"),
+        sex=np.repeat(rng.choice(["f", "m"], len(cohort) // per), per),
+        at=np.tile(np.arange(per), len(cohort) // per),
+    )
     mask = np.ones((len(cohort), cohort.signals.shape[-1]), bool)
     mask[cohort.labels == 1, 60:] = False
     return replace(cohort, table=table, mask=mask)
@@ -44,101 +60,211 @@ def leaking(cohort):
 
 @pytest.fixture(scope="module")
 def trial():
-    source, target = simulate_world(1., n_target=60, n_examples=4, effect=3., seed=2)
+    source, target = simulate_world(1.0, n_target=60, n_examples=4, effect=3.0, seed=2)
     target = leaking(target)
-    recipe = Recipe(max_updates=150, batch_size=32, lrs=(1e-2,), check_every=15, patience=4, warmup=5)
+    recipe = Recipe(
+        max_updates=150, batch_size=32, lrs=(1e-2,), check_every=15, patience=4, warmup=5
+    )
     x = target.signals[:, 0]
-    comparators = (features_comparator("features + boosted", np.column_stack([x.std(1), x.max(1), x.min(1)]), "boosted", 1), minirocket_comparator(target, 1680),
-              metadata_control(target, ("site",)), metadata_control(target, ("sex",)), missingness_control(target), position_control(target, "at"))
-    learned = Task("source", source, (holdout(source.groups, source.labels),), replace(recipe, max_updates=300))
+    comparators = (
+        features_comparator(
+            "features + boosted", np.column_stack([x.std(1), x.max(1), x.min(1)]), "boosted", 1
+        ),
+        minirocket_comparator(target, 1680),
+        metadata_control(target, ("site",)),
+        metadata_control(target, ("sex",)),
+        missingness_control(target),
+        position_control(target, "at"),
+    )
+    learned = Task(
+        "source", source, (holdout(source.groups, source.labels),), replace(recipe, max_updates=300)
+    )
     wanted = Task("target", target, tuple(grouped_kfold(target.groups, target.labels, 3)), recipe)
-    return Trial("recommended", Net, wanted, arms_named(["scratch", "full", *CONTROLS], learned), comparators=comparators, double_cap=False, study="demo")
+    return Trial(
+        "recommended",
+        Net,
+        wanted,
+        arms_named(["scratch", "full", *CONTROLS], learned),
+        comparators=comparators,
+        double_cap=False,
+        study="demo",
+    )
 
 
 @pytest.fixture(scope="module")
-def result(trial, tmp_path_factory) -> TrialResult: return trial.run(tmp_path_factory.mktemp("work"))
+def result(trial, tmp_path_factory) -> TrialResult:
+    return trial.run(tmp_path_factory.mktemp("work"))
 
 
 def test_the_planted_leaks_are_red(trial, result):
     permuted = permuted_predictions(trial.target, trial.comparators[0], 20)
-    t = control_table(validate_predictions(result.predictions), permuted=permuted).set_index("control")
-    assert set(t.index[t.role == "control"]) == {"site", "sex", "missingness", "position (at)", "random frozen", "shuffled source", "permuted labels"}
-    assert (t.estimate[["site", "missingness"]] > .99).all() and set(t.outcome[["site", "missingness"]]) == {"not passed"} and t.alarm[["site", "missingness"]].all()
-    assert (t.outcome[["sex", "position (at)", "random frozen"]] == "passed").all() and not t.alarm[["sex", "position (at)", "random frozen"]].any()
-    assert (t.outcome[t.role == "comparator"].isin(["beaten", "not beaten", "ahead of the arm"])).all() and not t.alarm[t.role == "comparator"].any()
+    t = control_table(validate_predictions(result.predictions), permuted=permuted).set_index(
+        "control"
+    )
+    assert set(t.index[t.role == "control"]) == {
+        "site",
+        "sex",
+        "missingness",
+        "position (at)",
+        "random frozen",
+        "shuffled source",
+        "permuted labels",
+    }
+    assert (
+        (t.estimate[["site", "missingness"]] > 0.99).all()
+        and set(t.outcome[["site", "missingness"]]) == {"not passed"}
+        and t.alarm[["site", "missingness"]].all()
+    )
+    assert (t.outcome[["sex", "position (at)", "random frozen"]] == "passed").all() and not t.alarm[
+        ["sex", "position (at)", "random frozen"]
+    ].any()
+    assert (
+        t.outcome[t.role == "comparator"].isin(["beaten", "not beaten", "ahead of the arm"])
+    ).all() and not t.alarm[t.role == "comparator"].any()
     shown = t.reset_index()
-    html = table_html(readable_controls(shown), "caption", alarm=list(shown.alarm[shown.role == "control"]))
+    html = table_html(
+        readable_controls(shown), "caption", alarm=list(shown.alarm[shown.role == "control"])
+    )
     assert html.count('<tr style="color:#b00020') == t.alarm.sum() >= 2
 
 
 def test_permuted_labels_are_chance_and_a_leak_is_not(trial):
     fair = permutation_row(permuted_predictions(trial.target, trial.comparators[0], 40))
-    assert abs(fair["mean"] - .5) < 3 * fair["se"] and fair["distinct"] == 40
+    assert abs(fair["mean"] - 0.5) < 3 * fair["se"] and fair["distinct"] == 40
     c = trial.target.cohort
     who = np.eye(60)[np.unique(c.groups, return_inverse=True)[1]]
-    by_example = replace(trial.target, splits=(holdout(np.arange(len(c)), c.labels, test=.3, unit="example"),))
-    leak = permutation_row(permuted_predictions(by_example, features_comparator("identity", who, n_candidates=1), 20))
-    assert leak["mean"] > .9 and not leak["passed"]
+    by_example = replace(
+        trial.target, splits=(holdout(np.arange(len(c)), c.labels, test=0.3, unit="example"),)
+    )
+    leak = permutation_row(
+        permuted_predictions(by_example, features_comparator("identity", who, n_candidates=1), 20)
+    )
+    assert leak["mean"] > 0.9 and not leak["passed"]
 
 
 def test_permutations_of_sequences_and_labels(trial):
-    "Labels that change within a group travel as whole sequences; several labels travel together; a trial of several labels can be permuted too."
+    """Labels that change within a group travel as whole sequences.
+
+    Several labels travel together; a trial of several labels can be permuted too.
+    """
     groups = np.repeat(list("abcdefgh"), 6)
     y = np.concatenate([np.full(6, i) + np.arange(6) * 10 for i in range(8)])
     p = permute_labels(y, groups, 3).reshape(8, 6)
-    assert sorted(p[:, 0]) == list(range(8)) and (np.diff(p, axis=1) == 10).all() and not np.array_equal(p.ravel(), y)
+    assert (
+        sorted(p[:, 0]) == list(range(8))
+        and (np.diff(p, axis=1) == 10).all()
+        and not np.array_equal(p.ravel(), y)
+    )
     c = trial.target.cohort
-    two = replace(c, labels=np.column_stack([c.labels, np.arange(len(c)) % 4 == 0]).astype(int), label_names=("present", "first"))
-    comparator = replace(trial.comparators[0], features=np.column_stack([np.arange(len(c)) % 4, c.signals[:, 0].std(1)]).astype(float))
-    df = permuted_predictions(replace(trial.target, cohort=two, splits=trial.target.splits[:1]), comparator, 20)
-    row = permutation_row(df, label="first", unit="beat")                              # the place within the sequence is kept by the permutation: this is known, and shows
-    assert row["mean"] > .95 and not row["passed"]
-    assert abs(permutation_row(df, label="present")["mean"] - .5) < .1
+    two = replace(
+        c,
+        labels=np.column_stack([c.labels, np.arange(len(c)) % 4 == 0]).astype(int),
+        label_names=("present", "first"),
+    )
+    comparator = replace(
+        trial.comparators[0],
+        features=np.column_stack([np.arange(len(c)) % 4, c.signals[:, 0].std(1)]).astype(float),
+    )
+    df = permuted_predictions(
+        replace(trial.target, cohort=two, splits=trial.target.splits[:1]), comparator, 20
+    )
+    # the place within the sequence is kept by the permutation: this is known, and shows
+    row = permutation_row(df, label="first", unit="beat")
+    assert row["mean"] > 0.95 and not row["passed"]
+    assert abs(permutation_row(df, label="present")["mean"] - 0.5) < 0.1
 
 
 def test_random_body_is_unchanged_by_training(trial, tmp_path):
     from biosig_nb.learn.fit import fit
+
     t, s = trial.target, trial.target.splits[0]
     store, train = JobStore(tmp_path), examples(t.cohort, s.train, t.recipe)
-    makers = {j.who.name: maker(j, store, train.x[:2]) for j in plan(trial) if j.split is s and j.trains_network and j.first is None}
+    makers = {
+        j.who.name: maker(j, store, train.x[:2])
+        for j in plan(trial)
+        if j.split is s and j.trains_network and j.first is None
+    }
     start = makers["scratch"]().state_dict()
-    net = fit(makers["random frozen"], train, examples(t.cohort, s.validation, t.recipe), t.recipe, 0).net
-    assert all(torch.equal(v, start[k]) for k, v in net.state_dict().items() if k.startswith("body"))     # running statistics of the normalisation included
+    net = fit(
+        makers["random frozen"], train, examples(t.cohort, s.validation, t.recipe), t.recipe, 0
+    ).net
+    # running statistics of the normalisation included
+    assert all(
+        torch.equal(v, start[k]) for k, v in net.state_dict().items() if k.startswith("body")
+    )
     assert not torch.equal(net.head.weight, start["head.weight"])
 
 
 def test_control_arms_leave_the_arms_alone(trial, result, tmp_path):
     plain = replace(trial, arms=trial.arms[:2], comparators=()).run(tmp_path)
     arms = lambda df: df[df.role == "arm"].reset_index(drop=True)
-    assert plain.predictions.equals(arms(result.predictions)) and plain.source_predictions.equals(arms(result.source_predictions))
-    assert set(result.source_predictions.arm) == {"scratch", "shuffled source"} and set(plain.source_predictions.arm) == {"scratch"}
+    assert plain.predictions.equals(arms(result.predictions)) and plain.source_predictions.equals(
+        arms(result.source_predictions)
+    )
+    assert set(result.source_predictions.arm) == {"scratch", "shuffled source"} and set(
+        plain.source_predictions.arm
+    ) == {"scratch"}
     budget = budget_table(result.jobs)
-    assert set(budget.arm) == {"scratch", "full", *CONTROLS} and budget[budget.task == "target"].cap.nunique() == 1
-    again = replace(trial, comparators=()).run(tmp_path)                                   # added later to the same folder: the same bits
-    assert again.predictions.equals(result.predictions[result.predictions.arm.isin(["scratch", "full", *CONTROLS])].reset_index(drop=True))
+    assert (
+        set(budget.arm) == {"scratch", "full", *CONTROLS}
+        and budget[budget.task == "target"].cap.nunique() == 1
+    )
+    # added later to the same folder: the same bits
+    again = replace(trial, comparators=()).run(tmp_path)
+    assert again.predictions.equals(
+        result.predictions[result.predictions.arm.isin(["scratch", "full", *CONTROLS])].reset_index(
+            drop=True
+        )
+    )
 
 
 def test_shuffled_source_gives_no_gain(tmp_path):
-    "Over simulated worlds: what `full` gains over `scratch` is real, what a source with shuffled labels gains is not."
+    """Over simulated worlds: what `full` gains over `scratch` is real, what a source with shuffled
+    labels gains is not.
+    """
     from sklearn.metrics import roc_auc_score
+
     rows = []
     for seed in range(5):
-        source, target = simulate_world(1., n_target=320, seed=seed)
-        who = np.unique(target.groups, return_inverse=True)[1]                            # few patients to learn from, many to be sure of the result
-        split = Split(target.groups, np.flatnonzero(who < 22), np.flatnonzero((who >= 22) & (who < 30)), np.flatnonzero(who >= 30))
-        recipe = Recipe(max_updates=150, batch_size=32, lrs=(1e-2,), check_every=15, patience=4, warmup=5)
-        learned = Task("source", source, (holdout(source.groups, source.labels, seed=seed),), replace(recipe, max_updates=300))
+        source, target = simulate_world(1.0, n_target=320, seed=seed)
+        # few patients to learn from, many to be sure of the result
+        who = np.unique(target.groups, return_inverse=True)[1]
+        split = Split(
+            target.groups,
+            np.flatnonzero(who < 22),
+            np.flatnonzero((who >= 22) & (who < 30)),
+            np.flatnonzero(who >= 30),
+        )
+        recipe = Recipe(
+            max_updates=150, batch_size=32, lrs=(1e-2,), check_every=15, patience=4, warmup=5
+        )
+        learned = Task(
+            "source",
+            source,
+            (holdout(source.groups, source.labels, seed=seed),),
+            replace(recipe, max_updates=300),
+        )
         arms = arms_named(["scratch", "full", "shuffled source"], learned)
-        t = Trial("recommended", Net, Task("target", target, (split,), recipe), arms, seeds=(seed,), double_cap=False)
+        t = Trial(
+            "recommended",
+            Net,
+            Task("target", target, (split,), recipe),
+            arms,
+            seeds=(seed,),
+            double_cap=False,
+        )
         p = t.run(tmp_path / str(seed)).predictions.query("part == 'test'")
         rows.append({arm: roc_auc_score(d.y_present, d.p_present) for arm, d in p.groupby("arm")})
     auc = pd.DataFrame(rows)
-    assert (auc["full"] - auc["shuffled source"]).mean() > .05 and (auc["shuffled source"] - auc["scratch"]).mean() < .04, auc
+    assert (auc["full"] - auc["shuffled source"]).mean() > 0.05 and (
+        auc["shuffled source"] - auc["scratch"]
+    ).mean() < 0.04, auc
 
 
 def test_comparator_without_anything_new_is_what_it_was(trial):
     "The default comparator is scikit-learn's model on the training side, to the last bit."
     from sklearn.linear_model import LogisticRegression
+
     c, s = trial.target.cohort, trial.target.splits[0]
     x = np.column_stack([c.signals[:, 0].std(1), c.signals[:, 0].max(1)]).astype(float)
     p = Comparator("r", "comparator", x, (LogisticRegression(),)).fit_predict(c.labels, s, s.test)

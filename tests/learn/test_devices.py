@@ -1,66 +1,103 @@
 "A network trained in two processes: the same weights, history and end as in one, also after a stop in between; errors come through as they were."
+
 from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
+
 from biosig_nb.errors import ConfigError, DataError
 from biosig_nb.learn.fit import fit_once
 from biosig_nb.learn.recipe import Examples, Recipe
 
-pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="two processes on a CPU are tested where there is no GPU")
-RECIPE = Recipe(max_updates=40, batch_size=15, check_every=10, patience=3, warmup=2)      # 15: shares of 8 and 7
+pytestmark = pytest.mark.skipif(
+    torch.cuda.is_available(), reason="two processes on a CPU are tested where there is no GPU"
+)
+# 15: shares of 8 and 7
+RECIPE = Recipe(max_updates=40, batch_size=15, check_every=10, patience=3, warmup=2)
 
 
 class Plain(nn.Module):
     "No dropout, no batch normalisation: nothing that hangs on the process."
+
     def __init__(self):
         super().__init__()
-        self.body = nn.Sequential(nn.Conv1d(1, 4, 9, padding=4), nn.ReLU(), nn.AdaptiveMaxPool1d(4), nn.Flatten()); self.head = nn.Linear(16, 2)
-    def forward(self, x): return self.head(self.body(x))
+        self.body = nn.Sequential(
+            nn.Conv1d(1, 4, 9, padding=4), nn.ReLU(), nn.AdaptiveMaxPool1d(4), nn.Flatten()
+        )
+        self.head = nn.Linear(16, 2)
+
+    def forward(self, x):
+        return self.head(self.body(x))
 
 
 def plain():
-    with torch.random.fork_rng(): torch.manual_seed(0); return Plain()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return Plain()
 
 
 def bumps(n, seed, size=40):
-    "Is the bump early or late? Weights very unequal, so that a mean of the processes' means would be wrong."
-    g = torch.Generator().manual_seed(seed); y = torch.randint(0, 2, (n,), generator=g)
+    """Is the bump early or late? Weights very unequal, so that a mean of the processes' means would
+    be wrong.
+    """
+    g = torch.Generator().manual_seed(seed)
+    y = torch.randint(0, 2, (n,), generator=g)
     at = torch.randint(5, 15, (n,), generator=g) + 20 * y
-    x = torch.exp(-.5 * ((torch.arange(size)[None] - at[:, None]) / 2)**2) + .5 * torch.randn(n, size, generator=g)
-    return Examples(x[:, None], y, 10 * torch.rand(n, generator=g)**4 + .01)
+    x = torch.exp(-0.5 * ((torch.arange(size)[None] - at[:, None]) / 2) ** 2) + 0.5 * torch.randn(
+        n, size, generator=g
+    )
+    return Examples(x[:, None], y, 10 * torch.rand(n, generator=g) ** 4 + 0.01)
 
 
-def run(devices, recipe=RECIPE, lr=1e-2, **how): return fit_once(plain(), bumps(90, 0), bumps(41, 1), recipe, lr, devices=devices, **how)
+def run(devices, recipe=RECIPE, lr=1e-2, **how):
+    return fit_once(plain(), bumps(90, 0), bumps(41, 1), recipe, lr, devices=devices, **how)
 
 
 def same(a, b):
     assert (a.updates, a.stopped) == (b.updates, b.stopped)
     assert a.history.shape == b.history.shape and abs(a.history - b.history).max(axis=None) < 1e-5
     assert abs(a.best_score - b.best_score) < 1e-5
-    for p, q in zip(a.net.parameters(), b.net.parameters()): assert (p - q).abs().max() < 1e-5
+    for p, q in zip(a.net.parameters(), b.net.parameters()):
+        assert (p - q).abs().max() < 1e-5
 
 
 def test_two_processes_take_up_and_end_as_one_does(monkeypatch, tmp_path):
     recipe = replace(RECIPE, crop=32, stop_on="validation_macro_f1")
-    run(1, recipe, budget=10, folder=tmp_path)                       # a quarter of it, with a checkpoint
+    run(1, recipe, budget=10, folder=tmp_path)  # a quarter of it, with a checkpoint
     before = torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"]
     monkeypatch.setenv("BIOSIG_DEVICES", "2")
     two = run(None, recipe, folder=tmp_path)
-    assert (before, torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"], two.updates, two.stopped) == (10, 40, 40, "cap")
+    assert (
+        before,
+        torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"],
+        two.updates,
+        two.stopped,
+    ) == (10, 40, 40, "cap")
     same(run(1, recipe), two)
 
 
 def test_two_processes_stop_when_one_does():
-    how = dict(recipe=replace(RECIPE, stop_on="train_accuracy", max_updates=200, patience=2), lr=3e-2)
+    how = dict(
+        recipe=replace(RECIPE, stop_on="train_accuracy", max_updates=200, patience=2), lr=3e-2
+    )
     one = run(1, **how)
     assert one.stopped == "patience"
     same(one, run(2, **how))
 
 
 def test_errors_come_through():
-    "A loss that is not finite, with the message that one process gives; batch normalisation, which a CPU cannot share."
-    with pytest.raises(DataError, match=r"^the training loss became nan at update \d+ \(learning rate 1e\+30\); try a smaller one$"): run(2, lr=1e30)
+    """A loss that is not finite, with the message that one process gives.
+
+    Batch normalisation, which a CPU cannot share.
+    """
+    with pytest.raises(
+        DataError,
+        match=r"^the training loss became nan at update \d+ \(learning rate 1e\+30\); try a smaller one$",
+    ):
+        run(2, lr=1e30)
     x = bumps(41, 1)
     with pytest.raises(ConfigError, match="batch normalisation over several processes needs GPUs"):
-        fit_once(nn.Sequential(nn.Conv1d(1, 2, 3), nn.BatchNorm1d(2)), x, x, RECIPE, 1e-2, devices=2)
+        fit_once(
+            nn.Sequential(nn.Conv1d(1, 2, 3), nn.BatchNorm1d(2)), x, x, RECIPE, 1e-2, devices=2
+        )

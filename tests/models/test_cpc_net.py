@@ -1,4 +1,5 @@
 """What comes next: the body stays the plain network's, candidates are judged one by one, and `learn` can train, save and reuse it."""
+
 from functools import partial
 
 import numpy as np
@@ -6,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 from torch import nn
+
 from biosig_nb.data.cohort import Cohort
 from biosig_nb.errors import ConfigError, DataError
 from biosig_nb.learn.adapt import adapt, build
@@ -23,110 +25,211 @@ from biosig_nb.models.resnet_v2 import ResNet18, ResNet34, ResNet50
 
 class Tiny(nn.Module):
     "Sixteen features of one convolution."
+
     def __init__(self, n_classes):
         super().__init__()
-        self.body = nn.Sequential(nn.Conv1d(1, 16, 9, 2, bias=False), nn.BatchNorm1d(16), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten())
+        self.body = nn.Sequential(
+            nn.Conv1d(1, 16, 9, 2, bias=False),
+            nn.BatchNorm1d(16),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool1d(1),
+            nn.Flatten(),
+        )
         self.body.n_features = 16
         self.head = nn.Linear(16, n_classes)
 
-    def forward(self, x): return self.head(self.body(x))
+    def forward(self, x):
+        return self.head(self.body(x))
 
 
 class Either(nn.Module):
-    "Segments of the future task where there are several, else a plain network: one `body` for both."
-    def __new__(cls, outputs): return CPCNet(Tiny(outputs), outputs, context=3, cells=16) if outputs == 3 else Tiny(outputs)
+    """Segments of the future task where there are several, else a plain network: one `body` for
+    both.
+    """
+
+    def __new__(cls, outputs):
+        return (
+            CPCNet(Tiny(outputs), outputs, context=3, cells=16) if outputs == 3 else Tiny(outputs)
+        )
 
 
 def tones(n=360, seed=0, groups=12):
     "Examples whose segments are tones; the candidate that follows has the context's pitch."
-    rng = np.random.default_rng(seed); t = np.arange(64)
-    pitch, y = rng.uniform(.1, 1., (n, 6)), rng.integers(0, 3, n)
-    pitch[:, 1:3] = pitch[:, :1]; pitch[np.arange(n), 3 + y] = pitch[:, 0]
-    return np.sin(pitch[..., None]*t + rng.uniform(0, 6.3, (n, 6, 1))).astype(np.float32), y, rng.integers(0, groups, n)
+    rng = np.random.default_rng(seed)
+    t = np.arange(64)
+    pitch, y = rng.uniform(0.1, 1.0, (n, 6)), rng.integers(0, 3, n)
+    pitch[:, 1:3] = pitch[:, :1]
+    pitch[np.arange(n), 3 + y] = pitch[:, 0]
+    return (
+        np.sin(pitch[..., None] * t + rng.uniform(0, 6.3, (n, 6, 1))).astype(np.float32),
+        y,
+        rng.integers(0, groups, n),
+    )
 
 
-@pytest.mark.parametrize("make", [ResNet18, partial(ResNet18, masked=True), partial(ResNet34, masked=True, preactivation=True), partial(ResNet50, masked=True), partial(ResNet18, ndim=2)])
+@pytest.mark.parametrize(
+    "make",
+    [
+        ResNet18,
+        partial(ResNet18, masked=True),
+        partial(ResNet34, masked=True, preactivation=True),
+        partial(ResNet50, masked=True),
+        partial(ResNet18, ndim=2),
+    ],
+)
 def test_any_network_of_the_house(make, tmp_path):
     whole = lambda outputs: CPCNet(make(outputs), outputs, 2, cells=8)
     net, x = build(whole, 3, 1), torch.randn(2, 5, 512)
-    out = net(x); out.logsumexp(1).sum().backward()
-    assert out.shape == (2, 3) and all(p.grad is not None and torch.isfinite(p.grad).all() for p in net.parameters())
-    assert {k[5:] for k in net.state_dict() if k.startswith("body.")} == set(make(4).body.state_dict())       # nothing more, nothing less
-    save_body(net, tmp_path/"future.safetensors", {"task": "what comes next"})
-    state, card = load_body(tmp_path/"future.safetensors")
-    other = put_body(make(7), state)                                                                            # the plain network takes it
+    out = net(x)
+    out.logsumexp(1).sum().backward()
+    assert out.shape == (2, 3) and all(
+        p.grad is not None and torch.isfinite(p.grad).all() for p in net.parameters()
+    )
+    # nothing more, nothing less
+    assert {k[5:] for k in net.state_dict() if k.startswith("body.")} == set(
+        make(4).body.state_dict()
+    )
+    save_body(net, tmp_path / "future.safetensors", {"task": "what comes next"})
+    state, card = load_body(tmp_path / "future.safetensors")
+    other = put_body(make(7), state)  # the plain network takes it
     segments = torch.cat([x[:, 0, None], torch.ones(2, 1, 512)], 1) if net.masked else x[:, 0, None]
-    torch.testing.assert_close(other.eval().body(segments), net.eval().features(x)[:, 0], rtol=1e-4, atol=1e-5)
-    assert card["network"].endswith("what comes next") and card["parameters"] == count_parameters(make(4).body)[0]
+    torch.testing.assert_close(
+        other.eval().body(segments), net.eval().features(x)[:, 0], rtol=1e-4, atol=1e-5
+    )
+    assert (
+        card["network"].endswith("what comes next")
+        and card["parameters"] == count_parameters(make(4).body)[0]
+    )
 
 
 @pytest.mark.parametrize("arm", ("frozen", "norm", "lora", "full", "gradual"))
 def test_arms(arm):
     make = lambda outputs: CPCNet(ResNet18(outputs, masked=True), outputs, 2, cells=8)
     net = adapt(adaptation(arm), make, 2, build(make, 2, 1).body.state_dict())
-    assert net(torch.randn(2, 4, 256)).shape == (2, 2) and all(p.requires_grad for p in net.head.parameters())
+    assert net(torch.randn(2, 4, 256)).shape == (2, 2) and all(
+        p.requires_grad for p in net.head.parameters()
+    )
     assert any(p.requires_grad for p in net.body.parameters()) == (arm != "frozen")
 
 
 def test_count():
-    "A GRU has 3 x cells x (features + cells + 1) parameters as counted here, the linear layer (cells + 1) x features, the normalisation 2 x features."
+    """A GRU has 3 x cells x (features + cells + 1) parameters as counted here, the linear layer
+    (cells + 1) x features, the normalisation 2 x features.
+    """
     net = CPCNet(ResNet18(4, masked=True), 4)
-    assert count_parameters(net)[0] == count_parameters(ResNet18(4).body)[0] + 3*256*(512 + 256 + 1) + 257*512 + 2*512
+    assert (
+        count_parameters(net)[0]
+        == count_parameters(ResNet18(4).body)[0] + 3 * 256 * (512 + 256 + 1) + 257 * 512 + 2 * 512
+    )
 
 
 def test_scores_of_candidates_do_not_hang_on_each_other():
-    torch.manual_seed(0); net, x = CPCNet(Tiny(4), 4, cells=8).eval(), torch.randn(9, 8, 64)
-    with torch.no_grad(): logits = net(x)
+    torch.manual_seed(0)
+    net, x = CPCNet(Tiny(4), 4, cells=8).eval(), torch.randn(9, 8, 64)
+    with torch.no_grad():
+        logits = net(x)
     for turn in ([3, 2, 1, 0], [1, 2, 3, 0]):
-        torch.testing.assert_close(predict(net, torch.cat([x[:, :4], x[:, 4:][:, turn]], 1)), logits[:, turn], rtol=1e-5, atol=1e-6)
-    other = x.clone(); other[:, 5:] = torch.randn(9, 3, 64)
+        torch.testing.assert_close(
+            predict(net, torch.cat([x[:, :4], x[:, 4:][:, turn]], 1)),
+            logits[:, turn],
+            rtol=1e-5,
+            atol=1e-6,
+        )
+    other = x.clone()
+    other[:, 5:] = torch.randn(9, 3, 64)
     torch.testing.assert_close(predict(net, other)[:, 0], logits[:, 0], rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(predict(net, x, 1), logits, rtol=1e-5, atol=1e-6)                                # nor on the other examples
+    # nor on the other examples
+    torch.testing.assert_close(predict(net, x, 1), logits, rtol=1e-5, atol=1e-6)
 
 
 def test_head_against_cells_step_by_step():
-    torch.manual_seed(0); head, z = CPCHead(6, 3, cells=5), torch.randn(4, 5, 6)
-    cell = nn.GRUCell(6, 5); cell.load_state_dict({k.removesuffix("_l0"): v for k, v in head.gru.state_dict().items()})
+    torch.manual_seed(0)
+    head, z = CPCHead(6, 3, cells=5), torch.randn(4, 5, 6)
+    cell = nn.GRUCell(6, 5)
+    cell.load_state_dict({k.removesuffix("_l0"): v for k, v in head.gru.state_dict().items()})
     n, h = torch.nn.functional.layer_norm(z, (6,)), torch.zeros(4, 5)
-    for k in range(3): h = cell(n[:, k], h)
-    torch.testing.assert_close(head(z), torch.einsum("bkf,bf->bk", n[:, 3:], head.ahead(h))/6**.5, rtol=1e-5, atol=1e-6)
+    for k in range(3):
+        h = cell(n[:, k], h)
+    torch.testing.assert_close(
+        head(z), torch.einsum("bkf,bf->bk", n[:, 3:], head.ahead(h)) / 6**0.5, rtol=1e-5, atol=1e-6
+    )
 
 
 def taught(y, x, lr=1e-2):
-    tensor = lambda a, b: Examples(torch.as_tensor(x[a:b]), torch.as_tensor(y[a:b]), torch.ones(b - a))
-    return fit_once(build(Either, 3, 0), tensor(0, 700), tensor(700, 900), Recipe(400, check_every=50, patience=8), lr).net
+    tensor = lambda a, b: Examples(
+        torch.as_tensor(x[a:b]), torch.as_tensor(y[a:b]), torch.ones(b - a)
+    )
+    return fit_once(
+        build(Either, 3, 0),
+        tensor(0, 700),
+        tensor(700, 900),
+        Recipe(400, check_every=50, patience=8),
+        lr,
+    ).net
 
 
 def test_learns_what_can_be_told_and_nothing_from_shuffled_answers():
     x, y, _ = tones(1300)
     right = lambda net: (predict(net, torch.as_tensor(x[900:])).argmax(1).numpy() == y[900:]).mean()
-    assert right(taught(y, x)) > .6
-    assert right(taught(np.random.default_rng(1).permutation(y), x)) < .45
+    assert right(taught(y, x)) > 0.6
+    assert right(taught(np.random.default_rng(1).permutation(y), x)) < 0.45
 
 
 def test_a_trial_starts_from_it(tmp_path):
-    "Pre-trained on what follows, used for another task with another number of outputs; the whole way through the trial."
+    """Pre-trained on what follows, used for another task with another number of outputs.
+
+    The whole way through the trial.
+    """
     x, y, g = tones()
     about = dict(database="tones", version="", simulated=True, fingerprint="1", missing=[])
+
     def cohort(name, x, y, channels, names):
         index = pd.Index([f"e{i}" for i in range(len(x))], name="example")
-        return Cohort(x, y, np.array([f"{name}/{k}" for k in g]), pd.DataFrame({"patient": g}, index=index), 250., channels, names, about).check()
+        return Cohort(
+            x,
+            y,
+            np.array([f"{name}/{k}" for k in g]),
+            pd.DataFrame({"patient": g}, index=index),
+            250.0,
+            channels,
+            names,
+            about,
+        ).check()
+
     sides = [np.flatnonzero(np.isin(g, k)) for k in (range(8), (8, 9), (10, 11))]
     follow = cohort("tones", x, y, tuple("abcdef"), ("candidate 1", "candidate 2", "candidate 3"))
-    pitch = np.abs(np.fft.rfft(x[:, 0])).argmax(1); high = cohort("others", x[:, :1], (pitch > np.median(pitch)).astype(int), ("a",), ("low", "high"))
+    pitch = np.abs(np.fft.rfft(x[:, 0])).argmax(1)
+    high = cohort(
+        "others", x[:, :1], (pitch > np.median(pitch)).astype(int), ("a",), ("low", "high")
+    )
     recipe = Recipe(20, check_every=10, lrs=(1e-2,), patience=2)
-    source, target = (Task(name, c, (Split(c.groups, *sides, 0, 0, "patient"),), recipe) for name, c in (("follow", follow), ("high", high)))
-    trial = Trial("recommended", Either, target, arms_named(["scratch", "full"], source), double_cap=False, study="test")
+    source, target = (
+        Task(name, c, (Split(c.groups, *sides, 0, 0, "patient"),), recipe)
+        for name, c in (("follow", follow), ("high", high))
+    )
+    trial = Trial(
+        "recommended",
+        Either,
+        target,
+        arms_named(["scratch", "full"], source),
+        double_cap=False,
+        study="test",
+    )
     result = trial.run(tmp_path)
     assert set(result.predictions.arm) == {"scratch", "full"} and len(result.source_predictions)
     state, card = load_body(next(tmp_path.rglob("*.safetensors")))
-    put_body(Tiny(2), state); assert card["task"] == "follow" and card["channels"] == list("abcdef")
+    put_body(Tiny(2), state)
+    assert card["task"] == "follow" and card["channels"] == list("abcdef")
 
 
 def test_errors_say_what_is_wrong():
     net = CPCNet(Tiny(4), 4, cells=8)
     for x in (torch.randn(2, 7, 64), torch.randn(8, 64), torch.randn(2, 1, 8, 64)):
-        with pytest.raises(DataError, match="4 segments of context [+] 4 candidates"): net(x)
-    with pytest.raises(ConfigError, match="takes 2 channels"): CPCNet(ResNet18(2, n_channels=2), 4)
-    with pytest.raises(ConfigError, match="1 candidates"): CPCNet(Tiny(1), 1)
-    with pytest.raises(ConfigError, match="has no `body`"): CPCNet(nn.Linear(2, 2), 3)
+        with pytest.raises(DataError, match="4 segments of context [+] 4 candidates"):
+            net(x)
+    with pytest.raises(ConfigError, match="takes 2 channels"):
+        CPCNet(ResNet18(2, n_channels=2), 4)
+    with pytest.raises(ConfigError, match="1 candidates"):
+        CPCNet(Tiny(1), 1)
+    with pytest.raises(ConfigError, match="has no `body`"):
+        CPCNet(nn.Linear(2, 2), 3)

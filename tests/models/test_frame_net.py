@@ -1,6 +1,8 @@
 """The network over frames in the hands of a transfer: arms, files, groups."""
+
 import pytest
 import torch
+
 from biosig_nb.learn.adapt import adapt, merge_lora
 from biosig_nb.learn.arms import adaptation
 from biosig_nb.learn.schedules import layer_groups
@@ -15,8 +17,8 @@ def make(n: int):
 
 def test_body_in_a_file_and_back(tmp_path):
     torch.manual_seed(0)
-    source, target = make(8), make(5)                                   # the weights do not hang on the number of frames
-    source(torch.randn(16, 20, 8))                                      # running statistics other than at the start
+    source, target = make(8), make(5)  # the weights do not hang on the number of frames
+    source(torch.randn(16, 20, 8))  # running statistics other than at the start
     card = save_body(source, tmp_path / "body.safetensors", {"data": "noise"})
     assert card["network"] == "frame_lstm"
     put_body(target, load_body(tmp_path / "body.safetensors")[0])
@@ -26,30 +28,51 @@ def test_body_in_a_file_and_back(tmp_path):
 
 @pytest.mark.parametrize("arm", ("frozen", "norm", "lora", "full", "gradual"))
 def test_arms_change_what_they_may(arm):
-    torch.manual_seed(0); body = make(8).body.state_dict()
+    torch.manual_seed(0)
+    body = make(8).body.state_dict()
     net = adapt(adaptation(arm), make, 8, body)
     before = {k: v.detach().clone() for k, v in net.named_parameters()}
     opt = torch.optim.SGD([p for p in net.parameters() if p.requires_grad], 1e-2)
-    for _ in range(2):                                                  # the second update moves what began behind a zero
-        opt.zero_grad(); net(torch.randn(4, 20, 8)).square().mean().backward(); opt.step()
+    for _ in range(2):  # the second update moves what began behind a zero
+        opt.zero_grad()
+        net(torch.randn(4, 20, 8)).square().mean().backward()
+        opt.step()
     moved = {k for k, v in net.named_parameters() if not torch.equal(v, before[k])}
     assert moved == {k for k, v in net.named_parameters() if v.requires_grad}
     inside = {k for k in moved if k.startswith("body.")}
-    if arm == "frozen": assert not inside
-    if arm == "full": assert len(inside) == len(list(net.body.parameters()))
-    if arm == "norm": assert inside and all(before[k].ndim == 1 for k in inside)
-    if arm == "lora": assert len(inside) == 2 * 4 and all("lora_" in k for k in inside)      # input and state of both recurrent layers
-    if arm == "gradual": assert [len(g) for g in layer_groups(net)] and sum(len(g) for g in layer_groups(net)) == len(before)
+    if arm == "frozen":
+        assert not inside
+    if arm == "full":
+        assert len(inside) == len(list(net.body.parameters()))
+    if arm == "norm":
+        assert inside and all(before[k].ndim == 1 for k in inside)
+    # input and state of both recurrent layers
+    if arm == "lora":
+        assert len(inside) == 2 * 4 and all("lora_" in k for k in inside)
+    if arm == "gradual":
+        assert [len(g) for g in layer_groups(net)] and sum(
+            len(g) for g in layer_groups(net)
+        ) == len(before)
     plain, x = merge_lora(net.double()).eval(), torch.randn(3, 20, 8, dtype=torch.float64)
     torch.testing.assert_close(plain(x), net.eval()(x), rtol=1e-9, atol=1e-9)
     assert set(dict(plain.body.named_parameters())) == set(dict(make(8).body.named_parameters()))
 
 
-@pytest.mark.parametrize("dropout", (0., .4))
+@pytest.mark.parametrize("dropout", (0.0, 0.4))
 def test_recurrent_layer_in_half_precision_and_gradients(dropout):
-    "bf16 autocast gives finite gradients; in double precision they are those of finite differences, with a mask too."
-    torch.manual_seed(0); layer = KerasLSTM(5, 4, dropout)
-    with torch.autocast("cpu", torch.bfloat16): layer(torch.randn(3, 5, 8)).float().square().mean().backward()
+    """bf16 autocast gives finite gradients.
+
+    In double precision they are those of finite differences, with a mask too.
+    """
+    torch.manual_seed(0)
+    layer = KerasLSTM(5, 4, dropout)
+    with torch.autocast("cpu", torch.bfloat16):
+        layer(torch.randn(3, 5, 8)).float().square().mean().backward()
     assert all(torch.isfinite(p.grad).all() for p in layer.parameters())
-    layer, mask = layer.double(), torch.nn.functional.dropout(torch.ones(2, 4, dtype=torch.float64), dropout)
-    assert torch.autograd.gradcheck(lambda x: layer(x, mask), torch.randn(2, 5, 3, dtype=torch.float64, requires_grad=True))
+    layer, mask = (
+        layer.double(),
+        torch.nn.functional.dropout(torch.ones(2, 4, dtype=torch.float64), dropout),
+    )
+    assert torch.autograd.gradcheck(
+        lambda x: layer(x, mask), torch.randn(2, 5, 3, dtype=torch.float64, requires_grad=True)
+    )

@@ -1,15 +1,16 @@
 """What a run's key covers: everything that is read, by content; and what is read is what was declared."""
+
 import json
 import os
 import shutil
 import sys
 from pathlib import Path
 
-import biosig_nb
 import pandas as pd
 import pytest
 from checkout import ROOT, command
 
+import biosig_nb
 from biosig_nb.data.catalog import DATABASES
 from biosig_nb.data.simulate.ctu_uhb_ctgdb import simulate_site
 from biosig_nb.data.simulate.phantom import simulate_phantom
@@ -50,10 +51,10 @@ def test_a_users_own_folder_is_part_of_the_key(deliveries, tmp_path):
     signal = next(deliveries.glob("*.dat"))
     raw = bytearray(signal.read_bytes())
     raw[100] ^= 1
-    signal.write_bytes(raw)                                  # a sample, at equal size
+    signal.write_bytes(raw)  # a sample, at equal size
     third = key("ctg_ne", tmp_path, **given)
     assert len({first, second, third}) == 3
-    shutil.move(deliveries, tmp_path / "moved")              # where it lies does not count
+    shutil.move(deliveries, tmp_path / "moved")  # where it lies does not count
     assert key("ctg_ne", tmp_path, **{**given, "folder": str(tmp_path / "moved")}) == third
 
 
@@ -65,10 +66,14 @@ def test_own_scans_too(tmp_path):
     assert key("fetal_head", tmp_path, **given) != first
 
 
-@pytest.mark.parametrize("name", ["data/databases/g12ec_labels.csv", "evaluate/inference/coverage.csv"])
+@pytest.mark.parametrize(
+    "name", ["data/databases/g12ec_labels.csv", "evaluate/inference/coverage.csv"]
+)
 def test_data_of_the_package_are_part_of_the_key(name, tmp_path):
     copy = tmp_path / "biosig_nb"
-    shutil.copytree(Path(biosig_nb.__file__).parent, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        Path(biosig_nb.__file__).parent, copy, ignore=shutil.ignore_patterns("__pycache__")
+    )
     report = report_of("ptbxl_g12ec")
     before = code_fingerprint(report, "ptbxl_g12ec", copy)
     assert before == code_fingerprint(report, "ptbxl_g12ec")
@@ -82,7 +87,9 @@ def test_a_relative_folder_is_the_same_place_everywhere(deliveries, tmp_path, mo
     p = resolve("ctg_ne", dict(target_set="own", folder=deliveries.name))
     assert p["folder"] == str(deliveries.resolve())
     monkeypatch.chdir("/")
-    assert key("ctg_ne", tmp_path, target_set="own", folder=p["folder"]) == key("ctg_ne", tmp_path, target_set="own", folder=str(deliveries))
+    assert key("ctg_ne", tmp_path, target_set="own", folder=p["folder"]) == key(
+        "ctg_ne", tmp_path, target_set="own", folder=str(deliveries)
+    )
 
 
 OPENED = """
@@ -107,7 +114,9 @@ print(json.dumps({"seen": sorted(seen), "opened": sorted(data.opened), "declared
 
 
 def opened(name, source, tmp_path):
-    "What a study reads, as the operating system sees it, as it asked for it, and as it declared it."
+    """What a study reads, as the operating system sees it, as it asked for it, and as it declared
+    it.
+    """
     env = {"BIOSIG_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
     said = command(sys.executable, "-c", OPENED, name, source, tmp_path, env=env)
     return json.loads(said.splitlines()[-1])
@@ -134,22 +143,36 @@ def test_real_recordings_too(name, tmp_path):
 
 
 def test_what_is_missing_is_said_before_anything_is_made(tmp_path):
-    done = command_fails("run", "fetal_head", "--data", "real", "--data-root", tmp_path / "nothing", "--out", tmp_path / "runs")
+    done = command_fails(
+        "run",
+        "fetal_head",
+        "--data",
+        "real",
+        "--data-root",
+        tmp_path / "nothing",
+        "--out",
+        tmp_path / "runs",
+    )
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and "hc18" in done.stderr
     assert not (tmp_path / "runs").exists()
 
 
 def command_fails(*args):
     import subprocess
+
     program = Path(sys.executable).with_name("biosig-nb")
-    return subprocess.run([str(a) for a in (program, *args)], capture_output=True, text=True, timeout=120, cwd=ROOT)
+    return subprocess.run(
+        [str(a) for a in (program, *args)], capture_output=True, text=True, timeout=120, cwd=ROOT
+    )
 
 
 def test_two_runs_simulate_and_read_once(tmp_path, monkeypatch):
     "Runs of a sweep share simulated recordings, cohorts and tables of features."
     import numpy as np
+
     from biosig_nb.data.simulate.world import simulate_world
     from biosig_nb.studies.study import Cohorts, Study, find_data
+
     monkeypatch.setenv("BIOSIG_CACHE", str(tmp_path / "cache"))
     done = []
 
@@ -165,10 +188,20 @@ def test_two_runs_simulate_and_read_once(tmp_path, monkeypatch):
 
         def cohorts(self, p, data):
             c = data.cohort(read_world, "mitdb", seed=p["seed"])
-            table = lambda: (done.append("features"), pd.DataFrame({"energy": np.asarray(c.signals).std(axis=(1, 2))}))[1]
+            table = lambda: (
+                done.append("features"),
+                pd.DataFrame({"energy": np.asarray(c.signals).std(axis=(1, 2))}),
+            )[1]
             return Cohorts(target=c, energy=data.table(table, c, features="energy"))
 
-    config = {"title": "", "question": "", "databases": {"required": ["mitdb"], "optional": {}}, "own": None, "refused": [], "primary": {}}
+    config = {
+        "title": "",
+        "question": "",
+        "databases": {"required": ["mitdb"], "optional": {}},
+        "own": None,
+        "refused": [],
+        "primary": {},
+    }
     study = Counted("counted", config)
     made = []
     for run, seed in (("a", 1), ("b", 1), ("c", 2)):
@@ -176,4 +209,6 @@ def test_two_runs_simulate_and_read_once(tmp_path, monkeypatch):
         made.append(study.cohorts(p, find_data(study, p, tmp_path / run / "work")))
         assert not (tmp_path / run / "work" / "cache").exists()
     assert done == 2 * ["simulate", "read", "features"]
-    assert np.array_equal(made[0].target.signals[:], made[1].target.signals[:]) and made[0].energy.equals(made[1].energy)
+    assert np.array_equal(made[0].target.signals[:], made[1].target.signals[:]) and made[
+        0
+    ].energy.equals(made[1].energy)

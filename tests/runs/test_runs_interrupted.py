@@ -1,13 +1,19 @@
 """Runs that are killed, fail, or meet each other."""
-import os, signal, time
+
+import os
+import signal
+import time
 from pathlib import Path
+
 import pytest
 from tiny import STUDY, finish, record, report, start
+
 from biosig_nb.errors import ConfigError
 from biosig_nb.runs.execute import RunFailed, execute_run
 from biosig_nb.runs.store import read_run
 
-# Four pieces, each kept in work/ once it is finished; `log` counts the computations. The third waits until the file `go` is there.
+# Four pieces, each kept in work/ once it is finished; `log` counts the computations. The third
+# waits until the file `go` is there.
 PIECES = """log = RUN.parents[1] / "log"
 for i in range(4):
     piece = RUN / "work" / f"piece{i}"
@@ -23,19 +29,22 @@ def wait_for(condition, seconds=60):
     "The value of `condition()` as soon as it is true."
     until = time.time() + seconds
     while time.time() < until:
-        if value := condition(): return value
-        time.sleep(.05)
+        if value := condition():
+            return value
+        time.sleep(0.05)
     pytest.fail(f"waited {seconds} s in vain")
 
 
 def gone(pid):
     "Whether a process has ended (or only waits to be buried)."
-    try: return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except (FileNotFoundError, ProcessLookupError): return True
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 def only_run(out):
-    folder, = (out / STUDY).iterdir()
+    (folder,) = (out / STUDY).iterdir()
     return folder
 
 
@@ -48,13 +57,19 @@ def test_killed_run_is_taken_up_where_it_stopped(tmp_path):
     assert read_run(folder).status == "running", "somebody computes there"
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    wait_for(lambda: gone(pid), 10)                                      # the kernel does not outlive its runner
-    assert read_run(folder).status == "interrupted" and not (folder / "index.html").exists() and not (folder / "predictions.parquet").exists()
+    wait_for(lambda: gone(pid), 10)  # the kernel does not outlive its runner
+    assert (
+        read_run(folder).status == "interrupted"
+        and not (folder / "index.html").exists()
+        and not (folder / "predictions.parquet").exists()
+    )
     (out / "go").touch()
     said = finish(start(notebook, out))
     assert "going on where an earlier run stopped" in said
     assert record(folder)["status"] == "complete" and (folder / "index.html").exists()
-    assert (out / "log").read_text().split() == ["0", "1", "2", "3"], "finished pieces are not computed again"
+    assert (out / "log").read_text().split() == ["0", "1", "2", "3"], (
+        "finished pieces are not computed again"
+    )
 
 
 def test_two_at_once_compute_once(tmp_path):
@@ -71,44 +86,83 @@ def test_two_at_once_compute_once(tmp_path):
 
 
 def test_failed_run_says_why_and_does_not_look_finished(tmp_path):
-    notebook = report(tmp_path / "bad.ipynb", "from biosig_nb.errors import DataError\nraise DataError(f'{RUN}/work/x.dat: 12 bytes, expected 13')")
-    with pytest.raises(RunFailed, match=f"{STUDY} failed: DataError: .*x.dat: 12 bytes, expected 13 .see .*run.json.") as caught: execute_run(STUDY, out=tmp_path / "runs", notebook=notebook)
+    notebook = report(
+        tmp_path / "bad.ipynb",
+        "from biosig_nb.errors import DataError\nraise DataError(f'{RUN}/work/x.dat: 12 bytes, expected 13')",
+    )
+    with pytest.raises(
+        RunFailed,
+        match=f"{STUDY} failed: DataError: .*x.dat: 12 bytes, expected 13 .see .*run.json.",
+    ) as caught:
+        execute_run(STUDY, out=tmp_path / "runs", notebook=notebook)
     assert "\n" not in str(caught.value)
     folder = only_run(tmp_path / "runs")
-    assert record(folder)["status"] == "failed" and record(folder)["error"] == "DataError: run-folder/work/x.dat: 12 bytes, expected 13"
-    assert not (folder / "index.html").exists() and str(tmp_path) not in (folder / "notebook.ipynb").read_text()
+    assert (
+        record(folder)["status"] == "failed"
+        and record(folder)["error"] == "DataError: run-folder/work/x.dat: 12 bytes, expected 13"
+    )
+    assert (
+        not (folder / "index.html").exists()
+        and str(tmp_path) not in (folder / "notebook.ipynb").read_text()
+    )
 
 
 def test_kernel_that_dies_fails_the_run(tmp_path):
-    with pytest.raises(RunFailed, match="Kernel died"): execute_run(STUDY, out=tmp_path / "runs", notebook=report(tmp_path / "dies.ipynb", "os._exit(9)"))
+    with pytest.raises(RunFailed, match="Kernel died"):
+        execute_run(
+            STUDY, out=tmp_path / "runs", notebook=report(tmp_path / "dies.ipynb", "os._exit(9)")
+        )
     assert record(only_run(tmp_path / "runs"))["status"] == "failed"
 
 
 def test_kernel_that_does_not_start_gets_a_second_chance(tmp_path, monkeypatch):
     import papermill
+
     calls, real = [], papermill.execute_notebook
+
     def flaky(*args, **kwargs):
         calls.append(1)
-        if len(calls) == 1: raise RuntimeError("Kernel died before replying to kernel_info")
+        if len(calls) == 1:
+            raise RuntimeError("Kernel died before replying to kernel_info")
         return real(*args, **kwargs)
+
     monkeypatch.setattr(papermill, "execute_notebook", flaky)
-    assert record(execute_run(STUDY, out=tmp_path / "runs", notebook=report(tmp_path / "good.ipynb")))["status"] == "complete"
+    assert (
+        record(execute_run(STUDY, out=tmp_path / "runs", notebook=report(tmp_path / "good.ipynb")))[
+            "status"
+        ]
+        == "complete"
+    )
     assert len(calls) == 2
 
 
-@pytest.mark.parametrize("given, message", [({"epochz": 3}, "no parameter 'epochz'"), ({"seed": "fast"}, "parameter seed: expected a whole number"), ({"preset": "quik"}, "did you mean 'quick'"),
-                                            ({"data": "real", "data_root": "."}, "is not on this machine")])
+@pytest.mark.parametrize(
+    "given, message",
+    [
+        ({"epochz": 3}, "no parameter 'epochz'"),
+        ({"seed": "fast"}, "parameter seed: expected a whole number"),
+        ({"preset": "quik"}, "did you mean 'quick'"),
+        ({"data": "real", "data_root": "."}, "is not on this machine"),
+    ],
+)
 def test_refused_before_anything_is_written(given, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     notebook = report(tmp_path / "good.ipynb")
-    with pytest.raises(ValueError, match=message): execute_run(STUDY, given, out=tmp_path / "runs", notebook=notebook)
+    with pytest.raises(ValueError, match=message):
+        execute_run(STUDY, given, out=tmp_path / "runs", notebook=notebook)
     assert not (tmp_path / "runs").exists()
 
 
 def test_untagged_notebook_is_refused_before_a_kernel_starts(tmp_path, monkeypatch):
     import papermill
-    monkeypatch.setattr(papermill, "execute_notebook", lambda *a, **k: pytest.fail("a kernel was started"))
-    with pytest.raises(ConfigError, match="0 code cells are tagged 'parameters'"): execute_run(STUDY, out=tmp_path / "runs", notebook=report(tmp_path / "untagged.ipynb", tagged=False))
+
+    monkeypatch.setattr(
+        papermill, "execute_notebook", lambda *a, **k: pytest.fail("a kernel was started")
+    )
+    with pytest.raises(ConfigError, match="0 code cells are tagged 'parameters'"):
+        execute_run(
+            STUDY, out=tmp_path / "runs", notebook=report(tmp_path / "untagged.ipynb", tagged=False)
+        )
 
 
 def test_folder_with_odd_characters(tmp_path):
@@ -118,9 +172,20 @@ def test_folder_with_odd_characters(tmp_path):
 
 
 def test_nothing_of_this_machine_in_what_is_shared(tmp_path):
-    notebook = report(tmp_path / "talks.ipynb", "import sys, socket; print(RUN, os.getcwd(), Path.home(), sys.executable, os.environ['OMP_NUM_THREADS'])")
+    notebook = report(
+        tmp_path / "talks.ipynb",
+        "import sys, socket; print(RUN, os.getcwd(), Path.home(), sys.executable, os.environ['OMP_NUM_THREADS'])",
+    )
     folder = execute_run(STUDY, {"threads": 2}, out=tmp_path / "runs", notebook=notebook)
     for name in ("notebook.ipynb", "index.html", "run.json"):
         text = (folder / name).read_text()
-        assert not [place for place in (str(tmp_path), str(Path.home()) + "/", os.path.dirname(os.path.dirname(os.sys.executable))) if place in text], name
+        assert not [
+            place
+            for place in (
+                str(tmp_path),
+                str(Path.home()) + "/",
+                os.path.dirname(os.path.dirname(os.sys.executable)),
+            )
+            if place in text
+        ], name
     assert "run-folder run-folder/work ~" in (folder / "notebook.ipynb").read_text()

@@ -1,16 +1,24 @@
 """The study's own report: the same run by papermill and by the command line, and recordings that are not what they should be."""
-import json, os, signal, subprocess, sys, time
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
+
 import nbformat
 import numpy as np
 import papermill
 import pytest
 from checkout import ROOT
 from papermill.exceptions import PapermillExecutionError
-from biosig_nb.runs.execute import RunFailed, run_kernel
-from biosig_nb.runs.store import read_run
+
 from biosig_nb.data.simulate.mitdb import simulate_mitdb
 from biosig_nb.data.simulate.ptbdb import simulate_ptbdb
+from biosig_nb.runs.execute import RunFailed, run_kernel
+from biosig_nb.runs.store import read_run
 
 REPORT = ROOT / "nbs" / "studies" / "mitbih_ptb" / "report.ipynb"
 PROGRAM = Path(sys.executable).with_name("biosig-nb")
@@ -18,34 +26,68 @@ PROGRAM = Path(sys.executable).with_name("biosig-nb")
 
 def plain_papermill(folder, **given):
     "Execute the report as anybody would who has papermill and nothing of ours."
-    papermill.execute_notebook(str(REPORT), str(folder / "out.ipynb"), parameters={"run_dir": str(folder / "run"), **given}, cwd=str(folder), progress_bar=False, shutdown_kernel="immediate")
+    papermill.execute_notebook(
+        str(REPORT),
+        str(folder / "out.ipynb"),
+        parameters={"run_dir": str(folder / "run"), **given},
+        cwd=str(folder),
+        progress_bar=False,
+        shutdown_kernel="immediate",
+    )
 
 
 def test_papermill_and_command_line_give_the_same_bytes(tmp_path, smoke_site):
     plain_papermill(tmp_path, threads=1)
-    run, = (smoke_site / "runs" / "mitbih_ptb").iterdir()
-    for name in ("predictions.parquet", "predictions_mitdb.parquet", "metrics.csv", "comparisons.csv"): assert (tmp_path / "run" / name).read_bytes() == (run / name).read_bytes(), name
-    assert {p.name for p in tmp_path.iterdir()} == {"out.ipynb", "run"}, "the run folder is the only place a notebook writes"
+    (run,) = (smoke_site / "runs" / "mitbih_ptb").iterdir()
+    for name in (
+        "predictions.parquet",
+        "predictions_mitdb.parquet",
+        "metrics.csv",
+        "comparisons.csv",
+    ):
+        assert (tmp_path / "run" / name).read_bytes() == (run / name).read_bytes(), name
+    assert {p.name for p in tmp_path.iterdir()} == {"out.ipynb", "run"}, (
+        "the run folder is the only place a notebook writes"
+    )
 
 
-@pytest.mark.parametrize("given, message", [({"n_fold": 3}, "mitbih_ptb has no parameter 'n_fold'; did you mean 'n_folds'?"), ({"preset": "quik"}, "did you mean 'quick'?"), ({"max_updates": "fast"}, "expected a whole number")])
+@pytest.mark.parametrize(
+    "given, message",
+    [
+        ({"n_fold": 3}, "mitbih_ptb has no parameter 'n_fold'; did you mean 'n_folds'?"),
+        ({"preset": "quik"}, "did you mean 'quick'?"),
+        ({"max_updates": "fast"}, "expected a whole number"),
+    ],
+)
 def test_bad_values_fail_in_plain_papermill_too(given, message, tmp_path):
-    with pytest.raises(PapermillExecutionError) as caught: plain_papermill(tmp_path, **given)
+    with pytest.raises(PapermillExecutionError) as caught:
+        plain_papermill(tmp_path, **given)
     assert caught.value.ename == "ConfigError" and message in caught.value.evalue
     assert not (tmp_path / "run").exists()
 
 
 def test_interrupted_command_line_says_how_to_go_on(tmp_path):
     with (tmp_path / "err").open("w") as err:
-        process = subprocess.Popen([PROGRAM, "run", "mitbih_ptb", "--out", tmp_path / "runs"], stdout=subprocess.PIPE, stderr=err, start_new_session=True,
-                                   preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))      # a shell that started the tests in the background has it ignored
+        process = subprocess.Popen(
+            [PROGRAM, "run", "mitbih_ptb", "--out", tmp_path / "runs"],
+            stdout=subprocess.PIPE,
+            stderr=err,
+            start_new_session=True,
+            # a shell that started the tests in the background has it ignored
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
         until = time.time() + 60
-        while not list(tmp_path.glob("runs/*/*/work/notebook.ipynb")) and time.time() < until: time.sleep(.1)
+        while not list(tmp_path.glob("runs/*/*/work/notebook.ipynb")) and time.time() < until:
+            time.sleep(0.1)
         time.sleep(1)
-        os.killpg(process.pid, signal.SIGINT)                            # what Ctrl-C does: the kernel gets it too
+        os.killpg(process.pid, signal.SIGINT)  # what Ctrl-C does: the kernel gets it too
         process.communicate(timeout=60)
-    assert process.returncode == 130 and (tmp_path / "err").read_text() == "biosig-nb: interrupted; the same command goes on where it stopped\n"
-    folder, = (tmp_path / "runs" / "mitbih_ptb").iterdir()
+    assert (
+        process.returncode == 130
+        and (tmp_path / "err").read_text()
+        == "biosig-nb: interrupted; the same command goes on where it stopped\n"
+    )
+    (folder,) = (tmp_path / "runs" / "mitbih_ptb").iterdir()
     assert read_run(folder).status == "interrupted" and not (folder / "index.html").exists()
 
 
@@ -70,27 +112,65 @@ def lose_everything(root):
 
 def only_infarctions(root):
     records = root / "ptbdb" / "1.0.0" / "RECORDS"
-    sick = [name for name in records.read_text().split() if "Myocardial infarction" in (records.parent / f"{name}.hea").read_text()]
+    sick = [
+        name
+        for name in records.read_text().split()
+        if "Myocardial infarction" in (records.parent / f"{name}.hea").read_text()
+    ]
     records.write_text("\n".join(sick) + "\n")
     return "class"
 
 
 @pytest.mark.parametrize("spoil", [truncate, point_outside, lose_everything, only_infarctions])
 def test_bad_recordings_fail_the_run_in_one_line(spoil, tmp_path):
-    simulate_mitdb(tmp_path, minutes=.5)
+    simulate_mitdb(tmp_path, minutes=0.5)
     simulate_ptbdb(tmp_path, n_patients=8)
     expected = spoil(tmp_path)
-    done = subprocess.run([PROGRAM, "run", "mitbih_ptb", "--data", "real", "--data-root", tmp_path, "--out", tmp_path / "runs", "-p", "protocol=recommended", "-p", "arms=scratch"],
-                          capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [
+            PROGRAM,
+            "run",
+            "mitbih_ptb",
+            "--data",
+            "real",
+            "--data-root",
+            tmp_path,
+            "--out",
+            tmp_path / "runs",
+            "-p",
+            "protocol=recommended",
+            "-p",
+            "arms=scratch",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert done.returncode == 1 and not done.stdout
-    assert done.stderr.startswith("biosig-nb: mitbih_ptb failed: DataError: ") and done.stderr.count("\n") == 1 and expected in done.stderr
-    folder, = (tmp_path / "runs" / "mitbih_ptb").iterdir()
+    assert (
+        done.stderr.startswith("biosig-nb: mitbih_ptb failed: DataError: ")
+        and done.stderr.count("\n") == 1
+        and expected in done.stderr
+    )
+    (folder,) = (tmp_path / "runs" / "mitbih_ptb").iterdir()
     record = json.loads((folder / "run.json").read_text())
-    assert record["status"] == "failed" and expected in record["error"] and str(tmp_path) not in record["error"]
+    assert (
+        record["status"] == "failed"
+        and expected in record["error"]
+        and str(tmp_path) not in record["error"]
+    )
     assert not (folder / "index.html").exists() and not (folder / "predictions.parquet").exists()
 
 
 def test_what_a_kernel_tells_its_log_stays_off_the_terminal(tmp_path, capfd):
-    speaks = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("get_ipython().kernel.log.error('KeyboardInterrupt caught in kernel.')\n1 / 0")])      # jupyter interrupts before it kills
-    with pytest.raises(RunFailed, match="^ZeroDivisionError: division by zero$"): run_kernel(speaks, tmp_path / "out.ipynb", {})
+    # jupyter interrupts before it kills
+    speaks = nbformat.v4.new_notebook(
+        cells=[
+            nbformat.v4.new_code_cell(
+                "get_ipython().kernel.log.error('KeyboardInterrupt caught in kernel.')\n1 / 0"
+            )
+        ]
+    )
+    with pytest.raises(RunFailed, match="^ZeroDivisionError: division by zero$"):
+        run_kernel(speaks, tmp_path / "out.ipynb", {})
     assert capfd.readouterr() == ("", "")

@@ -1,11 +1,17 @@
 """A report notebook that takes seconds: the parameters of a study, `resolve`, some cells of the test's own, and results."""
-import json, os, subprocess, sys
+
+import json
+import os
+import subprocess
+import sys
+
 import nbformat
 from checkout import ROOT
+
 from biosig_nb.studies.folders import find_studies, parameters_cell
 from biosig_nb.studies.parameters import parameters_of
 
-STUDY = next(iter(find_studies(ours=True)))      # any: nothing of it is computed
+STUDY = next(iter(find_studies(ours=True)))  # any: nothing of it is computed
 PARAMETERS = parameters_cell(parameters_of(STUDY))
 RESOLVE = """import os, time
 from pathlib import Path
@@ -20,16 +26,34 @@ write_results(RUN, predictions=simulate_predictions(seed=P["seed"]), metrics=pd.
 
 def report(path, *cells, tagged=True, study=STUDY, parameters=PARAMETERS):
     "Write the notebook; `cells` stand between `resolve` and the results."
-    made = [nbformat.v4.new_code_cell(c) for c in (parameters, RESOLVE.replace("STUDY", study), *cells, RESULTS)]
-    if tagged: made[0].metadata["tags"] = ["parameters"]
-    nbformat.write(nbformat.v4.new_notebook(cells=made, metadata={"kernelspec": {"name": "python3", "language": "python", "display_name": "python3"}}), path)
+    made = [
+        nbformat.v4.new_code_cell(c)
+        for c in (parameters, RESOLVE.replace("STUDY", study), *cells, RESULTS)
+    ]
+    if tagged:
+        made[0].metadata["tags"] = ["parameters"]
+    nbformat.write(
+        nbformat.v4.new_notebook(
+            cells=made,
+            metadata={
+                "kernelspec": {"name": "python3", "language": "python", "display_name": "python3"}
+            },
+        ),
+        path,
+    )
     return path
 
 
 def start(notebook, out, **given):
     "A process that executes the notebook as a run, as `biosig-nb run` would."
     code = f"from biosig_nb.runs.execute import execute_run\nprint(execute_run({STUDY!r}, {given!r}, out={str(out)!r}, notebook={str(notebook)!r}, say=print))"
-    return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=out.parent)
+    return subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=out.parent,
+    )
 
 
 def finish(process, timeout=120):

@@ -1,80 +1,147 @@
 "Features of twelve leads on real PTB-XL recordings: against SciPy, a detector of wfdb, and what the cardiologists stated."
+
 import os
 from collections import Counter
 from pathlib import Path
+
 import numpy as np
 import pytest
 import pywt
 import scipy.stats
 from sklearn.metrics import roc_auc_score
 from wfdb.processing import XQRS
+
 from biosig_nb.data.databases import ptb_xl as ptbxl
-from biosig_nb.signals.ecg12_features import FEATURES, beat_positions, ecg12_features, spectrum, wavelet_features, wavelet_names
+from biosig_nb.signals.ecg12_features import (
+    FEATURES,
+    beat_positions,
+    ecg12_features,
+    spectrum,
+    wavelet_features,
+    wavelet_names,
+)
 from biosig_nb.signals.filters import resample
 
 FOLDER = Path(os.environ.get("BIOSIG_DATA") or "/nonexistent") / "ptb-xl" / "1.0.3"
-pytestmark = [pytest.mark.realdata, pytest.mark.skipif(not FOLDER.is_dir(), reason="BIOSIG_DATA holds no ptb-xl/1.0.3")]
+pytestmark = [
+    pytest.mark.realdata,
+    pytest.mark.skipif(not FOLDER.is_dir(), reason="BIOSIG_DATA holds no ptb-xl/1.0.3"),
+]
 
 
 @pytest.fixture(scope="module")
-def cohort(): return ptbxl.ptbxl_records(FOLDER, "all")
+def cohort():
+    return ptbxl.ptbxl_records(FOLDER, "all")
 
 
 @pytest.fixture(scope="module")
-def table(cohort): return ecg12_features(cohort.signals, cohort.fs, "clinical")
+def table(cohort):
+    return ecg12_features(cohort.signals, cohort.fs, "clinical")
 
 
 def statistics(c):
     "The statistics of the public benchmark, written out."
     crossings = lambda level: int((np.diff((c > level).astype(int)) != 0).sum())
     share = np.array(list(Counter(c.tolist()).values())) / len(c)
-    return [scipy.stats.entropy(share), crossings(0), crossings(c.mean()), *np.percentile(c, [5, 25, 75, 95, 50]), c.mean(), c.std(), c.var(), np.sqrt(c**2).mean()]
+    return [
+        scipy.stats.entropy(share),
+        crossings(0),
+        crossings(c.mean()),
+        *np.percentile(c, [5, 25, 75, 95, 50]),
+        c.mean(),
+        c.std(),
+        c.var(),
+        np.sqrt(c**2).mean(),
+    ]
 
 
 def test_wavelets_are_the_benchmarks(cohort):
     got = wavelet_features(cohort.signals[::24], published=True)
     for row, x in zip(got, cohort.signals[::24].astype(float)):
-        np.testing.assert_allclose(row, [v for lead in x for c in pywt.wavedec(lead, "db6", level=5) for v in statistics(c)], rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(
+            row,
+            [v for lead in x for c in pywt.wavedec(lead, "db6", level=5) for v in statistics(c)],
+            rtol=1e-9,
+            atol=1e-12,
+        )
 
 
 def test_published_entropy_says_nothing_and_ours_does(cohort):
     columns = [i for i, n in enumerate(wavelet_names()) if n.endswith("_entropy")]
-    published, ours = (wavelet_features(cohort.signals, published=p)[:, columns] for p in (True, False))
-    assert np.median(np.ptp(published, axis=0)) < .01 < .5 < np.median(np.ptp(ours, axis=0))
+    published, ours = (
+        wavelet_features(cohort.signals, published=p)[:, columns] for p in (True, False)
+    )
+    assert np.median(np.ptp(published, axis=0)) < 0.01 < 0.5 < np.median(np.ptp(ours, axis=0))
 
 
 def test_beats_are_those_of_wfdb(cohort):
     near = []
     for x in cohort.signals[::8].astype(float):
-        detector = XQRS(sig=resample(x[1], 100, 500), fs=500); detector.detect(verbose=False)        # at 100 Hz it counts beats twice
-        near.append(abs(len(beat_positions(x, 100.)) - len(detector.qrs_inds)) <= 1)
-    assert np.mean(near) >= .9
+        # at 100 Hz it counts beats twice
+        detector = XQRS(sig=resample(x[1], 100, 500), fs=500)
+        detector.detect(verbose=False)
+        near.append(abs(len(beat_positions(x, 100.0)) - len(detector.qrs_inds)) <= 1)
+    assert np.mean(near) >= 0.9
 
 
-@pytest.mark.parametrize("statement, feature, sign, least", [
-    ("SBRAD", "heart_rate", -1, .95), ("STACH", "heart_rate", 1, .9), ("AFIB", "cosen", 1, .9), ("AFIB", "p_presence", -1, .9), ("PVC", "unlike", 1, .75),
-    ("LAFB", "axis", -1, .9), ("RVH", "r_V1", 1, .7), ("LVH", "sokolow", 1, .75), ("1AVB", "pq", 1, .85), ("CRBBB", "late_V1", 1, .9), ("CLBBB", "qrs_duration", 1, .9),
-    ("ISC_", "st_V5", -1, .75), ("ASMI", "r_V3", -1, .75)])
+@pytest.mark.parametrize(
+    "statement, feature, sign, least",
+    [
+        ("SBRAD", "heart_rate", -1, 0.95),
+        ("STACH", "heart_rate", 1, 0.9),
+        ("AFIB", "cosen", 1, 0.9),
+        ("AFIB", "p_presence", -1, 0.9),
+        ("PVC", "unlike", 1, 0.75),
+        ("LAFB", "axis", -1, 0.9),
+        ("RVH", "r_V1", 1, 0.7),
+        ("LVH", "sokolow", 1, 0.75),
+        ("1AVB", "pq", 1, 0.85),
+        ("CRBBB", "late_V1", 1, 0.9),
+        ("CLBBB", "qrs_duration", 1, 0.9),
+        ("ISC_", "st_V5", -1, 0.75),
+        ("ASMI", "r_V3", -1, 0.75),
+    ],
+)
 def test_measures_agree_with_statements(cohort, table, statement, feature, sign, least):
-    y, v = cohort.labels[:, cohort.label_names.index(statement)], sign * table[feature].to_numpy(); known = np.isfinite(v)
-    assert known.mean() > .98 and roc_auc_score(y[known], v[known]) > least
+    y, v = cohort.labels[:, cohort.label_names.index(statement)], sign * table[feature].to_numpy()
+    known = np.isfinite(v)
+    assert known.mean() > 0.98 and roc_auc_score(y[known], v[known]) > least
 
 
 def test_every_measure_is_there_and_plausible(table):
-    assert list(table) == list(FEATURES) and table.isna().mean().max() < .02
+    assert list(table) == list(FEATURES) and table.isna().mean().max() < 0.02
     middle = table.median()
-    assert 60 < middle.heart_rate < 85 and 65 < middle.qrs_duration < 110 and 360 < middle.qtc < 430 and -10 < middle.axis < 60 and middle.p_presence > .85
+    assert (
+        60 < middle.heart_rate < 85
+        and 65 < middle.qrs_duration < 110
+        and 360 < middle.qtc < 430
+        and -10 < middle.axis < 60
+        and middle.p_presence > 0.85
+    )
 
 
 def test_five_hundred_hertz_measures_what_one_hundred_does():
     paths = sorted((FOLDER / "records500").rglob("*.hea"))
-    x = np.stack([ptbxl.read_leads(FOLDER, str(p.relative_to(FOLDER).with_suffix("")), 500) for p in paths])
-    fine, coarse = ecg12_features(x, 500., "clinical"), ecg12_features(resample(x, 500, 100), 100., "clinical")
-    for k, tolerance in (("heart_rate", 1.5), ("axis", 5), ("sokolow", .3), ("qrs_duration", 20), ("qtc", 20), ("st_V2", .1)):
+    x = np.stack(
+        [ptbxl.read_leads(FOLDER, str(p.relative_to(FOLDER).with_suffix("")), 500) for p in paths]
+    )
+    fine, coarse = (
+        ecg12_features(x, 500.0, "clinical"),
+        ecg12_features(resample(x, 500, 100), 100.0, "clinical"),
+    )
+    for k, tolerance in (
+        ("heart_rate", 1.5),
+        ("axis", 5),
+        ("sokolow", 0.3),
+        ("qrs_duration", 20),
+        ("qtc", 20),
+        ("st_V2", 0.1),
+    ):
         assert np.abs(fine[k] - coarse[k]).max() < tolerance, k
 
 
 def test_power_is_kept(cohort):
-    x = cohort.signals[:20].astype(float); s = spectrum(x, 100., window=False)      # Parseval
+    x = cohort.signals[:20].astype(float)
+    s = spectrum(x, 100.0, window=False)  # Parseval
     s[..., :-1] /= np.sqrt(2)
     np.testing.assert_allclose((s**2).sum(axis=2), x.var(axis=2), rtol=1e-4)

@@ -1,4 +1,5 @@
 """The report of a study that nobody knows: run for real on a few simulated people, shown, and written."""
+
 import json
 from dataclasses import replace
 
@@ -34,11 +35,27 @@ CONFIG = {
     "units": {"example": "record", "group": "person", "noun": "persons"},
     "parameters": {},
     "primary": {
-        "protocol": "recommended", "target": "right", "label": "gout", "metric": "auroc", "unit": "patient", "grouping": "person",
-        "contrast": {"arm": "full", "baseline": "scratch"}, "others": ["frozen"], "smallest_gain": .02, "threshold": .3, "exclusions": [],
+        "protocol": "recommended",
+        "target": "right",
+        "label": "gout",
+        "metric": "auroc",
+        "unit": "patient",
+        "grouping": "person",
+        "contrast": {"arm": "full", "baseline": "scratch"},
+        "others": ["frozen"],
+        "smallest_gain": 0.02,
+        "threshold": 0.3,
+        "exclusions": [],
     },
 }
-P = {"preset": "quick", "data": "simulated", "protocol": "recommended", "seed": 0, "threads": 1, "n_resamples": 200}
+P = {
+    "preset": "quick",
+    "data": "simulated",
+    "protocol": "recommended",
+    "seed": 0,
+    "threads": 1,
+    "n_resamples": 200,
+}
 
 
 class Net(nn.Module):
@@ -73,9 +90,16 @@ def site(name, n, seed, simulated=True, own=False):
     x = rng.normal(size=(n, 1, 12)).astype(np.float32)
     x[:, 0, 0] += 2 * y
     table = pd.DataFrame({"age": rng.integers(20, 90, n)}, index=[f"{g}#0" for g in groups])
-    facts = dict(database=name, version="", simulated=simulated, own=own, fingerprint=f"{seed:016d}", missing=[])
+    facts = dict(
+        database=name,
+        version="",
+        simulated=simulated,
+        own=own,
+        fingerprint=f"{seed:016d}",
+        missing=[],
+    )
     flow = pd.DataFrame({"step": ["records"], "kept": [n], "dropped": [0], "why": ["on disk"]})
-    return Cohort(x, y, groups, table, 50., ("toe",), ("gout",), facts, flow=flow)
+    return Cohort(x, y, groups, table, 50.0, ("toe",), ("gout",), facts, flow=flow)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -92,17 +116,36 @@ def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("toes")
     recipe = Recipe(20, 8, (1e-2,), check_every=10)
     left, right = site("left", 60, 1), site("right", 48, 2)
-    source = Task("left", left, (holdout(left.groups, left.labels, .2, .2, 0),), recipe)
+    source = Task("left", left, (holdout(left.groups, left.labels, 0.2, 0.2, 0),), recipe)
     target = Task("right", right, tuple(grouped_kfold(right.groups, right.labels, 3, 1)), recipe)
     begun, x = trained_on(source), right.signals[:, 0]
-    arms = (Arm(), Arm(begun), Arm(begun, FROZEN), Arm(begun, lora(1), name="lora (rank 1)", title="LoRA, rank 1"))
-    known = (features_comparator("named features", x[:, :2], "linear", 1), replace(features_comparator("age", right.table[["age"]].to_numpy(float), "linear", 1), role="control"))
+    arms = (
+        Arm(),
+        Arm(begun),
+        Arm(begun, FROZEN),
+        Arm(begun, lora(1), name="lora (rank 1)", title="LoRA, rank 1"),
+    )
+    known = (
+        features_comparator("named features", x[:, :2], "linear", 1),
+        replace(
+            features_comparator("age", right.table[["age"]].to_numpy(float), "linear", 1),
+            role="control",
+        ),
+    )
     trial = Trial("any name", Net, target, arms, known, study="toes", model="Net")
     study = Toes("toes", CONFIG)
     p = Parameters({**P, "run_dir": str(folder)})
     p.study = "toes"
     data = Data("simulated", (), folder)
-    return StudyRun(study, p, data, Cohorts(left, right), {trial.name: trial}, {trial.name: trial.run(folder / "work")}, folder)
+    return StudyRun(
+        study,
+        p,
+        data,
+        Cohorts(left, right),
+        {trial.name: trial},
+        {trial.name: trial.run(folder / "work")},
+        folder,
+    )
 
 
 def page_of(run, **change):
@@ -111,7 +154,10 @@ def page_of(run, **change):
         R = Report(run.p, replace(run, **change))
         R.title()
         R.rest()
-    return R, "\n".join(o.data.get("text/markdown") or o.data.get("text/html") or o.data.get("text/plain", "") for o in said.outputs)
+    return R, "\n".join(
+        o.data.get("text/markdown") or o.data.get("text/html") or o.data.get("text/plain", "")
+        for o in said.outputs
+    )
 
 
 @pytest.fixture(scope="module")
@@ -124,13 +170,30 @@ def test_every_section_has_a_heading(shown):
     headings = [line[3:] for line in page.splitlines() if line.startswith("## ")]
     assert R.shown == set(SECTIONS) and len(headings) == len(SECTIONS)
     assert page.startswith("# Toes: does a left one help on a right one?")
-    assert headings[0] == "The question" and headings[-1] == "Provenance" and "Precision: what 48 persons can show" in headings
+    assert (
+        headings[0] == "The question"
+        and headings[-1] == "Provenance"
+        and "Precision: what 48 persons can show" in headings
+    )
 
 
-@pytest.mark.parametrize("text", [
-    'id="verdict"', "Toes are simulated elsewhere.", "All recordings of this run are simulated.", "Does pre-training on left toes help", "by patient", "48 examples at 50 Hz",
-    "length and width", "permuted labels", "LoRA, rank 1", "This run holds one protocol only", "Ten toes a person at most.", "fingerprint 0000000000000002",
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        'id="verdict"',
+        "Toes are simulated elsewhere.",
+        "All recordings of this run are simulated.",
+        "Does pre-training on left toes help",
+        "by patient",
+        "48 examples at 50 Hz",
+        "length and width",
+        "permuted labels",
+        "LoRA, rank 1",
+        "This run holds one protocol only",
+        "Ten toes a person at most.",
+        "fingerprint 0000000000000002",
+    ],
+)
 def test_the_page_says(text, shown):
     assert text in shown[1].replace("by person", "by patient")
 
@@ -138,63 +201,116 @@ def test_the_page_says(text, shown):
 def test_tables_are_written_as_the_run_store_reads_them(shown, finished):
     folder = finished.folder
     said = json.loads((folder / "result.json").read_text())
-    assert said["data"] == {"kind": "simulated", "databases": ["left", "right"], "missing": {"left": [], "right": []}, "simulated_target": True, "simulated_source": True}
-    assert said["primary"]["hash"] == Study("toes", CONFIG).primary["hash"] and said["primary"]["headline"]["n_groups"] == 48
+    assert said["data"] == {
+        "kind": "simulated",
+        "databases": ["left", "right"],
+        "missing": {"left": [], "right": []},
+        "simulated_target": True,
+        "simulated_source": True,
+    }
+    assert (
+        said["primary"]["hash"] == Study("toes", CONFIG).primary["hash"]
+        and said["primary"]["headline"]["n_groups"] == 48
+    )
     assert set(load_predictions(folder / "predictions.parquet").target) == {"right"}
     assert set(load_predictions(folder / "predictions_left.parquet").target) == {"left"}
     assert set(json.loads((folder / "splits.json").read_text())["any name"]) == {"left", "right"}
-    assert {p.name for p in (folder / "figures").iterdir()} >= {"gain.png", "roc.png", "controls.png", "calibration.png", "decision_curve.png", "history.png"}
+    assert {p.name for p in (folder / "figures").iterdir()} >= {
+        "gain.png",
+        "roc.png",
+        "controls.png",
+        "calibration.png",
+        "decision_curve.png",
+        "history.png",
+    }
 
 
 def test_parameters_of_each_arm_are_those_that_were_trained(shown):
     R, page = shown
     end = page.index("What each arm may change")
-    row = page[page.rindex("<table", 0, end):end]
-    trained = {arm: int(n) for arm, n in R.result.jobs[R.result.jobs.task == "right"].drop_duplicates("arm").set_index("arm").trainable.items()}
+    row = page[page.rindex("<table", 0, end) : end]
+    trained = {
+        arm: int(n)
+        for arm, n in R.result.jobs[R.result.jobs.task == "right"]
+        .drop_duplicates("arm")
+        .set_index("arm")
+        .trainable.items()
+    }
     assert trained["scratch"] == trained["full"] == 85 and trained["frozen"] == 7
-    for n in (85, 7): assert f">{n}<" in row
+    for n in (85, 7):
+        assert f">{n}<" in row
 
 
 def test_own_recordings_beside_a_simulated_source(finished):
     trial = finished.trials["any name"]
-    mine = replace(trial.target.cohort, source=trial.target.cohort.provenance | {"own": True, "simulated": False})
+    mine = replace(
+        trial.target.cohort,
+        source=trial.target.cohort.provenance | {"own": True, "simulated": False},
+    )
     own = {"any name": replace(trial, target=replace(trial.target, cohort=mine))}
     with capture_output() as said:
-        R = Report(finished.p, replace(finished, trials=own, data=replace(finished.data, kind="own")))
+        R = Report(
+            finished.p, replace(finished, trials=own, data=replace(finished.data, kind="own"))
+        )
         R.summary()
     page = "\n".join(o.data.get("text/markdown", "") for o in said.outputs)
-    assert "**Part of this run is simulated:** the recordings of *left* are simulated, the recordings of *right* are your own." in page
+    assert (
+        "**Part of this run is simulated:** the recordings of *left* are simulated, the recordings of *right* are your own."
+        in page
+    )
     kept = json.loads((finished.folder / "result.json").read_text())["data"]
-    assert (kept["kind"], kept["simulated_target"], kept["simulated_source"]) == ("own", False, True)
+    assert (kept["kind"], kept["simulated_target"], kept["simulated_source"]) == (
+        "own",
+        False,
+        True,
+    )
 
 
 def test_a_smoke_run_has_no_verdict(finished):
     p = Parameters({**finished.p, "preset": "smoke"})
     R = Report(p, finished)
-    assert R.analysis.primary["verdict"] is None and R.analysis.primary["sentence"].startswith("Smoke run")
+    assert R.analysis.primary["verdict"] is None and R.analysis.primary["sentence"].startswith(
+        "Smoke run"
+    )
 
 
-@pytest.mark.parametrize("where, value, message", [
-    (("primary", "unit"), "patients", "did you mean 'patient'?"), (("primary", "metric"), "aurok", "did you mean 'auroc'?"), (("units", "example"), "records", "did you mean 'record'?"),
-    (("primary", "target"), "rigth", "did you mean 'right'?"),
-])
+@pytest.mark.parametrize(
+    "where, value, message",
+    [
+        (("primary", "unit"), "patients", "did you mean 'patient'?"),
+        (("primary", "metric"), "aurok", "did you mean 'auroc'?"),
+        (("units", "example"), "records", "did you mean 'record'?"),
+        (("primary", "target"), "rigth", "did you mean 'right'?"),
+    ],
+)
 def test_a_wrong_name_in_the_declaration_fails_at_once(where, value, message, finished):
     config = {**CONFIG, where[0]: {**CONFIG[where[0]], where[1]: value}}
-    with pytest.raises(ConfigError, match=message.replace("?", r"\?")): analyse(finished.results, Study("toes", config), 200)
+    with pytest.raises(ConfigError, match=message.replace("?", r"\?")):
+        analyse(finished.results, Study("toes", config), 200)
 
 
 def test_limited_is_read_off_the_trial_of_the_declared_baseline(finished):
     study, result = finished.study, finished.results["any name"]
-    other = replace(result, predictions=result.predictions.assign(target="another"), budget_limited=True)
-    limited = lambda results: analyse(results, study, 200).primary["sentence"].lower().startswith("budget-limited")
+    other = replace(
+        result, predictions=result.predictions.assign(target="another"), budget_limited=True
+    )
+    limited = lambda results: (
+        analyse(results, study, 200).primary["sentence"].lower().startswith("budget-limited")
+    )
     assert not limited({"recommended": other, "x": replace(result, budget_limited=False)})
-    assert limited({"x": replace(result, budget_limited=True), "recommended": replace(other, budget_limited=False)})
+    assert limited(
+        {
+            "x": replace(result, budget_limited=True),
+            "recommended": replace(other, budget_limited=False),
+        }
+    )
 
 
 def test_the_gap_is_counted_in_the_declared_examples(finished):
     A = analyse(finished.results, finished.study, 200)
     assert gap_table(A.metrics, finished.study).empty
-    with pytest.raises(ConfigError, match="did you mean 'accuracy'"): gap_table(A.metrics, finished.study, ("acuracy",))
+    with pytest.raises(ConfigError, match="did you mean 'accuracy'"):
+        gap_table(A.metrics, finished.study, ("acuracy",))
 
 
 @pytest.mark.parametrize("name", find_studies(ours=True))
@@ -206,5 +322,10 @@ def test_declarations_of_the_package_are_sound(name):
 def test_the_base_report_asks_for_a_study_and_is_no_test_without_one():
     notebook = nbformat.read(ROOT / "nbs" / "studies" / "report.ipynb", 4)
     first, *cells = [c for c in notebook.cells if c.cell_type == "code"]
-    assert first.metadata.tags == ["parameters"] and all(line.startswith("#") for line in first.source.splitlines())
-    assert all("#| eval: false" in c.source for c in cells) and "resolve(study, globals())" in cells[0].source
+    assert first.metadata.tags == ["parameters"] and all(
+        line.startswith("#") for line in first.source.splitlines()
+    )
+    assert (
+        all("#| eval: false" in c.source for c in cells)
+        and "resolve(study, globals())" in cells[0].source
+    )

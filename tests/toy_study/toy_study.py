@@ -1,4 +1,5 @@
 """The smallest study there can be: waveforms in noise, which need no recordings."""
+
 from torch import nn
 
 from biosig_nb.data.simulate.world import simulate_world
@@ -41,7 +42,13 @@ class Toy(Study):
             yield Trial(
                 protocol,
                 ToyNet,
-                Task("few patients", c.target, self.splits(c.target, p, by_patient), how, Standardise()),
+                Task(
+                    "few patients",
+                    c.target,
+                    self.splits(c.target, p, by_patient),
+                    how,
+                    Standardise(),
+                ),
                 arms_named(p["arms"], source),
                 comparators=(features_comparator("energy + logistic", energy, "linear", 1),),
                 protocol=protocol,
@@ -52,4 +59,6 @@ class Toy(Study):
     def splits(self, cohort, p, by_patient):
         if by_patient:
             return tuple(grouped_kfold(cohort.groups, cohort.labels, 2, seed=p["seed"]))
-        return (holdout(cohort.table.index.to_numpy(), cohort.labels, seed=p["seed"], unit="example"),)
+        return (
+            holdout(cohort.table.index.to_numpy(), cohort.labels, seed=p["seed"], unit="example"),
+        )

@@ -10,35 +10,53 @@ __all__ = ['CLASSES', 'TABLES', 'PADS', 'RECORDS', 'read_labels', 'pad_recording
 import hashlib
 from dataclasses import replace
 from pathlib import Path
+
 import numpy as np
 import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from ..records import check_lead, choose, is_simulated, present_records
+
 from ..catalog import fingerprint
 from ..cohort import Cohort
+from ..records import check_lead, choose, is_simulated, present_records
 from ..wfdb_files import read_record, read_records_list
 from ...errors import ConfigError, DataError, nearest
 from ...signals.filters import fill_gaps, resample
 
 # %% ../../../nbs/data/databases/35_challenge_2017.ipynb #05-75-cinc2017
-CLASSES = ("N", "A", "O", "~")                  # normal, atrial fibrillation, other rhythm, too noisy
-TABLES = {"3": ("REFERENCE-v3.csv",),           # version: names of its table, the first that is there
-          "original": ("REFERENCE-original.csv", "REFERENCE-v0.csv", "REFERENCE.csv")}
+CLASSES = ("N", "A", "O", "~")  # normal, atrial fibrillation, other rhythm, too noisy
+TABLES = {
+    "3": ("REFERENCE-v3.csv",),  # version: names of its table, the first that is there
+    "original": ("REFERENCE-original.csv", "REFERENCE-v0.csv", "REFERENCE.csv"),
+}
 
 
 def read_labels(
-    folder: str | Path,          # folder of the database
-    version: int | str = 3,      # 3 (corrected) or "original"
-) -> pd.Series:                  # label of each record, index record ("A00001")
-    "A table of labels; raises `DataError` for a missing table, a label outside of CLASSES, or a record with two labels."
-    if str(version) not in TABLES: raise ConfigError(f"version={version!r}: {nearest(version, TABLES)}")
+    folder: str | Path,  # folder of the database
+    version: int | str = 3,  # 3 (corrected) or "original"
+) -> pd.Series:  # label of each record, index record ("A00001")
+    """A table of labels.
+
+    Raises `DataError` for a missing table, a label outside of CLASSES, or a record with two labels.
+    """
+    if str(version) not in TABLES:
+        raise ConfigError(f"version={version!r}: {nearest(version, TABLES)}")
     paths = [Path(folder) / at / name for at in ("", "training") for name in TABLES[str(version)]]
     path = next((p for p in paths if p.is_file()), None)
-    if path is None: raise DataError(f"no table of labels (version {version}) in {folder}: expected {' or '.join(TABLES[str(version)])}")
+    if path is None:
+        raise DataError(
+            f"no table of labels (version {version}) in {folder}: expected {' or '.join(TABLES[str(version)])}"
+        )
     t = pd.read_csv(path, header=None, names=["record", "label"], dtype=str, keep_default_na=False)
-    for bad, what in ((~t.label.isin(CLASSES), f"label {{}}, expected one of {' '.join(CLASSES)}"), (t.record.duplicated(), "a second label {}")):
-        if bad.any(): raise DataError(f"{path.name}, line {bad.idxmax() + 1}: record {t.record[bad.idxmax()]} has " + what.format(repr(t.label[bad.idxmax()])))
+    for bad, what in (
+        (~t.label.isin(CLASSES), f"label {{}}, expected one of {' '.join(CLASSES)}"),
+        (t.record.duplicated(), "a second label {}"),
+    ):
+        if bad.any():
+            raise DataError(
+                f"{path.name}, line {bad.idxmax() + 1}: record {t.record[bad.idxmax()]} has "
+                + what.format(repr(t.label[bad.idxmax()]))
+            )
     return t.set_index("record").label
 
 # %% ../../../nbs/data/databases/35_challenge_2017.ipynb #09-75-cinc2017
@@ -46,150 +64,276 @@ PADS = ("left", "right")
 
 
 def pad_recording(
-    x: np.ndarray,           # signal [time]
-    length: int,             # samples wanted
-    pad: str = "left",       # side on which the zeros stand; a longer signal loses samples on that side
-) -> tuple[np.ndarray, np.ndarray]:     # (signal [length] float32, True where it is a recording [length])
+    x: np.ndarray,  # signal [time]
+    length: int,  # samples wanted
+    pad: str = "left",  # side on which the zeros stand; a longer signal loses samples on that side
+    # (signal [length] float32, True where it is a recording [length])
+) -> tuple[np.ndarray, np.ndarray]:
     "Zeros on one side, and a mask of what is real."
-    if pad not in PADS: raise ConfigError(f"pad={pad!r}: {nearest(pad, PADS)}")
-    n = min(len(x), length); at, of = (slice(length - n, None), slice(len(x) - n, None)) if pad == "left" else (slice(0, n), slice(0, n))
+    if pad not in PADS:
+        raise ConfigError(f"pad={pad!r}: {nearest(pad, PADS)}")
+    n = min(len(x), length)
+    at, of = (
+        (slice(length - n, None), slice(len(x) - n, None))
+        if pad == "left"
+        else (slice(0, n), slice(0, n))
+    )
     out, real = np.zeros(length, np.float32), np.zeros(length, bool)
     out[at], real[at] = x[of], True
     return out, real
 
 # %% ../../../nbs/data/databases/35_challenge_2017.ipynb #11-75-cinc2017
 def read_recording(
-    folder: str | Path,      # folder of the database
-    record: str,             # "training/A00/A00001"
-    fs: float = 250.,        # rate wanted (Hz)
-) -> tuple[np.ndarray, float]:      # (signal [time] (mV) at fs, length of the recording (s))
-    "One recording, resampled by the exact ratio of the rates (polyphase); raises `DataError` where it cannot be an ECG in mV."
-    r = read_record(folder, record); check_lead(r.signals[0], record, str(r.channels[0]))
+    folder: str | Path,  # folder of the database
+    record: str,  # "training/A00/A00001"
+    fs: float = 250.0,  # rate wanted (Hz)
+) -> tuple[np.ndarray, float]:  # (signal [time] (mV) at fs, length of the recording (s))
+    """One recording, resampled by the exact ratio of the rates (polyphase).
+
+    Raises `DataError` where it cannot be an ECG in mV.
+    """
+    r = read_record(folder, record)
+    check_lead(r.signals[0], record, str(r.channels[0]))
     return resample(fill_gaps(r.signals[0])[0], r.fs, fs), r.signals.shape[1] / r.fs
 
 # %% ../../../nbs/data/databases/35_challenge_2017.ipynb #14-75-cinc2017
-RECORDS = tuple(f"training/A{i // 1000:02d}/A{i:05d}" for i in range(1, 8529))       # the whole database
+RECORDS = tuple(f"training/A{i // 1000:02d}/A{i:05d}" for i in range(1, 8529))  # the whole database
 
 
 def list_recordings(
-    folder: str | Path,          # folder of the database
-    records=None,                # names ("A00001") wanted; None: all on disk
-) -> tuple[dict, list]:          # ({name: path below the folder}, names asked for that are not on disk)
-    "Strips on disk, in the order of RECORDS (or as asked for); a name the database does not have is a `ConfigError`."
+    folder: str | Path,  # folder of the database
+    records=None,  # names ("A00001") wanted; None: all on disk
+) -> tuple[dict, list]:  # ({name: path below the folder}, names asked for that are not on disk)
+    """Strips on disk, in the order of RECORDS (or as asked for).
+
+    A name the database does not have is a `ConfigError`.
+    """
     present, missing = present_records(folder, RECORDS, ("hea", "mat"))
     paths = {r.rsplit("/", 1)[-1]: r for r in present}
     lost = sorted({r.rsplit("/", 1)[-1] for r in missing} - set(paths))
-    if is_simulated(folder, present[0]):                                   # a simulated database is as large as its list says
-        listed = {r.rsplit("/", 1)[-1] for r in read_records_list(folder)}; lost = [r for r in lost if r in listed]
+    if is_simulated(folder, present[0]):  # a simulated database is as large as its list says
+        listed = {r.rsplit("/", 1)[-1] for r in read_records_list(folder)}
+        lost = [r for r in lost if r in listed]
     found, lost = choose(list(paths), lost, records, "challenge 2017")
     return {r: paths[r] for r in found}, lost
 
 # %% ../../../nbs/data/databases/35_challenge_2017.ipynb #15-75-cinc2017
 def cinc_records(
-    folder: str | Path,          # folder of the challenge, `<root>/challenge-2017/1.0.0`
-    version: int | str = 3,      # of the labels: 3 (corrected) or "original"
-    fs: float = 250.,            # rate (Hz)
-    length: int = 16384,         # samples a recording
-    mask: bool = True,           # a second channel: 1 where there is a recording
-    records=None,                # record names; None: all on disk
-    pad: str = "left",           # side on which zeros stand (published: left)
-) -> Cohort:                     # labels 0..3 in the order of CLASSES
-    "Strips in mV, each its own group because the database names no patients; `mask` of the cohort is True where there is a recording."
+    folder: str | Path,  # folder of the challenge, `<root>/challenge-2017/1.0.0`
+    version: int | str = 3,  # of the labels: 3 (corrected) or "original"
+    fs: float = 250.0,  # rate (Hz)
+    length: int = 16384,  # samples a recording
+    mask: bool = True,  # a second channel: 1 where there is a recording
+    records=None,  # record names; None: all on disk
+    pad: str = "left",  # side on which zeros stand (published: left)
+) -> Cohort:  # labels 0..3 in the order of CLASSES
+    """Strips in mV, each its own group because the database names no patients.
+
+    `mask` of the cohort is True where there is a recording.
+    """
     labels, (paths, missing) = read_labels(folder, version), list_recordings(folder, records)
     names = [r for r in paths if r in labels.index]
-    flow = [("records", len(paths), 0, "on disk")] + [("records", len(names), len(paths) - len(names), "no label")] * (len(names) < len(paths))
-    if not names: raise DataError(f"{folder}: none of the {len(paths)} records on disk has a label of version {version}")
-    signals, real, facts, kept = np.zeros((len(names), 1 + mask, length), np.float32), np.zeros((len(names), length), bool), [], np.ones(len(names), bool)
+    flow = [("records", len(paths), 0, "on disk")] + [
+        ("records", len(names), len(paths) - len(names), "no label")
+    ] * (len(names) < len(paths))
+    if not names:
+        raise DataError(
+            f"{folder}: none of the {len(paths)} records on disk has a label of version {version}"
+        )
+    signals, real, facts, kept = (
+        np.zeros((len(names), 1 + mask, length), np.float32),
+        np.zeros((len(names), length), bool),
+        [],
+        np.ones(len(names), bool),
+    )
     for i, r in enumerate(names):
         x, seconds = read_recording(folder, paths[r], fs)
         signals[i, 0], real[i] = pad_recording(x, length, pad)
-        kept[i] = np.ptp(x) > 0; facts.append((r, seconds, min(len(x), length), len(x) > length))
-    if mask: signals[:, 1] = real
-    table = pd.DataFrame(facts, columns=["record", "seconds", "samples", "cut"], index=pd.Index([f"challenge-2017/{r}" for r in names], name="example"))
+        kept[i] = np.ptp(x) > 0
+        facts.append((r, seconds, min(len(x), length), len(x) > length))
+    if mask:
+        signals[:, 1] = real
+    table = pd.DataFrame(
+        facts,
+        columns=["record", "seconds", "samples", "cut"],
+        index=pd.Index([f"challenge-2017/{r}" for r in names], name="example"),
+    )
     table["label"] = labels[names].to_numpy()
     flow += _flow_rows(folder, version, table, kept)
-    source = dict(database="challenge-2017", version=Path(folder).name, labels=str(version), pad=pad, simulated=is_simulated(folder, paths[names[0]]),
-                  fingerprint=fingerprint(folder), missing=missing)
-    cohort = Cohort(signals, np.array([CLASSES.index(k) for k in table.label]), table.index.to_numpy(str), table, float(fs),
-                    ("ECG", "mask")[:1 + mask], CLASSES, source, real, pd.DataFrame(flow, columns=["step", "kept", "dropped", "why"]))
+    source = dict(
+        database="challenge-2017",
+        version=Path(folder).name,
+        labels=str(version),
+        pad=pad,
+        simulated=is_simulated(folder, paths[names[0]]),
+        fingerprint=fingerprint(folder),
+        missing=missing,
+    )
+    cohort = Cohort(
+        signals,
+        np.array([CLASSES.index(k) for k in table.label]),
+        table.index.to_numpy(str),
+        table,
+        float(fs),
+        ("ECG", "mask")[: 1 + mask],
+        CLASSES,
+        source,
+        real,
+        pd.DataFrame(flow, columns=["step", "kept", "dropped", "why"]),
+    )
     return (cohort if kept.all() else cohort.take(np.flatnonzero(kept))).check()
 
 # %% ../../../nbs/data/databases/35_challenge_2017.ipynb #16-75-cinc2017
 def _flow_rows(folder, version, table: pd.DataFrame, kept: np.ndarray) -> list:
-    "What the flow says after the labels: flat recordings left out, recordings that were cut, labels that differ between the versions."
+    """What the flow says after the labels: flat recordings left out, recordings that were cut,
+    labels that differ between the versions.
+    """
     rows, n = [], int(kept.sum())
-    if n < len(kept): rows.append(("records", n, len(kept) - n, f"flat ({', '.join(table.record[~kept][:5])})"))
-    if table.cut.any(): rows.append(("records", n, 0, f"of these {int(table.cut.sum()):,} are longer than the input and lost one end"))
+    if n < len(kept):
+        rows.append(("records", n, len(kept) - n, f"flat ({', '.join(table.record[~kept][:5])})"))
+    if table.cut.any():
+        rows.append(
+            (
+                "records",
+                n,
+                0,
+                f"of these {int(table.cut.sum()):,} are longer than the input and lost one end",
+            )
+        )
     other = next(v for v in TABLES if v != str(version))
-    try: differ = int((read_labels(folder, other).reindex(table.record).to_numpy() != table.label.to_numpy())[kept].sum())
-    except DataError: return rows
+    try:
+        differ = int(
+            (read_labels(folder, other).reindex(table.record).to_numpy() != table.label.to_numpy())[
+                kept
+            ].sum()
+        )
+    except DataError:
+        return rows
     return rows + [("records", n, 0, f"of these {differ:,} have another label in version {other}")]
 
 # %% ../../../nbs/data/databases/35_challenge_2017.ipynb #23-75-cinc2017
 def opening(
-    cohort: Cohort,              # recordings
-    start: float = 3.,           # where the stretch begins, after the recording's own start (s)
-    seconds: float = 6.,         # its length (s)
-    rate: float = 100.,          # rate at which it is compared, about (Hz)
-) -> tuple[np.ndarray, np.ndarray]:      # (stretches [k, time] of mean 0 and energy 1, their positions in the cohort [k])
+    cohort: Cohort,  # recordings
+    start: float = 3.0,  # where the stretch begins, after the recording's own start (s)
+    seconds: float = 6.0,  # its length (s)
+    rate: float = 100.0,  # rate at which it is compared, about (Hz)
+    # (stretches [k, time] of mean 0 and energy 1, their positions in the cohort [k])
+) -> tuple[np.ndarray, np.ndarray]:
     "The same stretch of every recording that is long enough and not flat there."
-    a, n, step = round(start * cohort.fs), round(seconds * cohort.fs), max(1, round(cohort.fs / rate))
+    a, n, step = (
+        round(start * cohort.fs),
+        round(seconds * cohort.fs),
+        max(1, round(cohort.fs / rate)),
+    )
     first, have = cohort.mask.argmax(axis=1), cohort.mask.sum(axis=1)
     at = np.flatnonzero(have >= a + n)
-    x = np.stack([cohort.signals[i, 0, first[i] + a:first[i] + a + n:step] for i in at]) if len(at) else np.zeros((0, n // step), np.float32)
-    x = x - x.mean(axis=1, keepdims=True); size = np.sqrt((x**2).sum(axis=1))
+    x = (
+        np.stack([cohort.signals[i, 0, first[i] + a : first[i] + a + n : step] for i in at])
+        if len(at)
+        else np.zeros((0, n // step), np.float32)
+    )
+    x = x - x.mean(axis=1, keepdims=True)
+    size = np.sqrt((x**2).sum(axis=1))
     return x[size > 0] / size[size > 0, None], at[size > 0]
 
 # %% ../../../nbs/data/databases/35_challenge_2017.ipynb #24-75-cinc2017
 def near_duplicates(
-    cohort: Cohort,              # recordings
-    least: float = .9,           # correlation from which two recordings count as the same, sign apart
-    start: float = 3.,           # see `opening` (s)
-    seconds: float = 6.,         # (s)
-    block: int = 1000,           # recordings compared with all others at once
-) -> pd.DataFrame:               # one row a pair: first, second (positions), records, labels, identical, r (stretch), r_whole (all that both have)
+    cohort: Cohort,  # recordings
+    least: float = 0.9,  # correlation from which two recordings count as the same, sign apart
+    start: float = 3.0,  # see `opening` (s)
+    seconds: float = 6.0,  # (s)
+    block: int = 1000,  # recordings compared with all others at once
+    # one row a pair: first, second (positions), records, labels, identical, r (stretch), r_whole
+    # (all that both have)
+) -> pd.DataFrame:
     "Pairs of recordings that are the same recording, or nearly."
-    x, at = opening(cohort, start, seconds); pairs = {}
+    x, at = opening(cohort, start, seconds)
+    pairs = {}
     for lo in range(0, len(x), block):
-        r = x[lo:lo + block] @ x[lo:].T
+        r = x[lo : lo + block] @ x[lo:].T
         i, j = np.nonzero(np.abs(r) >= least)
-        pairs.update({(int(at[lo + a]), int(at[lo + b])): float(r[a, b]) for a, b in zip(i, j) if b > a})
+        pairs.update(
+            {(int(at[lo + a]), int(at[lo + b])): float(r[a, b]) for a, b in zip(i, j) if b > a}
+        )
     whole = {k: aligned_r(cohort, *k) for k in pairs}
     same = identical_recordings(cohort)
-    kept = [k for k in sorted(pairs.keys() | same) if k in same or abs(whole[k]) >= least]; t = cohort.table
-    rows = [(*k, *t.record.iloc[list(k)], *t.label.iloc[list(k)], k in same, pairs.get(k, 1.), whole.get(k, 1.)) for k in kept]
-    return pd.DataFrame(rows, columns=["first", "second", "record_1", "record_2", "label_1", "label_2", "identical", "r", "r_whole"])
+    kept = [k for k in sorted(pairs.keys() | same) if k in same or abs(whole[k]) >= least]
+    t = cohort.table
+    rows = [
+        (
+            *k,
+            *t.record.iloc[list(k)],
+            *t.label.iloc[list(k)],
+            k in same,
+            pairs.get(k, 1.0),
+            whole.get(k, 1.0),
+        )
+        for k in kept
+    ]
+    return pd.DataFrame(
+        rows,
+        columns=[
+            "first",
+            "second",
+            "record_1",
+            "record_2",
+            "label_1",
+            "label_2",
+            "identical",
+            "r",
+            "r_whole",
+        ],
+    )
 
 # %% ../../../nbs/data/databases/35_challenge_2017.ipynb #25-75-cinc2017
 def aligned_r(
-    cohort: Cohort,              # recordings
-    i: int, j: int,              # two positions
-) -> float:                      # from -1 to 1
-    "Correlation of two recordings over all the time that both have, from three seconds after their start."
-    a, b = (cohort.signals[k, 0][cohort.mask[k]].astype(float)[round(3 * cohort.fs):] for k in (i, j)); n = min(len(a), len(b))
+    cohort: Cohort,  # recordings
+    i: int,
+    j: int,  # two positions
+) -> float:  # from -1 to 1
+    """Correlation of two recordings over all the time that both have, from three seconds after
+    their start.
+    """
+    a, b = (
+        cohort.signals[k, 0][cohort.mask[k]].astype(float)[round(3 * cohort.fs) :] for k in (i, j)
+    )
+    n = min(len(a), len(b))
     return float(np.corrcoef(a[:n], b[:n])[0, 1])
 
 
 def identical_recordings(
-    cohort: Cohort,              # recordings
-) -> set:                        # pairs of positions (i, j), i < j
+    cohort: Cohort,  # recordings
+) -> set:  # pairs of positions (i, j), i < j
     "Strips whose recorded samples are all the same."
     seen, pairs = {}, set()
     for i in range(len(cohort)):
         key = hashlib.sha256(cohort.signals[i, 0][cohort.mask[i]].tobytes()).digest()
-        pairs |= {(j, i) for j in seen.get(key, [])}; seen.setdefault(key, []).append(i)
+        pairs |= {(j, i) for j in seen.get(key, [])}
+        seen.setdefault(key, []).append(i)
     return pairs
 
 # %% ../../../nbs/data/databases/35_challenge_2017.ipynb #30-75-cinc2017
 def join_duplicates(
-    cohort: Cohort,              # recordings
-    pairs: pd.DataFrame,         # from `near_duplicates`
-) -> Cohort:                     # groups joined: all recordings that are linked by pairs have the first one's group
+    cohort: Cohort,  # recordings
+    pairs: pd.DataFrame,  # from `near_duplicates`
+) -> Cohort:  # groups joined: all recordings that are linked by pairs have the first one's group
     "The same cohort, in which recordings that are the same recording are of one group."
-    if not len(pairs): return cohort
-    n = len(cohort); i, j = (pairs[k].to_numpy(int) for k in ("first", "second"))
-    part = connected_components(coo_array((np.ones(len(i)), (i, j)), shape=(n, n)), directed=False)[1]
+    if not len(pairs):
+        return cohort
+    n = len(cohort)
+    i, j = (pairs[k].to_numpy(int) for k in ("first", "second"))
+    part = connected_components(coo_array((np.ones(len(i)), (i, j)), shape=(n, n)), directed=False)[
+        1
+    ]
     first = np.unique(part, return_index=True)[1]
-    said = ("records", n, 0, f"{n - len(first):,} share a group with an earlier record that is nearly the same")
-    flow = pd.concat([cohort.flow, pd.DataFrame([said], columns=["step", "kept", "dropped", "why"])], ignore_index=True)
+    said = (
+        "records",
+        n,
+        0,
+        f"{n - len(first):,} share a group with an earlier record that is nearly the same",
+    )
+    flow = pd.concat(
+        [cohort.flow, pd.DataFrame([said], columns=["step", "kept", "dropped", "why"])],
+        ignore_index=True,
+    )
     return replace(cohort, groups=cohort.groups[first[part]], flow=flow)

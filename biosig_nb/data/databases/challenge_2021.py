@@ -7,101 +7,165 @@ __all__ = ['UNITS', 'SIZES', 'OVERLAPS', 'check_witness', 'read_counts', 'Twelve
            'challenge_paths', 'challenge_records']
 
 # %% ../../../nbs/data/databases/50_challenge_2021.ipynb #03-85-challenge
-import hashlib, re
+import hashlib
+import re
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
+
 import numpy as np
 import pandas as pd
 import scipy.io
-from ..records import check_lead, says_simulated
+
 from ..catalog import fingerprint
 from ..cohort import Cohort
 from .label_map import dx_labels, keep_labels
 from .ptb_xl import LEADS, einthoven_error
-from ..wfdb_files import LOST, Header, parse_age_sex, parse_comments, read_header, stored_samples
+from ..records import check_lead, says_simulated
+from biosig_nb.data.wfdb_files import (
+    LOST,
+    Header,
+    parse_age_sex,
+    parse_comments,
+    read_header,
+    stored_samples,
+)
 from ...errors import ConfigError, DataError, nearest
 from ...signals.filters import fill_gaps, resample
 
 # %% ../../../nbs/data/databases/50_challenge_2021.ipynb #07-85-challenge
 # file, format, gain, resolution, ADC zero, (first sample), (checksum), block size, name
-_WITNESS = re.compile(r"^\S+[ \t]+\S+[ \t]+\S+[ \t]+\d+[ \t]+-?\d+[ \t]+(-?\d+)[ \t]+(-?\d+)[ \t]+\d+[ \t]+\S", re.M)
+_WITNESS = re.compile(
+    r"^\S+[ \t]+\S+[ \t]+\S+[ \t]+\d+[ \t]+-?\d+[ \t]+(-?\d+)[ \t]+(-?\d+)[ \t]+\d+[ \t]+\S", re.M
+)
 
 
 def check_witness(
-    h: Header,               # header of a record
-    counts: np.ndarray,      # its samples as stored, leads in the header's order [lead, time] int16
-) -> bool:                   # True: checksums agree too, or none are given
-    "Compare samples with what the header says about them; raises `DataError` where the first samples of a lead differ."
+    h: Header,  # header of a record
+    counts: np.ndarray,  # its samples as stored, leads in the header's order [lead, time] int16
+) -> bool:  # True: checksums agree too, or none are given
+    """Compare samples with what the header says about them.
+
+    Raises `DataError` where the first samples of a lead differ.
+    """
     said = np.array(_WITNESS.findall(h.text), dtype=np.int64).reshape(-1, 2)
-    if len(said) != len(counts) or not said.any(): return True                         # a header that does not say
+    if len(said) != len(counts) or not said.any():
+        return True  # a header that does not say
     differ = said[:, 0] != counts[:, 0]
     if differ.any():
-        i = int(differ.argmax()); seen = f"lead {h.channels[i]} begins with {counts[i, 0]}, its header says {said[i, 0]}"
+        i = int(differ.argmax())
+        seen = f"lead {h.channels[i]} begins with {counts[i, 0]}, its header says {said[i, 0]}"
         raise DataError(f"record {h.name}: {seen}; leads or axes are mixed up, fetch it again")
     return not ((counts.sum(axis=1, dtype=np.int64) - said[:, 1]) % 2**16).any()
 
 # %% ../../../nbs/data/databases/50_challenge_2021.ipynb #10-85-challenge
 def read_counts(
-    h: Header,               # header of a record
-) -> tuple[np.ndarray, tuple]:     # (samples as stored, leads in the header's order [lead, time] int16, repairs)
-    "The matrix of a record; raises `DataError` where its size is not what the header promises, or its samples are not those that the header names."
-    path, k, n = h.folder / h.files[0], len(h.channels), h.n_samples; done = []
-    with open(path, "rb") as f: kind, rows, columns = np.frombuffer(f.read(12).ljust(12, b"\0"), "<i4")
-    if path.suffix != ".mat" or (kind, rows, columns) == (30, k, n): v = stored_samples(h)
+    h: Header,  # header of a record
+    # (samples as stored, leads in the header's order [lead, time] int16, repairs)
+) -> tuple[np.ndarray, tuple]:
+    """The matrix of a record.
+
+    Raises `DataError` where its size is not what the header promises, or its samples are not those
+    that the header names.
+    """
+    path, k, n = h.folder / h.files[0], len(h.channels), h.n_samples
+    done = []
+    with open(path, "rb") as f:
+        kind, rows, columns = np.frombuffer(f.read(12).ljust(12, b"\0"), "<i4")
+    if path.suffix != ".mat" or (kind, rows, columns) == (30, k, n):
+        v = stored_samples(h)
     else:
-        try: v = np.asarray(scipy.io.loadmat(path)["val"])
-        except Exception as e: raise DataError(f"record {h.name}: {path.name} is no MATLAB file with a matrix 'val'; fetch it again") from e
-        if kind != 30: done.append("saved by another version of MATLAB")
-        if v.shape == (n, k): v = v.T; done.append("matrix turned")
+        try:
+            v = np.asarray(scipy.io.loadmat(path)["val"])
+        except Exception as e:
+            raise DataError(
+                f"record {h.name}: {path.name} is no MATLAB file with a matrix 'val'; fetch it again"
+            ) from e
+        if kind != 30:
+            done.append("saved by another version of MATLAB")
+        if v.shape == (n, k):
+            v = v.T
+            done.append("matrix turned")
         if v.shape != (k, n) or v.dtype.kind not in "iu":
             size = " x ".join(map(str, v.shape))
-            raise DataError(f"record {h.name}: {path.name} holds a matrix of {size} ({v.dtype}), its header promises {k} x {n} whole numbers; fetch it again")
+            raise DataError(
+                f"record {h.name}: {path.name} holds a matrix of {size} ({v.dtype}), its header promises {k} x {n} whole numbers; fetch it again"
+            )
     return v, tuple(done if check_witness(h, v) else [*done, "checksum differs"])
 
 # %% ../../../nbs/data/databases/50_challenge_2021.ipynb #14-85-challenge
-UNITS = {"mV": 1., "uV": 1e-3}       # unit: millivolts
+UNITS = {"mV": 1.0, "uV": 1e-3}  # unit: millivolts
 
 
 class Twelve(NamedTuple):
     "One recording of twelve leads."
-    signals: np.ndarray      # [12, time] (mV) float64, leads in the order of LEADS
-    real: np.ndarray         # True where there is a recording [time]
-    facts: dict              # seconds, stored rate, share of lost samples, deviation from Einthoven's law, age, sex, codes, digest of the samples, simulated
-    repairs: tuple           # what had to be put right, in words
+
+    signals: np.ndarray  # [12, time] (mV) float64, leads in the order of LEADS
+    real: np.ndarray  # True where there is a recording [time]
+    # seconds, stored rate, share of lost samples, deviation from Einthoven's law, age, sex, codes,
+    # digest of the samples, simulated
+    facts: dict
+    repairs: tuple  # what had to be put right, in words
 
 # %% ../../../nbs/data/databases/50_challenge_2021.ipynb #15-85-challenge
 def read_twelve(
-    folder: str | Path,      # folder of the challenge
-    path: str,               # "training/georgia/g1/E00001"
-    fs: float | None = 100., # rate wanted (Hz); None: as stored
-    seconds: float = 10.,    # length wanted (s)
-) -> Twelve:                 # the recording
-    "Twelve leads in the standard order and in mV; raises `DataError` naming the record where that is not what the file holds."
-    h = read_header(folder, path); v, repairs = read_counts(h); names = [c.upper() for c in h.channels]; repairs = list(repairs)
+    folder: str | Path,  # folder of the challenge
+    path: str,  # "training/georgia/g1/E00001"
+    fs: float | None = 100.0,  # rate wanted (Hz); None: as stored
+    seconds: float = 10.0,  # length wanted (s)
+) -> Twelve:  # the recording
+    """Twelve leads in the standard order and in mV.
+
+    Raises `DataError` naming the record where that is not what the file holds.
+    """
+    h = read_header(folder, path)
+    v, repairs = read_counts(h)
+    names = [c.upper() for c in h.channels]
+    repairs = list(repairs)
     if lost := [k for k in LEADS if names.count(k.upper()) != 1]:
-        raise DataError(f"record {path}: lead {', '.join(lost)} is missing or stands twice, it has {', '.join(h.channels)}; leave it out")
+        raise DataError(
+            f"record {path}: lead {', '.join(lost)} is missing or stands twice, it has {', '.join(h.channels)}; leave it out"
+        )
     at = [names.index(k.upper()) for k in LEADS]
-    if at != sorted(at): repairs.append("leads put in order")
-    if len(names) > 12: repairs.append("further leads left out")
+    if at != sorted(at):
+        repairs.append("leads put in order")
+    if len(names) > 12:
+        repairs.append("further leads left out")
     units = [h.units[i] for i in at]
-    if bad := set(units) - set(UNITS): raise DataError(f"record {path}: unit {sorted(bad)[0]}, expected {' or '.join(UNITS)}; correct its header")
-    if set(units) != {"mV"}: repairs.append("microvolts")
-    v = v[at]; missing = v == LOST.get(h.formats[0], -2**15)
+    if bad := set(units) - set(UNITS):
+        raise DataError(
+            f"record {path}: unit {sorted(bad)[0]}, expected {' or '.join(UNITS)}; correct its header"
+        )
+    if set(units) != {"mV"}:
+        repairs.append("microvolts")
+    v = v[at]
+    missing = v == LOST.get(h.formats[0], -(2**15))
     x = (v - h.baselines[at, None]) / (h.gains[at] / [UNITS[u] for u in units])[:, None]
-    if missing.any(): x = _bridge(x, missing, repairs)
-    for row, lead in zip(x, LEADS): check_lead(row, path, lead)
+    if missing.any():
+        x = _bridge(x, missing, repairs)
+    for row, lead in zip(x, LEADS):
+        check_lead(row, path, lead)
     age, sex = parse_age_sex(h.comments)
-    facts = dict(seconds=h.n_samples / h.fs, stored_fs=h.fs, lost=float(missing.mean()), einthoven=float(einthoven_error(x)), age=age,
-                 sex={"m": "male", "f": "female"}.get(sex[:1], ""), codes=parse_dx(h.comments), digest=hashlib.sha256(v.tobytes()).hexdigest()[:16],
-                 simulated=says_simulated(h.comments))
-    x, real = _one_length(x if fs is None else resample(x, h.fs, fs), round(seconds * (fs or h.fs)), repairs)
+    facts = dict(
+        seconds=h.n_samples / h.fs,
+        stored_fs=h.fs,
+        lost=float(missing.mean()),
+        einthoven=float(einthoven_error(x)),
+        age=age,
+        sex={"m": "male", "f": "female"}.get(sex[:1], ""),
+        codes=parse_dx(h.comments),
+        digest=hashlib.sha256(v.tobytes()).hexdigest()[:16],
+        simulated=says_simulated(h.comments),
+    )
+    x, real = _one_length(
+        x if fs is None else resample(x, h.fs, fs), round(seconds * (fs or h.fs)), repairs
+    )
     return Twelve(x, real, facts, tuple(repairs))
 
 # %% ../../../nbs/data/databases/50_challenge_2021.ipynb #16-85-challenge
 def parse_dx(
-    comments,                # header comment lines
-) -> tuple:                  # SNOMED codes, each once, in the order written
+    comments,  # header comment lines
+) -> tuple:  # SNOMED codes, each once, in the order written
     "Codes of the line `Dx: 426783006,164873001`; anything that is not a number is left out."
     said = parse_comments(comments).get("dx", "")
     return tuple(dict.fromkeys(k.strip() for k in said.split(",") if k.strip().isdigit()))
@@ -111,40 +175,52 @@ def _bridge(x: np.ndarray, missing: np.ndarray, repairs: list) -> np.ndarray:
     "Lost samples bridged by straight lines; a lead without any sample becomes 0."
     dead, out = missing.all(axis=1), x.copy()
     out[dead] = 0
-    for i in np.flatnonzero(missing.any(axis=1) & ~dead): out[i] = fill_gaps(np.where(missing[i], np.nan, x[i]))[0]
-    if dead.any(): repairs.append("a lead without samples set to 0")
-    if (missing.any(axis=1) & ~dead).any(): repairs.append("lost samples bridged")
+    for i in np.flatnonzero(missing.any(axis=1) & ~dead):
+        out[i] = fill_gaps(np.where(missing[i], np.nan, x[i]))[0]
+    if dead.any():
+        repairs.append("a lead without samples set to 0")
+    if (missing.any(axis=1) & ~dead).any():
+        repairs.append("lost samples bridged")
     return out
 
 
 def _one_length(x: np.ndarray, n: int, repairs: list) -> tuple:
     "The first n samples, zeros after the end of a shorter recording."
     have = x.shape[1]
-    if have > n: repairs.append("end cut off")
-    if have < n: repairs.append("zeros after the end")
+    if have > n:
+        repairs.append("end cut off")
+    if have < n:
+        repairs.append("zeros after the end")
     return np.pad(x[:, :n], ((0, 0), (0, max(0, n - have)))), np.arange(n) < have
 
 # %% ../../../nbs/data/databases/50_challenge_2021.ipynb #22-85-challenge
-SIZES = {"georgia": ("E{:05d}", 10344)}      # source: names of its records, how many there are
-OVERLAPS = {"ptb-xl": "ptb-xl", "ptb": "ptbdb"}      # folders whose recordings are also in another database of the catalog
+SIZES = {"georgia": ("E{:05d}", 10344)}  # source: names of its records, how many there are
+# folders whose recordings are also in another database of the catalog
+OVERLAPS = {"ptb-xl": "ptb-xl", "ptb": "ptbdb"}
 
 
 def origin(
-    folder: str | Path,          # folder of the challenge, `<root>/challenge-2021/1.0.3`
-    source: str = "georgia",     # folder of one hospital
-) -> dict:                       # database, version, source, overlaps: databases that hold the same recordings
+    folder: str | Path,  # folder of the challenge, `<root>/challenge-2021/1.0.3`
+    source: str = "georgia",  # folder of one hospital
+) -> dict:  # database, version, source, overlaps: databases that hold the same recordings
     "Where the recordings of a source come from, known before any of them is read."
     folder = Path(folder)
-    database = folder.parent.name if folder.parent.name.startswith("challenge") else "challenge-2021"
+    database = (
+        folder.parent.name if folder.parent.name.startswith("challenge") else "challenge-2021"
+    )
     overlaps = [OVERLAPS[source]] if source in OVERLAPS else []
     return dict(database=database, version=folder.name, source=source, overlaps=overlaps)
 
 
 def challenge_paths(
-    folder: str | Path,          # folder of the challenge, `<root>/challenge-2021/1.0.3`
-    source: str = "georgia",     # folder of one hospital
-) -> tuple[dict, list]:          # ({name: path below the folder}, names that are known but not on disk)
-    "Records of a source, by name; raises `ConfigError` with the nearest source that is there, `DataError` where there is no record."
+    folder: str | Path,  # folder of the challenge, `<root>/challenge-2021/1.0.3`
+    source: str = "georgia",  # folder of one hospital
+) -> tuple[dict, list]:  # ({name: path below the folder}, names that are known but not on disk)
+    """Records of a source, by name.
+
+    Raises `ConfigError` with the nearest source that is there, `DataError` where there is no
+    record.
+    """
     found, named = _listed(folder, source)
     simulated = source in SIZES and _simulated(folder, found)
     return found, _missing(source, found, named, simulated)
@@ -153,18 +229,36 @@ def challenge_paths(
 def _listed(folder, source: str) -> tuple[dict, set]:
     "(path below the folder of each record by its name, names that have a header)."
     folder = Path(folder)
-    there = {p.name: p for b in (folder, folder / "training") if b.is_dir() for p in sorted(b.iterdir()) if p.is_dir() and p.name != "training"}
-    if not there: raise DataError(f"no folder of recordings in {folder}: expected {folder.name}/training/{source}; is the database unpacked there?")
-    if source not in there: raise ConfigError(f"source={source!r}: {nearest(source, there)}")
-    headers = sorted(there[source].glob("**/*.hea")); whole = [p for p in headers if p.with_suffix(".mat").is_file()]
+    there = {
+        p.name: p
+        for b in (folder, folder / "training")
+        if b.is_dir()
+        for p in sorted(b.iterdir())
+        if p.is_dir() and p.name != "training"
+    }
+    if not there:
+        raise DataError(
+            f"no folder of recordings in {folder}: expected {folder.name}/training/{source}; is the database unpacked there?"
+        )
+    if source not in there:
+        raise ConfigError(f"source={source!r}: {nearest(source, there)}")
+    headers = sorted(there[source].glob("**/*.hea"))
+    whole = [p for p in headers if p.with_suffix(".mat").is_file()]
     found = {p.stem: p.relative_to(folder).with_suffix("").as_posix() for p in whole}
-    if not found: raise DataError(f"no record with files .hea .mat in {there[source]}; is the database unpacked there?")
-    if len(found) < len(whole): raise DataError(f"{there[source]}: a record's name stands in two of its folders; keep one")
+    if not found:
+        raise DataError(
+            f"no record with files .hea .mat in {there[source]}; is the database unpacked there?"
+        )
+    if len(found) < len(whole):
+        raise DataError(f"{there[source]}: a record's name stands in two of its folders; keep one")
     return found, {p.stem for p in headers}
 
 
 def _missing(source: str, found: dict, named: set, simulated: bool) -> list:
-    "Names of a source that are known and not on disk; a simulated source is as large as its headers say."
+    """Names of a source that are known and not on disk.
+
+    A simulated source is as large as its headers say.
+    """
     name, size = SIZES.get(source, ("", 0))
     known = named if simulated or not size else {name.format(i) for i in range(1, size + 1)}
     return sorted(known - set(found))
@@ -172,56 +266,108 @@ def _missing(source: str, found: dict, named: set, simulated: bool) -> list:
 
 def _simulated(folder, paths: dict) -> bool:
     "Whether the first header says that a simulator wrote it (the matrix beside it may be broken)."
-    return "simulat" in (Path(folder) / f"{next(iter(paths.values()))}.hea").read_text(encoding="ascii", errors="ignore").lower()
+    return (
+        "simulat"
+        in (Path(folder) / f"{next(iter(paths.values()))}.hea")
+        .read_text(encoding="ascii", errors="ignore")
+        .lower()
+    )
 
 # %% ../../../nbs/data/databases/50_challenge_2021.ipynb #26-85-challenge
 def challenge_records(
-    folder: str | Path,          # folder of the challenge, `<root>/challenge-2021/1.0.3`
-    source: str = "georgia",     # folder of one hospital
-    fs: float | None = 100.,     # rate (Hz); None: as stored
-    seconds: float = 10.,        # length (s)
-    merge: bool = False,         # count a right bundle branch block that is not said to be complete as CRBBB
-    normal: str = "",            # sinus rhythm is no label, "SR" or "NORM" (see `label_map.statement_of`)
-    further: bool = False,       # also the statements of rhythm and form
-    min_positives: int = 0,      # labels with fewer positives are left out
-    records=None,                # names wanted; None: all on disk
-    min_seconds: float = 5.,     # shorter recordings are left out (s)
-    max_lost: float = .1,        # recordings with a larger share of lost samples are left out
-    broken: str = "refuse",      # what a record that cannot be read does: "refuse" everything, or "drop" it
-) -> Cohort:                     # labels: 0/1 matrix [n, label]; each record its own group; the mask is True where there is a recording
-    "Recordings of one source with SCP statements as labels; raises `ConfigError` for a bad argument and `DataError` for a broken record."
-    if broken not in ("refuse", "drop"): raise ConfigError(f"broken={broken!r}: {nearest(broken, ('refuse', 'drop'))}")
+    folder: str | Path,  # folder of the challenge, `<root>/challenge-2021/1.0.3`
+    source: str = "georgia",  # folder of one hospital
+    fs: float | None = 100.0,  # rate (Hz); None: as stored
+    seconds: float = 10.0,  # length (s)
+    # count a right bundle branch block that is not said to be complete as CRBBB
+    merge: bool = False,
+    normal: str = "",  # sinus rhythm is no label, "SR" or "NORM" (see `label_map.statement_of`)
+    further: bool = False,  # also the statements of rhythm and form
+    min_positives: int = 0,  # labels with fewer positives are left out
+    records=None,  # names wanted; None: all on disk
+    min_seconds: float = 5.0,  # shorter recordings are left out (s)
+    max_lost: float = 0.1,  # recordings with a larger share of lost samples are left out
+    # what a record that cannot be read does: "refuse" everything, or "drop" it
+    broken: str = "refuse",
+    # labels: 0/1 matrix [n, label]; each record its own group; the mask is True where there is a
+    # recording
+) -> Cohort:
+    """Recordings of one source with SCP statements as labels.
+
+    Raises `ConfigError` for a bad argument and `DataError` for a broken record.
+    """
+    if broken not in ("refuse", "drop"):
+        raise ConfigError(f"broken={broken!r}: {nearest(broken, ('refuse', 'drop'))}")
     found, named = _listed(folder, source)
     wanted = None if records is None else list(dict.fromkeys(records))
     paths = found if wanted is None else _chosen(folder, source, found, wanted)
-    if not paths: raise DataError(f"{folder}: none of the records asked for is on disk")
+    if not paths:
+        raise DataError(f"{folder}: none of the records asked for is on disk")
     signals, real, facts, errors = _read_all(folder, paths, fs, seconds, broken)
     place = origin(folder, source)
     database = place["database"]
-    table = pd.DataFrame(facts, index=pd.Index([f"{database}/{source}/{f['record']}" for f in facts], name="example"))
+    table = pd.DataFrame(
+        facts, index=pd.Index([f"{database}/{source}/{f['record']}" for f in facts], name="example")
+    )
     keep, flow = _usable(table, errors, min_seconds, max_lost)
     Y, names = dx_labels(table.codes[keep].tolist(), merge, normal, further)
     said = [" ".join(k for k, v in zip(names, row) if v) for row in Y]
-    table = table[keep].assign(codes=table.codes.map(" ".join), statements=said, repairs=table.repairs.map("; ".join))
+    table = table[keep].assign(
+        codes=table.codes.map(" ".join), statements=said, repairs=table.repairs.map("; ".join)
+    )
     first = table.groupby("digest").record.transform("first")
     simulated = facts[0]["simulated"]
-    missing = _missing(source, found, named, simulated) if wanted is None else [r for r in wanted if r not in found]
-    flow = pd.DataFrame([*flow, *_remarks(table, Y, source)], columns=["step", "kept", "dropped", "why"])
-    known = dict(**place, groups="record: the publisher names no patients", seconds=float(seconds),
-                 merge=merge, normal=normal, further=further, simulated=simulated,
-                 fingerprint=fingerprint(folder, (f"**/{source}/**/*", "*.csv")), missing=missing)
-    groups, rate = np.array([f"{database}/{source}/{r}" for r in first]), float(fs or table.stored_fs.iloc[0])
-    if not keep.all(): signals, real = signals[keep], real[keep]
-    cohort = Cohort(signals, Y, groups, table.drop(columns=["digest", "simulated"]), rate, LEADS, names, known, real, flow)
+    missing = (
+        _missing(source, found, named, simulated)
+        if wanted is None
+        else [r for r in wanted if r not in found]
+    )
+    flow = pd.DataFrame(
+        [*flow, *_remarks(table, Y, source)], columns=["step", "kept", "dropped", "why"]
+    )
+    known = dict(
+        **place,
+        groups="record: the publisher names no patients",
+        seconds=float(seconds),
+        merge=merge,
+        normal=normal,
+        further=further,
+        simulated=simulated,
+        fingerprint=fingerprint(folder, (f"**/{source}/**/*", "*.csv")),
+        missing=missing,
+    )
+    groups, rate = (
+        np.array([f"{database}/{source}/{r}" for r in first]),
+        float(fs or table.stored_fs.iloc[0]),
+    )
+    if not keep.all():
+        signals, real = signals[keep], real[keep]
+    cohort = Cohort(
+        signals,
+        Y,
+        groups,
+        table.drop(columns=["digest", "simulated"]),
+        rate,
+        LEADS,
+        names,
+        known,
+        real,
+        flow,
+    )
     return keep_labels(cohort, min_positives=min_positives).check(adc_limit=20)
 
 # %% ../../../nbs/data/databases/50_challenge_2021.ipynb #27-85-challenge
 def _chosen(folder, source: str, found: dict, wanted: list) -> dict:
-    "Paths of the records asked for that are there; raises `ConfigError` for a name that the source never had."
+    """Paths of the records asked for that are there.
+
+    Raises `ConfigError` for a name that the source never had.
+    """
     lost = set(wanted) - set(found)
     unknown = lost - set(challenge_paths(folder, source)[1]) if lost else lost
     if unknown:
-        raise ConfigError(f"record {min(unknown)!r} is not one of {source}; its records are called {next(iter(found))!r}")
+        raise ConfigError(
+            f"record {min(unknown)!r} is not one of {source}; its records are called {next(iter(found))!r}"
+        )
     return {r: found[r] for r in wanted if r in found}
 
 # %% ../../../nbs/data/databases/50_challenge_2021.ipynb #28-85-challenge
@@ -229,39 +375,81 @@ def _read_all(folder, paths: dict, fs: float | None, seconds: float, broken: str
     "(signals, mask, facts, messages of those that cannot be read) of records."
     signals, real, facts, errors = None, None, [], []
     for name, path in paths.items():
-        try: r = read_twelve(folder, path, fs, seconds)
+        try:
+            r = read_twelve(folder, path, fs, seconds)
         except DataError as e:
-            if broken == "refuse": raise
-            errors.append(f"{name} ({str(e).split(': ', 1)[-1].split(';')[0]})"); continue
-        if signals is None: signals, real = np.zeros((len(paths), *r.signals.shape), np.float32), np.zeros((len(paths), len(r.real)), bool)
+            if broken == "refuse":
+                raise
+            errors.append(f"{name} ({str(e).split(': ', 1)[-1].split(';')[0]})")
+            continue
+        if signals is None:
+            signals, real = (
+                np.zeros((len(paths), *r.signals.shape), np.float32),
+                np.zeros((len(paths), len(r.real)), bool),
+            )
         if fs is None and facts and (a := r.facts["stored_fs"]) != (b := facts[0]["stored_fs"]):
-            raise ConfigError(f"records of {a:g} Hz and of {b:g} Hz: give fs, so that all have one rate")
+            raise ConfigError(
+                f"records of {a:g} Hz and of {b:g} Hz: give fs, so that all have one rate"
+            )
         signals[len(facts)], real[len(facts)] = r.signals, r.real
-        facts.append({"record": name, **r.facts, "repairs": r.repairs, "flat_leads": int((np.ptp(r.signals, axis=1) == 0).sum())})
-    if not facts: raise DataError(f"{folder}: none of {len(paths)} records can be read; the first: {errors[0]}")
-    return signals[:len(facts)], real[:len(facts)], facts, errors
+        facts.append(
+            {
+                "record": name,
+                **r.facts,
+                "repairs": r.repairs,
+                "flat_leads": int((np.ptp(r.signals, axis=1) == 0).sum()),
+            }
+        )
+    if not facts:
+        raise DataError(
+            f"{folder}: none of {len(paths)} records can be read; the first: {errors[0]}"
+        )
+    return signals[: len(facts)], real[: len(facts)], facts, errors
 
 
 def _usable(t: pd.DataFrame, errors: list, min_seconds: float, max_lost: float) -> tuple:
     "(True where a record is used [n], rows of the flow)."
     flow, keep = [("records", len(t) + len(errors), 0, "on disk")], np.ones(len(t), bool)
-    if errors: flow.append(("records", len(t), len(errors), f"cannot be read: {', '.join(errors[:5])}"))
-    rules = ((t.codes.map(len) == 0, "no code"), (t.seconds < min_seconds, f"shorter than {min_seconds:g} s"),
-             (t.lost > max_lost, f"more than {100 * max_lost:g} % of the samples lost"), (t.flat_leads == 12, "flat"))
+    if errors:
+        flow.append(("records", len(t), len(errors), f"cannot be read: {', '.join(errors[:5])}"))
+    rules = (
+        (t.codes.map(len) == 0, "no code"),
+        (t.seconds < min_seconds, f"shorter than {min_seconds:g} s"),
+        (t.lost > max_lost, f"more than {100 * max_lost:g} % of the samples lost"),
+        (t.flat_leads == 12, "flat"),
+    )
     for bad, why in rules:
-        if not (gone := keep & bad.to_numpy(bool)).any(): continue
-        keep = keep & ~gone; flow.append(("records", int(keep.sum()), int(gone.sum()), f"{why} ({', '.join(t.record[gone][:5])})"))
-    if not keep.any(): raise DataError(f"of {len(t)} records none is left; the last step: {flow[-1][-1]}")
+        if not (gone := keep & bad.to_numpy(bool)).any():
+            continue
+        keep = keep & ~gone
+        flow.append(
+            (
+                "records",
+                int(keep.sum()),
+                int(gone.sum()),
+                f"{why} ({', '.join(t.record[gone][:5])})",
+            )
+        )
+    if not keep.any():
+        raise DataError(f"of {len(t)} records none is left; the last step: {flow[-1][-1]}")
     return keep, flow
 
 
 def _remarks(t: pd.DataFrame, Y: np.ndarray, source: str) -> list:
     "What the flow says about the records that are used."
     repairs = Counter(k for r in t.repairs for k in r.split("; ") if k)
-    n = {**{f": {k}": c for k, c in sorted(repairs.items())}, " hold the samples of an earlier record and share its group": int(t.digest.duplicated().sum()),
-         " have a flat lead": int((t.flat_leads > 0).sum()),
-         " break Einthoven's law by more than a fifth: leads may be exchanged": int((t.einthoven > .2).sum()),
-         " carry none of the labels and are negatives for all": int((Y.sum(axis=1) == 0).sum())}
+    n = {
+        **{f": {k}": c for k, c in sorted(repairs.items())},
+        " hold the samples of an earlier record and share its group": int(
+            t.digest.duplicated().sum()
+        ),
+        " have a flat lead": int((t.flat_leads > 0).sum()),
+        " break Einthoven's law by more than a fifth: leads may be exchanged": int(
+            (t.einthoven > 0.2).sum()
+        ),
+        " carry none of the labels and are negatives for all": int((Y.sum(axis=1) == 0).sum()),
+    }
     rows = [f"of these {c:,}{k}" for k, c in n.items() if c]
-    if source in OVERLAPS: rows.append(f"the recordings are also in the database {OVERLAPS[source]}: do not use both")
+    if source in OVERLAPS:
+        rows.append(f"the recordings are also in the database {OVERLAPS[source]}: do not use both")
     return [("records", len(t), 0, why) for why in rows]

@@ -10,31 +10,46 @@ __all__ = ['COLUMNS', 'DELIVERY', 'KINDS', 'clinical_comments', 'table_from_head
 import re
 from dataclasses import dataclass
 from pathlib import Path
+
 import numpy as np
 import pandas as pd
+
 from ..records import choose, present_records
 from ..wfdb_files import Header, read_header
 from ...errors import ConfigError, DataError, nearest
 
 # %% ../../../nbs/data/databases/20_ctu_uhb_ctgdb.ipynb #05-60-ctg-cohorts
-COLUMNS = {"pH": "pH", "BDecf": "BDecf", "pCO2": "pCO2", "BE": "BE", "Apgar1": "Apgar1", "Apgar5": "Apgar5", "Age": "age",
-           "Weight(g)": "weight", "Sex": "sex", "Gest. weeks": "gest_weeks", "II.stage": "second_stage_min",
-           "Pos. II.st.": "second_stage_at", "Deliv. type": "delivery", "Rec. type": "kind"}
+COLUMNS = {
+    "pH": "pH",
+    "BDecf": "BDecf",
+    "pCO2": "pCO2",
+    "BE": "BE",
+    "Apgar1": "Apgar1",
+    "Apgar5": "Apgar5",
+    "Age": "age",
+    "Weight(g)": "weight",
+    "Sex": "sex",
+    "Gest. weeks": "gest_weeks",
+    "II.stage": "second_stage_min",
+    "Pos. II.st.": "second_stage_at",
+    "Deliv. type": "delivery",
+    "Rec. type": "kind",
+}
 DELIVERY = {1: "vaginal", 2: "caesarean"}
 KINDS = {1: "ultrasound", 2: "scalp", 12: "both", -1: "unknown"}
 
 # %% ../../../nbs/data/databases/20_ctu_uhb_ctgdb.ipynb #06-60-ctg-cohorts
 def clinical_comments(
-    comments,          # comment lines of a CTU-UHB header, without '#'
-) -> dict:             # field -> number, NaN where the header says NaN
+    comments,  # comment lines of a CTU-UHB header, without '#'
+) -> dict:  # field -> number, NaN where the header says NaN
     "Name and number of each comment that has them; titles and other text are passed over."
     found = (re.fullmatch(r"([^\s-].*?)\s+(-?\d+(?:\.\d+)?|NaN)", str(c).strip()) for c in comments)
     return {m[1]: float(m[2]) for m in found if m}
 
 # %% ../../../nbs/data/databases/20_ctu_uhb_ctgdb.ipynb #08-60-ctg-cohorts
 def table_from_headers(
-    headers: dict[str, Header],     # record name -> its header
-) -> pd.DataFrame:                  # as `clinical_table` returns it
+    headers: dict[str, Header],  # record name -> its header
+) -> pd.DataFrame:  # as `clinical_table` returns it
     "Clinical fields of headers that have been read. Raises `DataError` for a header without pH."
     rows = {}
     for record, header in headers.items():
@@ -53,10 +68,18 @@ def table_from_headers(
 
 # %% ../../../nbs/data/databases/20_ctu_uhb_ctgdb.ipynb #09-60-ctg-cohorts
 def clinical_table(
-    folder: str | Path,     # folder of CTU-UHB, `<root>/ctu-uhb-ctgdb/1.0.0`
-    records=None,           # record names; None: all on disk
-) -> pd.DataFrame:          # one row a record; NaN where the header has no value; weight (g), age (years), second_stage_at (samples)
-    "Clinical fields from the headers; the \"NotReadyYet\" fields are left out, they are 0 in every record and hold no NE label. Sex is the database's code, 1 or 2. Raises `DataError` for a header without pH."
+    folder: str | Path,  # folder of CTU-UHB, `<root>/ctu-uhb-ctgdb/1.0.0`
+    records=None,  # record names; None: all on disk
+    # one row a record; NaN where the header has no value; weight (g), age (years), second_stage_at
+    # (samples)
+) -> pd.DataFrame:
+    """Clinical fields from the headers; the "NotReadyYet" fields are left out, they are 0 in every
+    record and hold no NE label.
+
+    Sex is the database's code, 1 or 2.
+
+    Raises `DataError` for a header without pH.
+    """
     records, _ = choose(*present_records(folder), records, "CTU-UHB")
     return table_from_headers({r: read_header(folder, r) for r in records})
 
@@ -64,29 +87,40 @@ def clinical_table(
 @dataclass(frozen=True)
 class LabelRule:
     "When a birth is a case."
-    column: str = "pH"              # column of the clinical table
-    threshold: float = 7.15         # a case lies below
-    strict: bool = True             # False: the threshold itself is a case too
-    deficit: float | None = None    # composite: BDecf must lie above this as well (mmol/l)
 
-    def label(self,
-        table: pd.DataFrame,        # as `clinical_table` returns it
-    ) -> pd.Series:                 # 1 case, 0 none, NaN where a value is absent
+    column: str = "pH"  # column of the clinical table
+    threshold: float = 7.15  # a case lies below
+    strict: bool = True  # False: the threshold itself is a case too
+    deficit: float | None = None  # composite: BDecf must lie above this as well (mmol/l)
+
+    def label(
+        self,
+        table: pd.DataFrame,  # as `clinical_table` returns it
+    ) -> pd.Series:  # 1 case, 0 none, NaN where a value is absent
         "The label of each record; raises `ConfigError` for a column that is not there."
-        if self.column not in table: raise ConfigError(f"no column '{self.column}' in the clinical table; {nearest(self.column, table.columns)}")
-        x = table[self.column]; case, known = (x < self.threshold) if self.strict else (x <= self.threshold), x.notna()
-        if self.deficit is not None: case, known = case & (table.BDecf > self.deficit), known & table.BDecf.notna()
+        if self.column not in table:
+            raise ConfigError(
+                f"no column '{self.column}' in the clinical table; {nearest(self.column, table.columns)}"
+            )
+        x = table[self.column]
+        case, known = (x < self.threshold) if self.strict else (x <= self.threshold), x.notna()
+        if self.deficit is not None:
+            case, known = case & (table.BDecf > self.deficit), known & table.BDecf.notna()
         return case.astype(float).where(known)
 
-    def text(self) -> str:          # the rule in words
+    def text(self) -> str:  # the rule in words
         "The rule in words."
-        return f"{self.column} {'<' if self.strict else '<='} {self.threshold:.2f}" + ("" if self.deficit is None else f" and BDecf > {self.deficit:g}")
+        return f"{self.column} {'<' if self.strict else '<='} {self.threshold:.2f}" + (
+            "" if self.deficit is None else f" and BDecf > {self.deficit:g}"
+        )
 
 # %% ../../../nbs/data/databases/20_ctu_uhb_ctgdb.ipynb #15-60-ctg-cohorts
 def counts_table(
-    table: pd.DataFrame,                                # as `clinical_table` returns it
-    thresholds: tuple = (7., 7.05, 7.1, 7.15, 7.2),     # pH
-) -> pd.DataFrame:                                      # threshold x (below, at or below), records
+    table: pd.DataFrame,  # as `clinical_table` returns it
+    thresholds: tuple = (7.0, 7.05, 7.1, 7.15, 7.2),  # pH
+) -> pd.DataFrame:  # threshold x (below, at or below), records
     "How many records are cases at each threshold, without it and with it."
     count = lambda t, strict: int(LabelRule(threshold=t, strict=strict).label(table).sum())
-    return pd.DataFrame({t: {"below": count(t, True), "at or below": count(t, False)} for t in thresholds}).T.rename_axis("pH")
+    return pd.DataFrame(
+        {t: {"below": count(t, True), "at or below": count(t, False)} for t in thresholds}
+    ).T.rename_axis("pH")

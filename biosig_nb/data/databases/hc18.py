@@ -10,117 +10,202 @@ import hashlib
 import re
 import zlib
 from pathlib import Path
+
 import numpy as np
 import pandas as pd
 from PIL import Image
 from scipy.ndimage import binary_fill_holes
+
 from ..catalog import combine_hashes, file_hashes
 from ..segments.sweeps import Scans
 from ...errors import ConfigError, DataError
 
-PUBLISHED = 999          # annotated images of the whole database
+PUBLISHED = 999  # annotated images of the whole database
 
 # %% ../../../nbs/data/databases/60_hc18.ipynb #07-92-hc18
 def hc18_images(
-    folder: str | Path,      # holds training_set/ and training_set_pixel_size_and_HC.csv
-) -> pd.DataFrame:           # one row an annotated image: patient, pixel_mm, circumference_mm, path, annotation
-    "Annotated images on disk, by name; raises `DataError` where there are none, or the table has no row for one."
-    folder = Path(folder); rows = []
+    folder: str | Path,  # holds training_set/ and training_set_pixel_size_and_HC.csv
+    # one row an annotated image: patient, pixel_mm, circumference_mm, path, annotation
+) -> pd.DataFrame:
+    """Annotated images on disk, by name.
+
+    Raises `DataError` where there are none, or the table has no row for one.
+    """
+    folder = Path(folder)
+    rows = []
     listed = folder / "training_set_pixel_size_and_HC.csv"
     sizes = pd.read_csv(listed, index_col=0) if listed.is_file() else None
     for p in sorted((folder / "training_set").glob("*HC.png")):
         note, number = p.with_name(f"{p.stem}_Annotation.png"), re.match(r"(\d+)_", p.name)
-        if not note.is_file() or number is None: continue
-        if sizes is not None and p.name not in sizes.index: raise DataError(f"{listed.name} has no row for {p.name}")
-        rows.append((p.stem, number[1], *(sizes.loc[p.name].iloc[:2] if sizes is not None else (np.nan, np.nan)), str(p), str(note)))
-    if not rows: raise DataError(f"no NNN_HC.png with its NNN_HC_Annotation.png in {folder / 'training_set'}")
-    return pd.DataFrame(rows, columns=["name", "patient", "pixel_mm", "circumference_mm", "path", "annotation"]).set_index("name")
+        if not note.is_file() or number is None:
+            continue
+        if sizes is not None and p.name not in sizes.index:
+            raise DataError(f"{listed.name} has no row for {p.name}")
+        rows.append(
+            (
+                p.stem,
+                number[1],
+                *(sizes.loc[p.name].iloc[:2] if sizes is not None else (np.nan, np.nan)),
+                str(p),
+                str(note),
+            )
+        )
+    if not rows:
+        raise DataError(
+            f"no NNN_HC.png with its NNN_HC_Annotation.png in {folder / 'training_set'}"
+        )
+    return pd.DataFrame(
+        rows, columns=["name", "patient", "pixel_mm", "circumference_mm", "path", "annotation"]
+    ).set_index("name")
 
 # %% ../../../nbs/data/databases/60_hc18.ipynb #09-92-hc18
 def head_mask(
-    path: str | Path,        # an annotation: outline or filled ellipse
-) -> np.ndarray:             # True within the head [h, w]
-    "The area of the head; raises `DataError` for an annotation without one, or with an outline that is not closed."
-    with Image.open(path) as im: drawn = np.asarray(im.convert("L")) > 127
+    path: str | Path,  # an annotation: outline or filled ellipse
+) -> np.ndarray:  # True within the head [h, w]
+    """The area of the head.
+
+    Raises `DataError` for an annotation without one, or with an outline that is not closed.
+    """
+    with Image.open(path) as im:
+        drawn = np.asarray(im.convert("L")) > 127
     mask = binary_fill_holes(drawn)
-    if not mask.any(): raise DataError(f"{Path(path).name} marks no head")
+    if not mask.any():
+        raise DataError(f"{Path(path).name} marks no head")
     box = np.ptp(np.nonzero(mask), axis=1) + 1
-    if mask.sum() < .4 * box.prod(): raise DataError(f"{Path(path).name}: the outline is not closed; the area within is unknown")
+    if mask.sum() < 0.4 * box.prod():
+        raise DataError(f"{Path(path).name}: the outline is not closed; the area within is unknown")
     return mask
 
 # %% ../../../nbs/data/databases/60_hc18.ipynb #13-92-hc18
 def window_shares(
-    mask: np.ndarray,        # True within the head [h, w]
-    side: int,               # of the window (pixels)
-) -> np.ndarray:             # share of the head's area in a window with this top and left [h - side + 1, w - side + 1]
+    mask: np.ndarray,  # True within the head [h, w]
+    side: int,  # of the window (pixels)
+    # share of the head's area in a window with this top and left [h - side + 1, w - side + 1]
+) -> np.ndarray:
     "The share of the head for all places of a window within the image."
-    if not 1 <= side <= min(mask.shape): raise ConfigError(f"a window of {side} pixels in an image of {mask.shape[1]} x {mask.shape[0]}")
+    if not 1 <= side <= min(mask.shape):
+        raise ConfigError(
+            f"a window of {side} pixels in an image of {mask.shape[1]} x {mask.shape[0]}"
+        )
     s = np.pad(mask.astype(np.int64), ((1, 0), (1, 0))).cumsum(axis=0).cumsum(axis=1)
     return (s[side:, side:] - s[:-side, side:] - s[side:, :-side] + s[:-side, :-side]) / mask.sum()
 
 # %% ../../../nbs/data/databases/60_hc18.ipynb #16-92-hc18
 def to_and_fro(
-    u: np.ndarray,           # way gone, in widths
-) -> np.ndarray:             # place, 0 to 1
+    u: np.ndarray,  # way gone, in widths
+) -> np.ndarray:  # place, 0 to 1
     "A triangle wave: 0 at 0, 1 at 1, 0 at 2."
     return 1 - np.abs(u % 2 - 1)
 
 # %% ../../../nbs/data/databases/60_hc18.ipynb #17-92-hc18
 def _misses(shares: np.ndarray, threshold: float, rng, least: int) -> tuple | None:
-    "A row and a range of columns in which no window reaches the threshold: (top, first, last); None where there is no such stretch."
-    free = shares < threshold; whole = np.flatnonzero(free.all(axis=1))
-    if len(whole): return int(rng.choice(whole)), 0, shares.shape[1] - 1
+    """A row and a range of columns in which no window reaches the threshold: (top, first, last).
+
+    None where there is no such stretch.
+    """
+    free = shares < threshold
+    whole = np.flatnonzero(free.all(axis=1))
+    if len(whole):
+        return int(rng.choice(whole)), 0, shares.shape[1] - 1
     choices = []
     for top in range(len(shares)):
-        on = np.flatnonzero(~free[top]); choices += [(top, a, b) for a, b in ((0, on[0] - 1), (on[-1] + 1, shares.shape[1] - 1)) if b - a >= least]
+        on = np.flatnonzero(~free[top])
+        choices += [
+            (top, a, b)
+            for a, b in ((0, on[0] - 1), (on[-1] + 1, shares.shape[1] - 1))
+            if b - a >= least
+        ]
     return choices[rng.integers(len(choices))] if choices else None
 
 # %% ../../../nbs/data/databases/60_hc18.ipynb #18-92-hc18
 def draw_path(
-    rng: np.random.Generator,      # source of randomness
-    shares: np.ndarray,            # share of the head in each place (of `window_shares`) [top, left]
-    n: int,                        # frames
-    threshold: float = .5,         # share from which a frame counts as one with a head
-    miss: bool = False,            # stay below the threshold, if the image has room for that
-    speed: tuple = (.03, .1),      # lowest and highest speed (widths of the way a frame)
-) -> tuple:                        # top [n] and left [n] of the window (pixels)
-    "The window's way across one image: along a row, to and fro, from a random place in a random direction."
+    rng: np.random.Generator,  # source of randomness
+    shares: np.ndarray,  # share of the head in each place (of `window_shares`) [top, left]
+    n: int,  # frames
+    threshold: float = 0.5,  # share from which a frame counts as one with a head
+    miss: bool = False,  # stay below the threshold, if the image has room for that
+    speed: tuple = (0.03, 0.1),  # lowest and highest speed (widths of the way a frame)
+) -> tuple:  # top [n] and left [n] of the window (pixels)
+    """The window's way across one image: along a row, to and fro, from a random place in a random
+    direction.
+    """
     last = shares.shape[1] - 1
     found = _misses(shares, threshold, rng, shares.shape[1] // 8) if miss else None
     top, a, b = found or (int(rng.integers(len(shares))), 0, last)
-    step = rng.uniform(*speed) * last / max(b - a, 1)              # a short way is not gone more slowly
+    step = rng.uniform(*speed) * last / max(b - a, 1)  # a short way is not gone more slowly
     u = rng.uniform(0, 2) + step * np.arange(n) * rng.choice([-1, 1])
     return np.full(n, top), np.rint(a + to_and_fro(u) * (b - a)).astype(int)
 
 # %% ../../../nbs/data/databases/60_hc18.ipynb #21-92-hc18
 def hc18_sweeps(
-    folder: str | Path,            # of HC18
-    sweeps: int = 1,               # of each image
-    seed: int = 0,                 # everything random hangs on it, and on the image's name
-    window: float = .5,            # side of the window (share of the image's shorter side)
-    threshold: float = .5,         # share of the head's area from which a frame counts as one with a head
-    frames: tuple = (16, 48),      # fewest and most frames of a sweep
-    miss: float = .25,             # chance of a sweep that does not meet the head
-) -> Scans:                        # patient: number in the file's name; share: of the head's area in the window
-    "Panned sweeps over the annotated images, as a table of windows; the pictures are cut when they are asked for."
-    if not (0 < window <= 1 and 0 < threshold < 1 and 0 <= miss <= 1 and 1 <= frames[0] <= frames[1] and sweeps >= 1):
-        raise ConfigError(f"window={window}, threshold={threshold}, frames={tuple(frames)}, miss={miss}, sweeps={sweeps}: "
-                          "shares lie between 0 and 1, and there is at least one sweep of one frame")
+    folder: str | Path,  # of HC18
+    sweeps: int = 1,  # of each image
+    seed: int = 0,  # everything random hangs on it, and on the image's name
+    window: float = 0.5,  # side of the window (share of the image's shorter side)
+    threshold: float = 0.5,  # share of the head's area from which a frame counts as one with a head
+    frames: tuple = (16, 48),  # fewest and most frames of a sweep
+    miss: float = 0.25,  # chance of a sweep that does not meet the head
+) -> Scans:  # patient: number in the file's name; share: of the head's area in the window
+    """Panned sweeps over the annotated images, as a table of windows.
+
+    The pictures are cut when they are asked for.
+    """
+    if not (
+        0 < window <= 1
+        and 0 < threshold < 1
+        and 0 <= miss <= 1
+        and 1 <= frames[0] <= frames[1]
+        and sweeps >= 1
+    ):
+        raise ConfigError(
+            f"window={window}, threshold={threshold}, frames={tuple(frames)}, miss={miss}, sweeps={sweeps}: "
+            "shares lie between 0 and 1, and there is at least one sweep of one frame"
+        )
     images, parts = hc18_images(folder), []
     for name, im in images.iterrows():
-        mask = head_mask(im.annotation); side = int(round(window * min(mask.shape))); shares = window_shares(mask, side)
+        mask = head_mask(im.annotation)
+        side = int(round(window * min(mask.shape)))
+        shares = window_shares(mask, side)
         for k in range(sweeps):
-            rng = np.random.default_rng([seed, 92, zlib.crc32(name.encode()), k]); n = int(rng.integers(frames[0], frames[1] + 1))
+            rng = np.random.default_rng([seed, 92, zlib.crc32(name.encode()), k])
+            n = int(rng.integers(frames[0], frames[1] + 1))
             top, left = draw_path(rng, shares, n, threshold, rng.random() < miss)
-            share = shares[top, left]; label = (share >= threshold).astype(int)
-            parts.append(pd.DataFrame(dict(scan=f"{name}-{k + 1}", frame=np.arange(1, n + 1), label=label, patient=im.patient, configuration="panned stills",
-                                           path=im.path, left=left, top=top, side=side, share=share)))
-    table = pd.concat(parts, ignore_index=True); lost = max(PUBLISHED - len(images), 0)
-    table.index = pd.Index([f"hc18/{s}/{f:05d}" for s, f in zip(table.scan, table.frame)], name="example")
+            share = shares[top, left]
+            label = (share >= threshold).astype(int)
+            parts.append(
+                pd.DataFrame(
+                    dict(
+                        scan=f"{name}-{k + 1}",
+                        frame=np.arange(1, n + 1),
+                        label=label,
+                        patient=im.patient,
+                        configuration="panned stills",
+                        path=im.path,
+                        left=left,
+                        top=top,
+                        side=side,
+                        share=share,
+                    )
+                )
+            )
+    table = pd.concat(parts, ignore_index=True)
+    lost = max(PUBLISHED - len(images), 0)
+    table.index = pd.Index(
+        [f"hc18/{s}/{f:05d}" for s, f in zip(table.scan, table.frame)], name="example"
+    )
     facts = table[["scan", "frame", "label", "left", "top", "side"]].to_csv(index=False)
-    files = sorted({*images.path, *images.annotation, *map(str, Path(folder).glob("training_set*.csv"))})
+    files = sorted(
+        {*images.path, *images.annotation, *map(str, Path(folder).glob("training_set*.csv"))}
+    )
     hashes = dict(zip((Path(p).name for p in files), file_hashes(files)))
     mark = combine_hashes({**hashes, "windows": hashlib.sha256(facts.encode()).hexdigest()})
-    source = dict(database="hc18", version="", simulated=False, fps=1., made="panned stills, not a moving probe",
-                  missing=[f"{lost} of {PUBLISHED} images"] * (lost > 0), fingerprint=mark)
+    source = dict(
+        database="hc18",
+        version="",
+        simulated=False,
+        fps=1.0,
+        made="panned stills, not a moving probe",
+        missing=[f"{lost} of {PUBLISHED} images"] * (lost > 0),
+        fingerprint=mark,
+    )
     return Scans(table, source)

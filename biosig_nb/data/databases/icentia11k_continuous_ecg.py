@@ -7,137 +7,214 @@ __all__ = ['FS', 'PUBLISHED', 'list_patients', 'Recording', 'list_recordings', '
            'count_annotations', 'choose_patients']
 
 # %% ../../../nbs/data/databases/30_icentia11k_continuous_ecg.ipynb #03-70-icentia
+import os
+import re
 from pathlib import Path
 from typing import NamedTuple
-import os, re
+
 import numpy as np
 import pandas as pd
 from wfdb.io.annotation import ann_labels
+
 from ..wfdb_files import Annotations, read_annotations, read_header
 from ...errors import ConfigError, DataError, nearest
 
-FS = 250.                                    # sampling rate (Hz)
-PUBLISHED = (.0018, 1.3711)                  # mean and standard deviation by which the published code scales its segments
+FS = 250.0  # sampling rate (Hz)
+# mean and standard deviation by which the published code scales its segments
+PUBLISHED = (0.0018, 1.3711)
 
 # %% ../../../nbs/data/databases/30_icentia11k_continuous_ecg.ipynb #07-70-icentia
 def list_patients(
-    folder: str | Path,        # folder of the database, `<root>/icentia11k-continuous-ecg/1.0`
-) -> list[str]:                # names in order of number ("p00000")
+    folder: str | Path,  # folder of the database, `<root>/icentia11k-continuous-ecg/1.0`
+) -> list[str]:  # names in order of number ("p00000")
     "Patients that have a folder; raises `DataError` where there is none."
     folder = Path(folder)
-    if not folder.is_dir(): raise DataError(f"no such folder: {folder}; expected Icentia11k's p00/, p01/, ...")
-    found = sorted(e.name for group in os.scandir(folder) if re.fullmatch(r"p\d\d", group.name) and group.is_dir()
-                   for e in os.scandir(group.path) if re.fullmatch(r"p\d{5}", e.name) and e.name[:3] == group.name and e.is_dir())
-    if not found: raise DataError(f"no patient in {folder.name}/: expected folders such as p00/p00000; is the database unpacked there?")
+    if not folder.is_dir():
+        raise DataError(f"no such folder: {folder}; expected Icentia11k's p00/, p01/, ...")
+    found = sorted(
+        e.name
+        for group in os.scandir(folder)
+        if re.fullmatch(r"p\d\d", group.name) and group.is_dir()
+        for e in os.scandir(group.path)
+        if re.fullmatch(r"p\d{5}", e.name) and e.name[:3] == group.name and e.is_dir()
+    )
+    if not found:
+        raise DataError(
+            f"no patient in {folder.name}/: expected folders such as p00/p00000; is the database unpacked there?"
+        )
     return found
 
 # %% ../../../nbs/data/databases/30_icentia11k_continuous_ecg.ipynb #09-70-icentia
 class Recording(NamedTuple):
     "One stretch of recording of a patient, on disk."
-    patient: str               # "p00000"
-    name: str                  # record name, "p00000_s00"
-    folder: Path               # where its files are
-    n: int                     # samples
+
+    patient: str  # "p00000"
+    name: str  # record name, "p00000_s00"
+    folder: Path  # where its files are
+    n: int  # samples
+
 
 def list_recordings(
-    folder: str | Path,        # folder of the database
-    patient: str,              # name of a patient
-    need: tuple = ("hea", "atr"),      # files that a recording must have beside its signal
-) -> list[Recording]:            # in order of name; a recording that lacks a file is left out
-    "Recordings of a patient, from one look at his folder; raises `DataError` for an unknown patient or one without recordings."
+    folder: str | Path,  # folder of the database
+    patient: str,  # name of a patient
+    need: tuple = ("hea", "atr"),  # files that a recording must have beside its signal
+) -> list[Recording]:  # in order of name; a recording that lacks a file is left out
+    """Recordings of a patient, from one look at his folder.
+
+    Raises `DataError` for an unknown patient or one without recordings.
+    """
     at = Path(folder) / patient[:3] / patient
-    if not at.is_dir(): raise DataError(f"patient {patient}: no folder {patient[:3]}/{patient}; fetch it or leave the patient out")
+    if not at.is_dir():
+        raise DataError(
+            f"patient {patient}: no folder {patient[:3]}/{patient}; fetch it or leave the patient out"
+        )
     size = {e.name: e.stat().st_size for e in os.scandir(at) if e.is_file()}
     stems = sorted(f[:-4] for f in size if re.fullmatch(rf"{patient}_s\d+\.dat", f))
-    out = [Recording(patient, s, at, size[f"{s}.dat"] // 2) for s in stems if all(f"{s}.{e}" in size for e in need)]
-    if not out: raise DataError(f"patient {patient}: no complete recording (.dat .{' .'.join(need)}) in {patient[:3]}/{patient}; fetch it again")
+    out = [
+        Recording(patient, s, at, size[f"{s}.dat"] // 2)
+        for s in stems
+        if all(f"{s}.{e}" in size for e in need)
+    ]
+    if not out:
+        raise DataError(
+            f"patient {patient}: no complete recording (.dat .{' .'.join(need)}) in {patient[:3]}/{patient}; fetch it again"
+        )
     return out
 
 # %% ../../../nbs/data/databases/30_icentia11k_continuous_ecg.ipynb #13-70-icentia
-_SYMBOL = np.array([next((l.symbol for l in ann_labels if l.label_store == i), "") for i in range(64)])
-_NONE = np.frombuffer(b"\x04\xfcNone", "<u2")              # a note of four characters: "None"
+_SYMBOL = np.array(
+    [next((l.symbol for l in ann_labels if l.label_store == i), "") for i in range(64)]
+)
+_NONE = np.frombuffer(b"\x04\xfcNone", "<u2")  # a note of four characters: "None"
+
 
 def parse_annotations(
-    raw: bytes,                # contents of an annotation file
-) -> Annotations | None:       # annotations; None where the file defines symbols of its own, or does not end properly
-    "Annotations of a file in MIT format, as `wfdb.rdann` reads them, except that the note \"None\" becomes an empty one."
+    raw: bytes,  # contents of an annotation file
+    # annotations; None where the file defines symbols of its own, or does not end properly
+) -> Annotations | None:
+    """Annotations of a file in MIT format, as `wfdb.rdann` reads them, except that the note "None"
+    becomes an empty one.
+    """
     w = np.frombuffer(raw, "<u2", len(raw) // 2)
     none = np.flatnonzero((w[:-2] == _NONE[0]) & (w[1:-1] == _NONE[1]) & (w[2:] == _NONE[2]))
-    keep = np.ones(len(w), bool); keep[(none[:, None] + np.arange(3)).ravel()] = False
-    w = w[keep]; kind, step = w >> 10, (w & 1023).astype(np.int64); real = kind < 59
+    keep = np.ones(len(w), bool)
+    keep[(none[:, None] + np.arange(3)).ravel()] = False
+    w = w[keep]
+    kind, step = w >> 10, (w & 1023).astype(np.int64)
+    real = kind < 59
     notes, after = [], 0
     for i in np.flatnonzero((kind == 59) | (kind == 63)).tolist():
-        if i < after: continue                                               # inside a text or a jump
+        if i < after:
+            continue  # inside a text or a jump
         after = i + 3 if kind[i] == 59 else i + 1 + (int(step[i]) + 1) // 2
-        if after > len(w): return None
-        if kind[i] == 59: step[i] = (int(w[i + 1]) << 16 | int(w[i + 2])) - (int(w[i + 1]) >> 15 << 32)      # a jump in time, high word first
-        else: notes.append((i, w[i + 1:after].tobytes()[:int(step[i])].strip(b"\0").decode("latin-1"))); step[i] = 0
-        real[i + 1:after] = False; step[i + 1:after] = 0
-    step[(kind >= 60) & (kind < 63)] = 0                                     # channel, number, sub-type: no time passes
+        if after > len(w):
+            return None
+        # a jump in time, high word first
+        if kind[i] == 59:
+            step[i] = (int(w[i + 1]) << 16 | int(w[i + 2])) - (int(w[i + 1]) >> 15 << 32)
+        else:
+            notes.append(
+                (i, w[i + 1 : after].tobytes()[: int(step[i])].strip(b"\0").decode("latin-1"))
+            )
+            step[i] = 0
+        real[i + 1 : after] = False
+        step[i + 1 : after] = 0
+    step[(kind >= 60) & (kind < 63)] = 0  # channel, number, sub-type: no time passes
     return collect(w, kind, step, real, notes)
 
 # %% ../../../nbs/data/databases/30_icentia11k_continuous_ecg.ipynb #14-70-icentia
 def collect(
-    w: np.ndarray,             # words of the file [word]
-    kind: np.ndarray,          # kind of each word [word]
-    step: np.ndarray,          # time that passes with it [word] (samples)
-    real: np.ndarray,          # whether it is an annotation [word]
-    notes: list,               # (word, text) of each note
-) -> Annotations | None:       # annotations; None where wfdb must have a look
+    w: np.ndarray,  # words of the file [word]
+    kind: np.ndarray,  # kind of each word [word]
+    step: np.ndarray,  # time that passes with it [word] (samples)
+    real: np.ndarray,  # whether it is an annotation [word]
+    notes: list,  # (word, text) of each note
+) -> Annotations | None:  # annotations; None where wfdb must have a look
     "Annotations from words whose roles are known."
     end = np.flatnonzero(real & (w == 0))
-    if len(end) == 0: return None
-    at = np.flatnonzero(real[:end[0]]); sample, code = np.cumsum(step[:end[0]])[at], kind[at]
+    if len(end) == 0:
+        return None
+    at = np.flatnonzero(real[: end[0]])
+    sample, code = np.cumsum(step[: end[0]])[at], kind[at]
     aux, about = np.full(len(at), "", object), np.zeros(len(at), bool)
     for i, text in notes:
         owner = np.searchsorted(at, i) - 1
-        if i > end[0] or owner < 0: continue
-        aux[owner], about[owner] = text, text.startswith("##")              # "##": a note on the file itself
-        if about[owner] and "time resolution" not in text: return None
+        if i > end[0] or owner < 0:
+            continue
+        aux[owner], about[owner] = text, text.startswith("##")  # "##": a note on the file itself
+        if about[owner] and "time resolution" not in text:
+            return None
     keep = ~about & (code > 0)
     return Annotations(sample[keep], _SYMBOL[code[keep]], aux[keep])
 
 # %% ../../../nbs/data/databases/30_icentia11k_continuous_ecg.ipynb #15-70-icentia
 def recording_annotations(
-    folder: Path,              # folder of the record
-    name: str,                 # record
-) -> Annotations:              # annotations in order of time
-    "Annotations of a recording, by the fast path where it can; raises `DataError` where the file is missing, broken or out of order."
+    folder: Path,  # folder of the record
+    name: str,  # record
+) -> Annotations:  # annotations in order of time
+    """Annotations of a recording, by the fast path where it can.
+
+    Raises `DataError` where the file is missing, broken or out of order.
+    """
     path = Path(folder) / f"{name}.atr"
-    if not path.is_file(): raise DataError(f"record {name}: no annotation file '{name}.atr'; fetch it again")
+    if not path.is_file():
+        raise DataError(f"record {name}: no annotation file '{name}.atr'; fetch it again")
     a = parse_annotations(path.read_bytes())
     if a is None:
         a = read_annotations(folder, name)
         a = Annotations(a.sample, a.symbol, np.where(a.aux == "None", "", a.aux))
-    if (np.diff(a.sample) < 0).any(): raise DataError(f"record {name}: annotations are not in order of time; fetch '{name}.atr' again")
+    if (np.diff(a.sample) < 0).any():
+        raise DataError(
+            f"record {name}: annotations are not in order of time; fetch '{name}.atr' again"
+        )
     return a
 
 # %% ../../../nbs/data/databases/30_icentia11k_continuous_ecg.ipynb #21-70-icentia
 def count_annotations(
-    folder: str | Path,        # folder of the database
-    patients=None,             # names; None: all that are there
-) -> pd.DataFrame:             # patient x (recordings, hours, each symbol, each rhythm note)
-    "Count recordings, hours, beats of each symbol and rhythm changes, from the annotation files alone; raises `ConfigError` for an unknown patient."
+    folder: str | Path,  # folder of the database
+    patients=None,  # names; None: all that are there
+) -> pd.DataFrame:  # patient x (recordings, hours, each symbol, each rhythm note)
+    """Count recordings, hours, beats of each symbol and rhythm changes, from the annotation files
+    alone.
+
+    Raises `ConfigError` for an unknown patient.
+    """
     rows = {}
     for p in choose_patients(folder, patients):
-        recordings = list_recordings(folder, p); row = rows[p] = {"recordings": len(recordings), "hours": sum(s.n for s in recordings) / FS / 3600}
+        recordings = list_recordings(folder, p)
+        row = rows[p] = {
+            "recordings": len(recordings),
+            "hours": sum(s.n for s in recordings) / FS / 3600,
+        }
         for s in recordings:
             a = recording_annotations(s.folder, s.name)
-            for k, c in zip(*np.unique(np.where(a.symbol == "+", a.aux, a.symbol).astype(str), return_counts=True)): row[k] = row.get(k, 0) + int(c)
+            for k, c in zip(
+                *np.unique(
+                    np.where(a.symbol == "+", a.aux, a.symbol).astype(str), return_counts=True
+                )
+            ):
+                row[k] = row.get(k, 0) + int(c)
     table = pd.DataFrame.from_dict(rows, orient="index").fillna(0).rename_axis("patient")
-    fixed = ["recordings", "hours", *(k for k in "NSaVQ" if k in table), *sorted(k for k in table if k[0] in "(")]
+    fixed = [
+        "recordings",
+        "hours",
+        *(k for k in "NSaVQ" if k in table),
+        *sorted(k for k in table if k[0] in "("),
+    ]
     table = table[fixed + sorted(set(table) - set(fixed) - {")", ""})]
     return table.astype({k: int for k in table if k != "hours"})
 
 # %% ../../../nbs/data/databases/30_icentia11k_continuous_ecg.ipynb #22-70-icentia
 def choose_patients(
-    folder: str | Path,        # folder of the database
-    patients=None,             # names asked for; None: all
-) -> list[str]:                # names
+    folder: str | Path,  # folder of the database
+    patients=None,  # names asked for; None: all
+) -> list[str]:  # names
     "Patients on disk, or those of them that were asked for."
     there = list_patients(folder)
-    if patients is None: return there
+    if patients is None:
+        return there
     have = set(there)
     for p in patients:
-        if p not in have: raise ConfigError(f"Icentia11k: patient {p!r} is not on disk; {nearest(p, there[:50])}")
+        if p not in have:
+            raise ConfigError(f"Icentia11k: patient {p!r} is not on disk; {nearest(p, there[:50])}")
     return list(patients)

@@ -8,8 +8,10 @@ __all__ = ['PARTS', 'NORMAL', 'load_label_map', 'statement_of', 'dx_labels', 'am
 # %% ../../../nbs/data/databases/45_label_map.ipynb #03-84-label-map
 from dataclasses import replace
 from importlib.resources import files
+
 import numpy as np
 import pandas as pd
+
 from ..cohort import Cohort
 from ...errors import ConfigError, DataError, nearest
 
@@ -17,11 +19,23 @@ from ...errors import ConfigError, DataError, nearest
 PARTS = ("published", "same", "merge", "normal", "further")
 
 
-def load_label_map() -> pd.DataFrame:     # index snomed (text); abbreviation, scp ("": none of its own), merge (group or ""), part (one of PARTS), note
-    "The package's table of codes; raises `DataError` where a code stands twice or a part is unknown."
-    with (files("biosig_nb.data.databases") / "g12ec_labels.csv").open(encoding="utf-8") as f: t = pd.read_csv(f, dtype=str, keep_default_na=False)
-    if t.snomed.duplicated().any(): raise DataError(f"g12ec_labels.csv: code {t.snomed[t.snomed.duplicated()].iloc[0]} stands twice")
-    if not set(t.part) <= set(PARTS): raise DataError(f"g12ec_labels.csv: part {sorted(set(t.part) - set(PARTS))[0]!r}, expected one of {', '.join(PARTS)}")
+def load_label_map() -> (
+    pd.DataFrame
+):  # index snomed (text); abbreviation, scp ("": none of its own), merge (group or ""), part (one of PARTS), note
+    """The package's table of codes.
+
+    Raises `DataError` where a code stands twice or a part is unknown.
+    """
+    with (files("biosig_nb.data.databases") / "g12ec_labels.csv").open(encoding="utf-8") as f:
+        t = pd.read_csv(f, dtype=str, keep_default_na=False)
+    if t.snomed.duplicated().any():
+        raise DataError(
+            f"g12ec_labels.csv: code {t.snomed[t.snomed.duplicated()].iloc[0]} stands twice"
+        )
+    if not set(t.part) <= set(PARTS):
+        raise DataError(
+            f"g12ec_labels.csv: part {sorted(set(t.part) - set(PARTS))[0]!r}, expected one of {', '.join(PARTS)}"
+        )
     return t.set_index("snomed")
 
 # %% ../../../nbs/data/databases/45_label_map.ipynb #09-84-label-map
@@ -29,57 +43,94 @@ NORMAL = ("", "SR", "NORM")
 
 
 def statement_of(
-    merge: bool = False,        # count 59118001 (right bundle branch block) as CRBBB
-    normal: str = "",           # sinus rhythm is "" (no label), "SR" (the rhythm) or "NORM" (the only code of a record)
-    further: bool = False,      # also the statements of rhythm and form
-) -> dict:                      # SNOMED code: SCP statement
+    merge: bool = False,  # count 59118001 (right bundle branch block) as CRBBB
+    # sinus rhythm is "" (no label), "SR" (the rhythm) or "NORM" (the only code of a record)
+    normal: str = "",
+    further: bool = False,  # also the statements of rhythm and form
+) -> dict:  # SNOMED code: SCP statement
     "Which codes make a label, and which; raises `ConfigError` for another meaning of normal."
-    if normal not in NORMAL: raise ConfigError(f"normal={normal!r}: {nearest(str(normal), [k for k in NORMAL if k])}, or leave it empty")
+    if normal not in NORMAL:
+        raise ConfigError(
+            f"normal={normal!r}: {nearest(str(normal), [k for k in NORMAL if k])}, or leave it empty"
+        )
     t, found = load_label_map(), {}
     for code, row in t.iterrows():
-        if row.part == "normal": scp = normal
-        elif row.part == "further": scp = row.scp if further else ""
-        elif row.part == "merge": scp = t.scp[(t["merge"] == row["merge"]) & (t.part == "published")].iloc[0] if merge else ""
-        else: scp = row.scp
-        if scp: found[code] = scp
+        if row.part == "normal":
+            scp = normal
+        elif row.part == "further":
+            scp = row.scp if further else ""
+        elif row.part == "merge":
+            scp = (
+                t.scp[(t["merge"] == row["merge"]) & (t.part == "published")].iloc[0]
+                if merge
+                else ""
+            )
+        else:
+            scp = row.scp
+        if scp:
+            found[code] = scp
     return found
 
 # %% ../../../nbs/data/databases/45_label_map.ipynb #12-84-label-map
 def dx_labels(
-    codes: list,                # of each record: its SNOMED codes
-    merge: bool = False,        # see `statement_of`
-    normal: str = "",           # see `statement_of`
-    further: bool = False,      # see `statement_of`
+    codes: list,  # of each record: its SNOMED codes
+    merge: bool = False,  # see `statement_of`
+    normal: str = "",  # see `statement_of`
+    further: bool = False,  # see `statement_of`
 ) -> tuple[np.ndarray, tuple]:  # (0/1 [n, label] int8, names of the labels)
     "Labels of records, from their codes."
-    of = statement_of(merge, normal, further); names = tuple(sorted(set(of.values()))); column = {k: i for i, k in enumerate(names)}
+    of = statement_of(merge, normal, further)
+    names = tuple(sorted(set(of.values())))
+    column = {k: i for i, k in enumerate(names)}
     Y = np.zeros((len(codes), len(names)), np.int8)
     for row, said in zip(Y, codes):
         said = set(map(str, said))
         for code in said & set(of):
-            if of[code] != "NORM" or len(said) == 1: row[column[of[code]]] = 1
+            if of[code] != "NORM" or len(said) == 1:
+                row[column[of[code]]] = 1
     return Y, names
 
 # %% ../../../nbs/data/databases/45_label_map.ipynb #18-84-label-map
-def ambiguous_pairs() -> pd.DataFrame:     # index snomed; abbreviation, scp, part, note
+def ambiguous_pairs() -> pd.DataFrame:  # index snomed; abbreviation, scp, part, note
     "The rows of the table about which something must be said."
     t = load_label_map()
     return t.loc[t.note != "", ["abbreviation", "scp", "part", "note"]]
 
 # %% ../../../nbs/data/databases/45_label_map.ipynb #22-84-label-map
 def keep_labels(
-    cohort: Cohort,             # examples with a matrix of labels
-    names: tuple | None = None, # labels wanted, in that order; None: all
-    min_positives: int = 0,     # of these, labels with fewer positive examples are left out
-) -> Cohort:                    # the same examples with these labels
-    "Some of a cohort's labels; raises `ConfigError` for a label that it does not have, or where none has enough positives."
+    cohort: Cohort,  # examples with a matrix of labels
+    names: tuple | None = None,  # labels wanted, in that order; None: all
+    min_positives: int = 0,  # of these, labels with fewer positive examples are left out
+) -> Cohort:  # the same examples with these labels
+    """Some of a cohort's labels.
+
+    Raises `ConfigError` for a label that it does not have, or where none has enough positives.
+    """
     have, names = list(cohort.label_names), tuple(cohort.label_names if names is None else names)
-    if cohort.labels.ndim != 2: raise ConfigError("keep_labels: this cohort has one label an example, expected a matrix of labels")
-    if lost := [k for k in names if k not in have]: raise ConfigError(f"label {lost[0]!r}: {nearest(lost[0], have)}")
-    Y = cohort.labels[:, [have.index(k) for k in names]]; n = Y.sum(axis=0, dtype=int); keep = n >= min_positives
-    if not keep.any(): raise ConfigError(f"min_positives={min_positives}: no label has as many; the largest has {max(n, default=0)}")
-    rare = ", ".join(f"{k} {c}" for k, c in zip(names, n) if c < min_positives); flow = cohort.flow
+    if cohort.labels.ndim != 2:
+        raise ConfigError(
+            "keep_labels: this cohort has one label an example, expected a matrix of labels"
+        )
+    if lost := [k for k in names if k not in have]:
+        raise ConfigError(f"label {lost[0]!r}: {nearest(lost[0], have)}")
+    Y = cohort.labels[:, [have.index(k) for k in names]]
+    n = Y.sum(axis=0, dtype=int)
+    keep = n >= min_positives
+    if not keep.any():
+        raise ConfigError(
+            f"min_positives={min_positives}: no label has as many; the largest has {max(n, default=0)}"
+        )
+    rare = ", ".join(f"{k} {c}" for k, c in zip(names, n) if c < min_positives)
+    flow = cohort.flow
     if rare and flow is not None:
         why = f"labels with fewer than {min_positives} positives left out: {rare}; their recordings stay"
-        flow = pd.concat([flow, pd.DataFrame([("records", len(cohort), 0, why)], columns=flow.columns)], ignore_index=True)
-    return replace(cohort, labels=Y[:, keep], label_names=tuple(k for k, ok in zip(names, keep) if ok), flow=flow)
+        flow = pd.concat(
+            [flow, pd.DataFrame([("records", len(cohort), 0, why)], columns=flow.columns)],
+            ignore_index=True,
+        )
+    return replace(
+        cohort,
+        labels=Y[:, keep],
+        label_names=tuple(k for k, ok in zip(names, keep) if ok),
+        flow=flow,
+    )

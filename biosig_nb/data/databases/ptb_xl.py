@@ -8,85 +8,176 @@ __all__ = ['FOLDS', 'RATES', 'TASKS', 'LEADS', 'SECONDS', 'SINUS', 'RHYTHM', 'RH
            'ptbxl_records', 'exclusive_rhythm', 'one_rhythm']
 
 # %% ../../../nbs/data/databases/40_ptb_xl.ipynb #03-80-ptbxl
-import ast, math, os, re
+import ast
+import math
+import os
+import re
 from dataclasses import replace
 from pathlib import Path
+
 import numpy as np
 import pandas as pd
-from ..records import check_lead, says_simulated
+
 from ..catalog import fingerprint
 from ..cohort import Cohort
+from ..records import check_lead, says_simulated
 from ..wfdb_files import Record, read_record
 from ...errors import ConfigError, DataError, nearest
 from ...signals.filters import fill_gaps, resample
 
 # %% ../../../nbs/data/databases/40_ptb_xl.ipynb #07-80-ptbxl
 def statements(
-    folder: str | Path,          # folder of the database, `<root>/ptb-xl/1.0.3`
-) -> pd.DataFrame:               # index code; description, diagnostic, form, rhythm (True or False), superclass, subclass ("" where it has none)
-    "The list of statements (`scp_statements.csv`); raises `DataError` where it is missing, lacks a column or has a code twice."
-    t = _read_csv(folder, "scp_statements.csv", ("description", "diagnostic", "form", "rhythm", "diagnostic_class", "diagnostic_subclass"), index_col=0)
+    folder: str | Path,  # folder of the database, `<root>/ptb-xl/1.0.3`
+    # index code; description, diagnostic, form, rhythm (True or False), superclass, subclass (""
+    # where it has none)
+) -> pd.DataFrame:
+    """The list of statements (`scp_statements.csv`).
+
+    Raises `DataError` where it is missing, lacks a column or has a code twice.
+    """
+    t = _read_csv(
+        folder,
+        "scp_statements.csv",
+        ("description", "diagnostic", "form", "rhythm", "diagnostic_class", "diagnostic_subclass"),
+        index_col=0,
+    )
     t.index = t.index.astype(str).rename("code")
-    if t.index.has_duplicates: raise DataError(f"scp_statements.csv: code {t.index[t.index.duplicated()][0]} occurs twice; fetch it again")
+    if t.index.has_duplicates:
+        raise DataError(
+            f"scp_statements.csv: code {t.index[t.index.duplicated()][0]} occurs twice; fetch it again"
+        )
     flags = {k: t[k].fillna(0).astype(float) == 1 for k in ("diagnostic", "form", "rhythm")}
-    names = {new: t[old].fillna("").astype(str) for new, old in (("superclass", "diagnostic_class"), ("subclass", "diagnostic_subclass"))}
+    names = {
+        new: t[old].fillna("").astype(str)
+        for new, old in (("superclass", "diagnostic_class"), ("subclass", "diagnostic_subclass"))
+    }
     bad = flags["diagnostic"] & ((names["superclass"] == "") | (names["subclass"] == ""))
-    if bad.any(): raise DataError(f"scp_statements.csv: {bad.idxmax()} is diagnostic but has no class or no subclass; fetch it again")
+    if bad.any():
+        raise DataError(
+            f"scp_statements.csv: {bad.idxmax()} is diagnostic but has no class or no subclass; fetch it again"
+        )
     return pd.DataFrame({"description": t.description.astype(str), **flags, **names})
 
 # %% ../../../nbs/data/databases/40_ptb_xl.ipynb #08-80-ptbxl
 def _read_csv(folder, name: str, columns: tuple, **options) -> pd.DataFrame:
     "A table of the database, with the columns that are needed."
     path = Path(folder) / name
-    if not path.is_file(): raise DataError(f"no {name} in {folder}: expected the folder <root>/ptb-xl/1.0.3; is the database unpacked there?")
-    try: t = pd.read_csv(path, keep_default_na=True, **options)
-    except (ValueError, UnicodeDecodeError) as e: raise DataError(f"{name} cannot be read as a table ({' '.join(str(e).split())[:120]}); fetch it again") from e
-    if lost := [c for c in columns if c not in t]: raise DataError(f"{name}: no column {', '.join(lost)}; it has {', '.join(map(str, t.columns[:12]))}")
+    if not path.is_file():
+        raise DataError(
+            f"no {name} in {folder}: expected the folder <root>/ptb-xl/1.0.3; is the database unpacked there?"
+        )
+    try:
+        t = pd.read_csv(path, keep_default_na=True, **options)
+    except (ValueError, UnicodeDecodeError) as e:
+        raise DataError(
+            f"{name} cannot be read as a table ({' '.join(str(e).split())[:120]}); fetch it again"
+        ) from e
+    if lost := [c for c in columns if c not in t]:
+        raise DataError(
+            f"{name}: no column {', '.join(lost)}; it has {', '.join(map(str, t.columns[:12]))}"
+        )
     return t
 
 # %% ../../../nbs/data/databases/40_ptb_xl.ipynb #12-80-ptbxl
 def parse_statements(
-    text: str,                   # "{'NORM': 100.0, 'SR': 0.0}"
-    record: str = "",            # whose, for the message
-) -> dict:                       # statement: likelihood (0 to 100)
-    "Statements of one recording; the text is parsed as a literal and never run. Raises `DataError` for anything else."
+    text: str,  # "{'NORM': 100.0, 'SR': 0.0}"
+    record: str = "",  # whose, for the message
+) -> dict:  # statement: likelihood (0 to 100)
+    """Statements of one recording; the text is parsed as a literal and never run.
+
+    Raises `DataError` for anything else.
+    """
     try:
-        if len(text) > 4000: raise ValueError("too long")
+        if len(text) > 4000:
+            raise ValueError("too long")
         d = ast.literal_eval(text)
-        if not (isinstance(d, dict) and all(isinstance(k, str) for k in d)): raise ValueError("no dictionary")
-        if not all(isinstance(v, int | float) and math.isfinite(v) for v in d.values()): raise ValueError("no numbers")
+        if not (isinstance(d, dict) and all(isinstance(k, str) for k in d)):
+            raise ValueError("no dictionary")
+        if not all(isinstance(v, int | float) and math.isfinite(v) for v in d.values()):
+            raise ValueError("no numbers")
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as e:
-        raise DataError(f"record {record}: statements {str(text)[:60]!r}, expected {{'CODE': likelihood, ...}}; fetch ptbxl_database.csv again") from e
+        raise DataError(
+            f"record {record}: statements {str(text)[:60]!r}, expected {{'CODE': likelihood, ...}}; fetch ptbxl_database.csv again"
+        ) from e
     return {k.strip(): float(v) for k, v in d.items()}
 
 # %% ../../../nbs/data/databases/40_ptb_xl.ipynb #15-80-ptbxl
 FOLDS = tuple(range(1, 11))
-RATES = {100: "path_100", 500: "path_500"}           # rate (Hz): column of the path
-_PATH = re.compile(r"(?!.*(?:^|/)\.\.?(?:/|$))[\w.-]+(?:/[\w.-]+)*")     # below the folder: relative, no part "." or ".."
+RATES = {100: "path_100", 500: "path_500"}  # rate (Hz): column of the path
+# below the folder: relative, no part "." or ".."
+_PATH = re.compile(r"(?!.*(?:^|/)\.\.?(?:/|$))[\w.-]+(?:/[\w.-]+)*")
 
 
 def ptbxl_table(
-    folder: str | Path,          # folder of the database
-) -> pd.DataFrame:               # index ecg_id; patient, age, over_89, sex ("male", "female", ""), statements (dict), fold, path_100, path_500
-    "The table of recordings (`ptbxl_database.csv`), checked; raises `DataError` naming the record that is wrong."
-    t = _read_csv(folder, "ptbxl_database.csv", ("ecg_id", "patient_id", "age", "sex", "scp_codes", "strat_fold", "filename_lr", "filename_hr"))
-    number = {k: pd.to_numeric(t[k], errors="coerce") for k in ("ecg_id", "patient_id", "strat_fold", "age", "sex")}
-    wrong = {"a record number that is missing or occurs twice": number["ecg_id"].isna() | number["ecg_id"].duplicated(),
-             "no patient": number["patient_id"].isna(), "a fold outside 1 to 10": ~number["strat_fold"].isin(FOLDS),
-             **{f"a path outside the folder ({k})": ~t[k].map(_inside).astype(bool) for k in ("filename_lr", "filename_hr")}}
+    folder: str | Path,  # folder of the database
+    # index ecg_id; patient, age, over_89, sex ("male", "female", ""), statements (dict), fold,
+    # path_100, path_500
+) -> pd.DataFrame:
+    """The table of recordings (`ptbxl_database.csv`), checked.
+
+    Raises `DataError` naming the record that is wrong.
+    """
+    t = _read_csv(
+        folder,
+        "ptbxl_database.csv",
+        (
+            "ecg_id",
+            "patient_id",
+            "age",
+            "sex",
+            "scp_codes",
+            "strat_fold",
+            "filename_lr",
+            "filename_hr",
+        ),
+    )
+    number = {
+        k: pd.to_numeric(t[k], errors="coerce")
+        for k in ("ecg_id", "patient_id", "strat_fold", "age", "sex")
+    }
+    wrong = {
+        "a record number that is missing or occurs twice": number["ecg_id"].isna()
+        | number["ecg_id"].duplicated(),
+        "no patient": number["patient_id"].isna(),
+        "a fold outside 1 to 10": ~number["strat_fold"].isin(FOLDS),
+        **{
+            f"a path outside the folder ({k})": ~t[k].map(_inside).astype(bool)
+            for k in ("filename_lr", "filename_hr")
+        },
+    }
     for what, bad in wrong.items():
-        if bad.any(): raise DataError(f"ptbxl_database.csv: record {t.ecg_id[bad.idxmax()]} has {what}; fetch it again")
+        if bad.any():
+            raise DataError(
+                f"ptbxl_database.csv: record {t.ecg_id[bad.idxmax()]} has {what}; fetch it again"
+            )
     said = [parse_statements(s, i) for s, i in zip(t.scp_codes, t.ecg_id)]
     age, sex = number["age"], number["sex"].map({0: "male", 1: "female"}).fillna("")
-    out = pd.DataFrame({"patient": number["patient_id"].astype(int).astype(str), "age": age.mask(age > 89, 90.), "over_89": age > 89, "sex": sex,
-                        "statements": said, "fold": number["strat_fold"].astype(int), "path_100": t.filename_lr, "path_500": t.filename_hr})
-    split = out.groupby("patient").fold.unique().map(sorted); split = split[split.map(len) > 1]
-    if len(split): raise DataError(f"ptbxl_database.csv: patient {split.index[0]} stands in several folds ({_listed(split.iloc[0])}); fetch it again")
+    out = pd.DataFrame(
+        {
+            "patient": number["patient_id"].astype(int).astype(str),
+            "age": age.mask(age > 89, 90.0),
+            "over_89": age > 89,
+            "sex": sex,
+            "statements": said,
+            "fold": number["strat_fold"].astype(int),
+            "path_100": t.filename_lr,
+            "path_500": t.filename_hr,
+        }
+    )
+    split = out.groupby("patient").fold.unique().map(sorted)
+    split = split[split.map(len) > 1]
+    if len(split):
+        raise DataError(
+            f"ptbxl_database.csv: patient {split.index[0]} stands in several folds ({_listed(split.iloc[0])}); fetch it again"
+        )
     return out.set_index(pd.Index(number["ecg_id"].astype(int), name="ecg_id"))
 
 # %% ../../../nbs/data/databases/40_ptb_xl.ipynb #16-80-ptbxl
 def _inside(path) -> bool:
-    "Whether the text of a path stays below the folder it is joined to; links are followed and checked when the record is read."
+    """Whether the text of a path stays below the folder it is joined to.
+
+    Links are followed and checked when the record is read.
+    """
     return isinstance(path, str) and _PATH.fullmatch(path) is not None
 
 
@@ -99,112 +190,149 @@ TASKS = ("all", "diagnostic", "subclass", "superclass", "form", "rhythm")
 
 
 def task_labels(
-    codes: pd.DataFrame,         # from `statements`
-    task: str,                   # one of TASKS
-) -> dict:                       # statement: name of the label it counts for
+    codes: pd.DataFrame,  # from `statements`
+    task: str,  # one of TASKS
+) -> dict:  # statement: name of the label it counts for
     "Which statements make a task, and under which name."
-    if task not in TASKS: raise ConfigError(f"task={task!r}: {nearest(task, TASKS)}")
-    if task == "all": return {c: c for c in codes.index}
-    if task in ("subclass", "superclass"): return codes[task][codes.diagnostic].to_dict()
+    if task not in TASKS:
+        raise ConfigError(f"task={task!r}: {nearest(task, TASKS)}")
+    if task == "all":
+        return {c: c for c in codes.index}
+    if task in ("subclass", "superclass"):
+        return codes[task][codes.diagnostic].to_dict()
     return {c: c for c in codes.index[codes[task]]}
 
 # %% ../../../nbs/data/databases/40_ptb_xl.ipynb #21-80-ptbxl
 def label_matrix(
-    table: pd.DataFrame,         # from `ptbxl_table`
-    codes: pd.DataFrame,         # from `statements`
-    task: str = "superclass",    # one of TASKS
-) -> tuple[np.ndarray, tuple, np.ndarray]:     # (0/1 [n, label] int8, names of the labels, True where a recording has any label of the task [n])
+    table: pd.DataFrame,  # from `ptbxl_table`
+    codes: pd.DataFrame,  # from `statements`
+    task: str = "superclass",  # one of TASKS
+    # (0/1 [n, label] int8, names of the labels, True where a recording has any label of the task
+    # [n])
+) -> tuple[np.ndarray, tuple, np.ndarray]:
     "Labels of a task; raises `DataError` for a statement that is not in the list."
-    of = task_labels(codes, task); names = tuple(sorted(set(of.values()))); column = {name: i for i, name in enumerate(names)}
+    of = task_labels(codes, task)
+    names = tuple(sorted(set(of.values())))
+    column = {name: i for i, name in enumerate(names)}
     Y, known = np.zeros((len(table), len(names)), np.int8), set(codes.index)
     for i, said in enumerate(table.statements):
         for code in said:
-            if code in of: Y[i, column[of[code]]] = 1
-            elif code not in known: raise DataError(f"record {table.index[i]}: statement {code!r} is not in scp_statements.csv; {nearest(code, known)}")
+            if code in of:
+                Y[i, column[of[code]]] = 1
+            elif code not in known:
+                raise DataError(
+                    f"record {table.index[i]}: statement {code!r} is not in scp_statements.csv; {nearest(code, known)}"
+                )
     return Y, names, Y.any(axis=1)
 
 # %% ../../../nbs/data/databases/40_ptb_xl.ipynb #25-80-ptbxl
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
-SECONDS = 10                     # length of every recording of this database
+SECONDS = 10  # length of every recording of this database
 
 
 def check_layout(
-    r: Record,                   # a recording with all its channels
-    rate: float,                 # rate it should have (Hz)
+    r: Record,  # a recording with all its channels
+    rate: float,  # rate it should have (Hz)
 ) -> None:
-    "Raise `DataError` where a recording is not twelve leads in the standard order, in mV, of ten seconds."
+    """Raise `DataError` where a recording is not twelve leads in the standard order, in mV, of ten
+    seconds.
+    """
     found, n = [c.upper() for c in r.channels], r.signals.shape[1]
-    lost, other = [k for k in LEADS if k.upper() not in found], [f"{c} in {u}" for c, u in zip(r.channels, r.units) if u != "mV"]
+    lost, other = (
+        [k for k in LEADS if k.upper() not in found],
+        [f"{c} in {u}" for c, u in zip(r.channels, r.units) if u != "mV"],
+    )
     wrong = ""
-    if lost: wrong = f"no lead {', '.join(lost)}, it has {', '.join(r.channels)}"
-    elif found != [k.upper() for k in LEADS]: wrong = f"leads in the order {' '.join(r.channels)}, expected {' '.join(LEADS)}"
-    elif other: wrong = f"{', '.join(other[:3])}, expected mV"
-    elif r.fs != rate or n != SECONDS * rate: wrong = f"{n} samples at {r.fs:g} Hz, expected {SECONDS * rate:g} at {rate:g}"
-    if wrong: raise DataError(f"record {r.name}: {wrong}; fetch it again")
+    if lost:
+        wrong = f"no lead {', '.join(lost)}, it has {', '.join(r.channels)}"
+    elif found != [k.upper() for k in LEADS]:
+        wrong = f"leads in the order {' '.join(r.channels)}, expected {' '.join(LEADS)}"
+    elif other:
+        wrong = f"{', '.join(other[:3])}, expected mV"
+    elif r.fs != rate or n != SECONDS * rate:
+        wrong = f"{n} samples at {r.fs:g} Hz, expected {SECONDS * rate:g} at {rate:g}"
+    if wrong:
+        raise DataError(f"record {r.name}: {wrong}; fetch it again")
 
 # %% ../../../nbs/data/databases/40_ptb_xl.ipynb #26-80-ptbxl
 def _check_leads(leads) -> tuple:
     "Names of leads as LEADS spells them."
-    if leads is None: return LEADS
-    leads = (leads,) if isinstance(leads, str) else tuple(leads); upper = {k.upper(): k for k in LEADS}
+    if leads is None:
+        return LEADS
+    leads = (leads,) if isinstance(leads, str) else tuple(leads)
+    upper = {k.upper(): k for k in LEADS}
     for k in leads:
-        if str(k).upper() not in upper: raise ConfigError(f"lead {k!r}: {nearest(str(k), LEADS)}")
+        if str(k).upper() not in upper:
+            raise ConfigError(f"lead {k!r}: {nearest(str(k), LEADS)}")
     found = tuple(upper[str(k).upper()] for k in leads)
-    if not found or len(set(found)) < len(found): raise ConfigError(f"leads={leads}: expected one or more leads, each once")
+    if not found or len(set(found)) < len(found):
+        raise ConfigError(f"leads={leads}: expected one or more leads, each once")
     return found
 
 # %% ../../../nbs/data/databases/40_ptb_xl.ipynb #27-80-ptbxl
 def read_leads(
-    folder: str | Path,          # folder of the database
-    path: str,                   # "records100/00000/00001_lr"
-    rate: int = 100,             # rate of that file (Hz)
-    leads: tuple = LEADS,        # leads wanted, in the order wanted
-    fs: float | None = None,     # rate wanted (Hz); None: as it is
-) -> np.ndarray:                 # [lead, time] (mV) float64
+    folder: str | Path,  # folder of the database
+    path: str,  # "records100/00000/00001_lr"
+    rate: int = 100,  # rate of that file (Hz)
+    leads: tuple = LEADS,  # leads wanted, in the order wanted
+    fs: float | None = None,  # rate wanted (Hz); None: as it is
+) -> np.ndarray:  # [lead, time] (mV) float64
     "Leads of one recording; raises `DataError` where it is not what the database's recordings are."
     return leads_of(read_record(folder, path), rate, leads, fs)
 
 
 def leads_of(
-    r: Record,                   # a recording with all its channels
-    rate: int = 100,             # rate it should have (Hz)
-    leads: tuple = LEADS,        # leads wanted, in the order wanted
-    fs: float | None = None,     # rate wanted (Hz); None: as it is
-) -> np.ndarray:                 # [lead, time] (mV) float64
+    r: Record,  # a recording with all its channels
+    rate: int = 100,  # rate it should have (Hz)
+    leads: tuple = LEADS,  # leads wanted, in the order wanted
+    fs: float | None = None,  # rate wanted (Hz); None: as it is
+) -> np.ndarray:  # [lead, time] (mV) float64
     "The same for a recording that has been read."
     check_layout(r, rate)
     leads = _check_leads(leads)
     x = r.signals[[LEADS.index(k) for k in leads]]
-    if not np.abs(x).max() <= 20:                                  # NaN or large: look closer, lead by lead
-        for row, lead in zip(x, leads): check_lead(row, r.name, lead)
+    if not np.abs(x).max() <= 20:  # NaN or large: look closer, lead by lead
+        for row, lead in zip(x, leads):
+            check_lead(row, r.name, lead)
         x = np.stack([fill_gaps(row)[0] for row in x])
     return x if fs is None else resample(x, rate, fs)
 
 # %% ../../../nbs/data/databases/40_ptb_xl.ipynb #31-80-ptbxl
 def einthoven_error(
-    x: np.ndarray,               # signals [..., lead, time] with I, II, III as the first three leads (mV)
-) -> np.ndarray:                 # [...] root mean square of I + III - II, as a share of that of the three leads
-    "How far limb leads are from Einthoven's law: near 0 in nearly all true recordings; a large share where leads or axes are mixed up."
+    x: np.ndarray,  # signals [..., lead, time] with I, II, III as the first three leads (mV)
+) -> np.ndarray:  # [...] root mean square of I + III - II, as a share of that of the three leads
+    """How far limb leads are from Einthoven's law: near 0 in nearly all true recordings.
+
+    A large share where leads or axes are mixed up.
+    """
     i, ii, iii = (np.asarray(x[..., k, :], float) for k in range(3))
     size = np.sqrt((i**2 + ii**2 + iii**2).mean(axis=-1))
-    return np.sqrt(((i + iii - ii)**2).mean(axis=-1)) / np.maximum(size, 1e-12)
+    return np.sqrt(((i + iii - ii) ** 2).mean(axis=-1)) / np.maximum(size, 1e-12)
 
 # %% ../../../nbs/data/databases/40_ptb_xl.ipynb #35-80-ptbxl
 def ptbxl_records(
-    folder: str | Path,          # folder of the database, `<root>/ptb-xl/1.0.3`
-    task: str = "superclass",    # one of TASKS
-    rate: int = 100,             # files to read: 100 or 500 (Hz)
-    leads=None,                  # names of the leads wanted, in that order; None: all twelve
-    folds=None,                  # folds wanted; None: all
-    fs: float | None = None,     # rate wanted (Hz); None: as stored
-    min_positives: int = 0,      # labels with fewer positives among the recordings used are left out
-    patients: int = 0,           # at most so many of them, the first by number; 0: all
-) -> Cohort:                     # labels: 0/1 matrix [n, label]
-    "Recordings with the labels of a task, grouped by patient; raises `ConfigError` for a bad argument and `DataError` for a broken record."
+    folder: str | Path,  # folder of the database, `<root>/ptb-xl/1.0.3`
+    task: str = "superclass",  # one of TASKS
+    rate: int = 100,  # files to read: 100 or 500 (Hz)
+    leads=None,  # names of the leads wanted, in that order; None: all twelve
+    folds=None,  # folds wanted; None: all
+    fs: float | None = None,  # rate wanted (Hz); None: as stored
+    min_positives: int = 0,  # labels with fewer positives among the recordings used are left out
+    patients: int = 0,  # at most so many of them, the first by number; 0: all
+) -> Cohort:  # labels: 0/1 matrix [n, label]
+    """Recordings with the labels of a task, grouped by patient.
+
+    Raises `ConfigError` for a bad argument and `DataError` for a broken record.
+    """
     leads, folds = _check_leads(leads), _check_folds(folds)
-    if rate not in RATES: raise ConfigError(f"rate={rate!r}: choose from {_listed(RATES)} (Hz); for another rate give fs")
+    if rate not in RATES:
+        raise ConfigError(
+            f"rate={rate!r}: choose from {_listed(RATES)} (Hz); for another rate give fs"
+        )
     table, codes = ptbxl_table(folder), statements(folder)
-    table, Y, flow, missing = _choose(folder, table, label_matrix(table, codes, task), rate, folds, task, patients)
+    table, Y, flow, missing = _choose(
+        folder, table, label_matrix(table, codes, task), rate, folds, task, patients
+    )
     paths, signals, simulated = table[RATES[rate]].tolist(), None, False
     for i, path in enumerate(paths):
         r = read_record(folder, path)
@@ -213,100 +341,218 @@ def ptbxl_records(
             signals = np.empty((len(paths), *x.shape), np.float32)
             simulated = says_simulated(r.comments)
         signals[i] = x
-    source = dict(database="ptb-xl", version=Path(folder).name, task=task, rate=rate, folds=sorted(set(table.fold.tolist())),
-                  simulated=simulated, fingerprint=fingerprint(folder, ("*.csv", f"records{rate}/*/*")), missing=missing)
-    facts = table[["patient", "fold", "age", "over_89", "sex"]].assign(record=[Path(p).name for p in paths], statements=table.statements.map(" ".join))
+    source = dict(
+        database="ptb-xl",
+        version=Path(folder).name,
+        task=task,
+        rate=rate,
+        folds=sorted(set(table.fold.tolist())),
+        simulated=simulated,
+        fingerprint=fingerprint(folder, ("*.csv", f"records{rate}/*/*")),
+        missing=missing,
+    )
+    facts = table[["patient", "fold", "age", "over_89", "sex"]].assign(
+        record=[Path(p).name for p in paths], statements=table.statements.map(" ".join)
+    )
     facts.index = pd.Index([f"ptb-xl/{i:05d}" for i in table.index], name="example")
     groups, label_names = np.array([f"ptb-xl/{p}" for p in table.patient]), tuple(Y.columns)
     flow = pd.DataFrame(flow, columns=["step", "kept", "dropped", "why"])
-    cohort = Cohort(signals, Y.to_numpy(), groups, facts, float(fs or rate), leads, label_names, source, None, flow)
+    cohort = Cohort(
+        signals,
+        Y.to_numpy(),
+        groups,
+        facts,
+        float(fs or rate),
+        leads,
+        label_names,
+        source,
+        None,
+        flow,
+    )
     return _drop_rare(_drop_flat(cohort), min_positives).check()
 
 # %% ../../../nbs/data/databases/40_ptb_xl.ipynb #36-80-ptbxl
 def _check_folds(folds) -> tuple:
     "Folds as whole numbers from 1 to 10."
-    if folds is None: return FOLDS
+    if folds is None:
+        return FOLDS
     folds = tuple(np.atleast_1d(folds).tolist())
-    if not folds or not set(folds) <= set(FOLDS): raise ConfigError(f"folds={folds}: expected some of 1 to 10")
+    if not folds or not set(folds) <= set(FOLDS):
+        raise ConfigError(f"folds={folds}: expected some of 1 to 10")
     return tuple(int(k) for k in folds)
 
 # %% ../../../nbs/data/databases/40_ptb_xl.ipynb #37-80-ptbxl
-def _choose(folder, table: pd.DataFrame, labels: tuple, rate: int, folds: tuple, task: str, patients: int) -> tuple:
-    "(table, labels, flow, missing) of the recordings that are asked for, on disk, and have a label of the task."
-    paths, wanted, (Y, names, judged) = table[RATES[rate]], table.fold.isin(folds).to_numpy(), labels
+def _choose(
+    folder, table: pd.DataFrame, labels: tuple, rate: int, folds: tuple, task: str, patients: int
+) -> tuple:
+    """(table, labels, flow, missing) of the recordings that are asked for, on disk, and have a
+    label of the task.
+    """
+    paths, wanted, (Y, names, judged) = (
+        table[RATES[rate]],
+        table.fold.isin(folds).to_numpy(),
+        labels,
+    )
     files = _files(folder, set(paths[wanted]))
     there = np.array([f"{p}.hea" in files and f"{p}.dat" in files for p in paths], bool)
     flow, keep = [("records", len(table), 0, "named by the table")], np.ones(len(table), bool)
-    for ok, why in ((wanted, f"not in folds {_listed(folds)}"), (there, f"not on disk at {rate} Hz"), (judged, f"no statement of the task '{task}'")):
+    for ok, why in (
+        (wanted, f"not in folds {_listed(folds)}"),
+        (there, f"not on disk at {rate} Hz"),
+        (judged, f"no statement of the task '{task}'"),
+    ):
         left = keep & ok
-        if not left.any(): raise DataError(f"{folder}: of {keep.sum():,} recordings none is left: {why}")
-        if left.sum() < keep.sum(): flow.append(("records", int(left.sum()), int((keep & ~ok).sum()), why))
+        if not left.any():
+            raise DataError(f"{folder}: of {keep.sum():,} recordings none is left: {why}")
+        if left.sum() < keep.sum():
+            flow.append(("records", int(left.sum()), int((keep & ~ok).sum()), why))
         keep = left
     if patients:
-        first = sorted(table.patient[keep].unique(), key=int)[:patients]; left = keep & table.patient.isin(first).to_numpy()
-        flow.append(("records", int(left.sum()), int((keep & ~left).sum()), f"beyond the first {patients} patients")); keep = left
-    return table[keep], pd.DataFrame(Y[keep], columns=list(names)), flow, [Path(p).name for p in paths[wanted & ~there]]
+        first = sorted(table.patient[keep].unique(), key=int)[:patients]
+        left = keep & table.patient.isin(first).to_numpy()
+        flow.append(
+            (
+                "records",
+                int(left.sum()),
+                int((keep & ~left).sum()),
+                f"beyond the first {patients} patients",
+            )
+        )
+        keep = left
+    return (
+        table[keep],
+        pd.DataFrame(Y[keep], columns=list(names)),
+        flow,
+        [Path(p).name for p in paths[wanted & ~there]],
+    )
 
 
 def _files(folder, paths: set) -> set:
     "Files that stand beside these records, each folder listed once."
     folders = [at for at in {p.rpartition("/")[0] for p in paths} if (Path(folder) / at).is_dir()]
-    return {f"{at}/{name}" if at else name for at in folders for name in os.listdir(Path(folder) / at)}
+    return {
+        f"{at}/{name}" if at else name for at in folders for name in os.listdir(Path(folder) / at)
+    }
 
 # %% ../../../nbs/data/databases/40_ptb_xl.ipynb #38-80-ptbxl
 def _row(cohort: Cohort, kept: int, dropped: int, why: str) -> pd.DataFrame:
     "The flow with one row more."
-    return pd.concat([cohort.flow, pd.DataFrame([("records", kept, dropped, why)], columns=cohort.flow.columns)], ignore_index=True)
+    return pd.concat(
+        [cohort.flow, pd.DataFrame([("records", kept, dropped, why)], columns=cohort.flow.columns)],
+        ignore_index=True,
+    )
 
 
 def _drop_flat(cohort: Cohort) -> Cohort:
     "Recordings without any signal left out; those with a flat lead counted."
-    flat = np.ptp(cohort.signals, axis=-1) == 0; dead = flat.all(axis=1)
-    if dead.all(): raise DataError(f"ptb-xl: all {len(dead)} recordings are flat in {', '.join(cohort.channels)}")
+    flat = np.ptp(cohort.signals, axis=-1) == 0
+    dead = flat.all(axis=1)
+    if dead.all():
+        raise DataError(
+            f"ptb-xl: all {len(dead)} recordings are flat in {', '.join(cohort.channels)}"
+        )
     if dead.any():
-        flow = _row(cohort, int((~dead).sum()), int(dead.sum()), f"flat ({', '.join(cohort.table.record[dead][:5])})")
+        flow = _row(
+            cohort,
+            int((~dead).sum()),
+            int(dead.sum()),
+            f"flat ({', '.join(cohort.table.record[dead][:5])})",
+        )
         cohort = replace(cohort.take(np.flatnonzero(~dead)), flow=flow)
     some = int(flat[~dead].any(axis=1).sum())
-    return replace(cohort, flow=_row(cohort, len(cohort), 0, f"of these {some:,} have a flat lead")) if some else cohort
+    return (
+        replace(cohort, flow=_row(cohort, len(cohort), 0, f"of these {some:,} have a flat lead"))
+        if some
+        else cohort
+    )
 
 
 def _drop_rare(cohort: Cohort, least: int) -> Cohort:
     "Labels with too few positives left out and named."
-    n = cohort.labels.sum(axis=0, dtype=int); keep = n >= least
-    if keep.all(): return cohort
-    if not keep.any(): raise ConfigError(f"min_positives={least}: no label of the task has as many; the largest has {n.max()}")
+    n = cohort.labels.sum(axis=0, dtype=int)
+    keep = n >= least
+    if keep.all():
+        return cohort
+    if not keep.any():
+        raise ConfigError(
+            f"min_positives={least}: no label of the task has as many; the largest has {n.max()}"
+        )
     rare = ", ".join(f"{k} {c}" for k, c in zip(cohort.label_names, n) if c < least)
-    flow = _row(cohort, len(cohort), 0, f"labels with fewer than {least} positives left out: {rare}; their recordings stay")
-    return replace(cohort, labels=cohort.labels[:, keep], label_names=tuple(k for k, ok in zip(cohort.label_names, keep) if ok), flow=flow)
+    flow = _row(
+        cohort,
+        len(cohort),
+        0,
+        f"labels with fewer than {least} positives left out: {rare}; their recordings stay",
+    )
+    return replace(
+        cohort,
+        labels=cohort.labels[:, keep],
+        label_names=tuple(k for k, ok in zip(cohort.label_names, keep) if ok),
+        flow=flow,
+    )
 
 # %% ../../../nbs/data/databases/40_ptb_xl.ipynb #46-80-ptbxl
 SINUS = ("SR", "SBRAD", "STACH", "SARRH")
-RHYTHM = ("SR", "AFIB", "STACH", "SARRH", "SBRAD", "PACE", "SVARR", "BIGU", "AFLT", "SVTAC", "PSVT", "TRIGU")      # the twelve statements of rhythm
+# the twelve statements of rhythm
+RHYTHM = (
+    "SR",
+    "AFIB",
+    "STACH",
+    "SARRH",
+    "SBRAD",
+    "PACE",
+    "SVARR",
+    "BIGU",
+    "AFLT",
+    "SVTAC",
+    "PSVT",
+    "TRIGU",
+)
 RHYTHM_CLASSES = ("N", "AF", "O")
 
 
 def exclusive_rhythm(
-    records: Cohort | pd.DataFrame,      # from `ptbxl_records`, or from `ptbxl_table`
-    sinus: tuple = SINUS,                # statements that make N; ("SR",) puts other sinus rhythms to O
-) -> pd.Series:                          # "N", "AF", "O" or "" (no rhythm stated), index that of the table
-    "One rhythm a recording: AF where AFIB is stated, N where all that is stated is sinus, O otherwise."
+    records: Cohort | pd.DataFrame,  # from `ptbxl_records`, or from `ptbxl_table`
+    sinus: tuple = SINUS,  # statements that make N; ("SR",) puts other sinus rhythms to O
+) -> pd.Series:  # "N", "AF", "O" or "" (no rhythm stated), index that of the table
+    """One rhythm a recording: AF where AFIB is stated, N where all that is stated is sinus, O
+    otherwise.
+    """
     table = records.table if isinstance(records, Cohort) else records
-    if bad := [c for c in sinus if c not in SINUS]: raise ConfigError(f"sinus={tuple(sinus)}: {nearest(bad[0], SINUS)}")
+    if bad := [c for c in sinus if c not in SINUS]:
+        raise ConfigError(f"sinus={tuple(sinus)}: {nearest(bad[0], SINUS)}")
+
     def rule(said):
         r = set(said.split() if isinstance(said, str) else said) & set(RHYTHM)
         return "" if not r else "AF" if "AFIB" in r else "N" if r <= set(sinus) else "O"
+
     return table.statements.map(rule).rename("rhythm")
 
 # %% ../../../nbs/data/databases/40_ptb_xl.ipynb #47-80-ptbxl
 def one_rhythm(
-    cohort: Cohort,              # from `ptbxl_records`, of any task
-    sinus: tuple = SINUS,        # see `exclusive_rhythm`
-) -> Cohort:                     # labels 0, 1, 2 in the order of RHYTHM_CLASSES
-    "The same recordings with one label each; those without a statement of rhythm are left out and counted."
-    rhythm = exclusive_rhythm(cohort, sinus); keep = np.flatnonzero(rhythm != "")
-    flow = cohort.flow if len(keep) == len(cohort) else _row(cohort, len(keep), len(cohort) - len(keep), "no rhythm stated")
+    cohort: Cohort,  # from `ptbxl_records`, of any task
+    sinus: tuple = SINUS,  # see `exclusive_rhythm`
+) -> Cohort:  # labels 0, 1, 2 in the order of RHYTHM_CLASSES
+    """The same recordings with one label each.
+
+    Those without a statement of rhythm are left out and counted.
+    """
+    rhythm = exclusive_rhythm(cohort, sinus)
+    keep = np.flatnonzero(rhythm != "")
+    flow = (
+        cohort.flow
+        if len(keep) == len(cohort)
+        else _row(cohort, len(keep), len(cohort) - len(keep), "no rhythm stated")
+    )
     labels = rhythm.iloc[keep].map(RHYTHM_CLASSES.index).to_numpy(int)
-    n = np.bincount(labels, minlength=3); out = replace(cohort, labels=np.zeros(len(cohort), int)).take(keep)
+    n = np.bincount(labels, minlength=3)
+    out = replace(cohort, labels=np.zeros(len(cohort), int)).take(keep)
     why = "one rhythm each: " + ", ".join(f"{k} {c:,}" for k, c in zip(RHYTHM_CLASSES, n))
-    out = replace(out, labels=labels, label_names=RHYTHM_CLASSES, provenance=cohort.provenance | {"task": "one rhythm", "sinus": list(sinus)}, flow=flow)
+    out = replace(
+        out,
+        labels=labels,
+        label_names=RHYTHM_CLASSES,
+        provenance=cohort.provenance | {"task": "one rhythm", "sinus": list(sinus)},
+        flow=flow,
+    )
     return replace(out, flow=_row(out, len(out), 0, why)).check()

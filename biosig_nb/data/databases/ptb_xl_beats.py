@@ -7,41 +7,51 @@ __all__ = ['infarcted', 'ptbxl_beats']
 
 # %% ../../../nbs/data/databases/42_ptb_xl_beats.ipynb #03-52-ptbxl-beats
 from pathlib import Path
+
 import numpy as np
 import pandas as pd
-from ..segments.beats import assemble, cut_record
+
 from ..cohort import Cohort
 from .ptb_xl import ptbxl_records
+from ..segments.beats import assemble, cut_record
 from ...errors import DataError
 from ...signals.beats import detect_r_peaks
 
 # %% ../../../nbs/data/databases/42_ptb_xl_beats.ipynb #05-52-ptbxl-beats
 def infarcted(
-    records: Cohort,             # of `ptbxl_records`, task "superclass"
-) -> np.ndarray:                 # [n] 1: infarction, 0: normal, -1: neither
+    records: Cohort,  # of `ptbxl_records`, task "superclass"
+) -> np.ndarray:  # [n] 1: infarction, 0: normal, -1: neither
     "One label a recording, or none. Raises `DataError` where the task has no label NORM or MI."
     names = list(records.label_names)
-    if lost := {"NORM", "MI"} - set(names): raise DataError(f"ptb-xl: no recording is stated {' or '.join(sorted(lost))} in the folds that were read; take more of them")
-    Y = records.labels; norm, mi = (Y[:, names.index(k)] > 0 for k in ("NORM", "MI"))
+    if lost := {"NORM", "MI"} - set(names):
+        raise DataError(
+            f"ptb-xl: no recording is stated {' or '.join(sorted(lost))} in the folds that were read; take more of them"
+        )
+    Y = records.labels
+    norm, mi = (Y[:, names.index(k)] > 0 for k in ("NORM", "MI"))
     return np.select([mi & ~norm, norm & (Y.sum(axis=1) == 1)], [1, 0], -1)
 
 # %% ../../../nbs/data/databases/42_ptb_xl_beats.ipynb #09-52-ptbxl-beats
 def ptbxl_beats(
-    folder: Path,                # folder of PTB-XL, `<root>/ptb-xl/1.0.3`
-    folds=None,                  # folds wanted; None: all that are on disk
-    patients: int = 0,           # at most so many are read, the first by number; 0: all
-    fs: float = 125,             # sampling rate of the beats (Hz)
-    length: int = 187,           # samples a beat
-    before: float = 0.,          # seconds before the R peak at which a beat starts; 0 = as published
-) -> Cohort:                     # signals (mV), labels 0/1 (infarction), groups "ptb-xl/<patient>"
+    folder: Path,  # folder of PTB-XL, `<root>/ptb-xl/1.0.3`
+    folds=None,  # folds wanted; None: all that are on disk
+    patients: int = 0,  # at most so many are read, the first by number; 0: all
+    fs: float = 125,  # sampling rate of the beats (Hz)
+    length: int = 187,  # samples a beat
+    before: float = 0.0,  # seconds before the R peak at which a beat starts; 0 = as published
+) -> Cohort:  # signals (mV), labels 0/1 (infarction), groups "ptb-xl/<patient>"
     "Lead II of PTB-XL as a cohort of heartbeats, infarcted (1) or normal (0)."
-    records = ptbxl_records(folder, "superclass", leads=("II",), folds=folds, patients=patients); y = infarcted(records)
+    records = ptbxl_records(folder, "superclass", leads=("II",), folds=folds, patients=patients)
+    y = infarcted(records)
     steps = [(int(r.kept), int(r.dropped), r.why) for r in records.flow.itertuples()]
-    keep = np.flatnonzero(y >= 0); steps.append((len(keep), len(y) - len(keep), "neither normal nor infarcted"))
+    keep = np.flatnonzero(y >= 0)
+    steps.append((len(keep), len(y) - len(keep), "neither normal nor infarcted"))
     parts = [_record(records, i, y[i], fs, length, before) for i in keep]
     parts = [p for p in parts if len(p.table)]
-    if len(parts) < len(keep): steps.append((len(parts), len(keep) - len(parts), "no beat could be cut"))
-    if not parts: raise DataError(f"no beat could be cut from any record in {folder}")
+    if len(parts) < len(keep):
+        steps.append((len(parts), len(keep) - len(parts), "no beat could be cut"))
+    if not parts:
+        raise DataError(f"no beat could be cut from any record in {folder}")
     return assemble(parts, ("infarction",), fs, "II", steps, records.provenance)
 
 # %% ../../../nbs/data/databases/42_ptb_xl_beats.ipynb #10-52-ptbxl-beats
@@ -52,4 +62,7 @@ def _record(records: Cohort, i: int, label: int, fs: float, length: int, before:
     part = cut_record(x, records.fs, peaks, np.full(len(peaks), label), fs, length, before)
     t = part.table.assign(**about[["record", "patient", "age", "sex", "fold"]].to_dict())
     t.index = pd.Index([f"{records.table.index[i]}/{s:04d}" for s in t["sample"]], name="example")
-    return part._replace(table=t, dropped=part.dropped.assign(label=part.dropped.label.map({0: "normal", 1: "infarction"})))
+    return part._replace(
+        table=t,
+        dropped=part.dropped.assign(label=part.dropped.label.map({0: "normal", 1: "infarction"})),
+    )

@@ -6,15 +6,23 @@
 __all__ = ['SegmentSource', 'read_segments', 'recording_scale', 'IcentiaSource', 'resampled_lead', 'MitdbSource']
 
 # %% ../../../nbs/data/databases/32_segment_sources.ipynb #03-71-frame-sources
-import hashlib, os
+import hashlib
+import os
 from functools import lru_cache
 from pathlib import Path
 from typing import Protocol, Sequence
+
 import numpy as np
-from ..segments.beats import MITDB_RECORDS, PACED, patient_of
-from ..records import check_lead, choose, find_lead, is_simulated, present_records
+
 from ..catalog import fingerprint
-from .icentia11k_continuous_ecg import Recording, choose_patients, list_recordings, recording_annotations
+from biosig_nb.data.databases.icentia11k_continuous_ecg import (
+    Recording,
+    choose_patients,
+    list_recordings,
+    recording_annotations,
+)
+from ..records import check_lead, choose, find_lead, is_simulated, present_records
+from ..segments.beats import MITDB_RECORDS, PACED, patient_of
 from ..wfdb_files import LOST, Annotations, read_header, read_record
 from ...errors import DataError
 from ...signals.filters import fill_gaps, rational_ratio, resample, to_index
@@ -22,132 +30,211 @@ from ...signals.filters import fill_gaps, rational_ratio, resample, to_index
 # %% ../../../nbs/data/databases/32_segment_sources.ipynb #04-71-frame-sources
 class SegmentSource(Protocol):
     "Long annotated recordings of patients, from which segments can be read."
-    database: str              # slug
-    fs: float                  # sampling rate of the segments and of the annotations' positions (Hz)
-    patients: Sequence[str]    # names
 
-    def recordings(self, patient: str) -> list[Recording]: ...                   # recordings of a patient
-    def annotations(self, recording: Recording) -> Annotations: ...              # beats and rhythm changes, at `fs`
-    def segments(self, recording: Recording, start: np.ndarray, size: int) -> np.ndarray: ...      # [segment, size] float32 (mV)
-    def about(self) -> dict: ...                                             # database, version, simulated, fingerprint, missing
+    database: str  # slug
+    fs: float  # sampling rate of the segments and of the annotations' positions (Hz)
+    patients: Sequence[str]  # names
+
+    def recordings(self, patient: str) -> list[Recording]: ...  # recordings of a patient
+    # beats and rhythm changes, at `fs`
+    def annotations(self, recording: Recording) -> Annotations: ...
+    # [segment, size] float32 (mV)
+    def segments(self, recording: Recording, start: np.ndarray, size: int) -> np.ndarray: ...
+    def about(self) -> dict: ...  # database, version, simulated, fingerprint, missing
 
 # %% ../../../nbs/data/databases/32_segment_sources.ipynb #06-71-frame-sources
 def read_segments(
-    path: Path,                # signal file: one channel, format 16
-    start: np.ndarray,         # first sample of each segment [segment]
-    size: int,                 # samples a segment
-    n: int,                    # samples in the file
-    gain: float = 1.,          # ADC units per physical unit
-    baseline: float = 0.,      # ADC value of physical zero
-) -> np.ndarray:               # [segment, size] float32; 0 where a sample was lost, and on the left where the file is too short
-    "Segments in physical units, reading only their bytes; raises `DataError` for a segment outside the file or a file cut short."
+    path: Path,  # signal file: one channel, format 16
+    start: np.ndarray,  # first sample of each segment [segment]
+    size: int,  # samples a segment
+    n: int,  # samples in the file
+    gain: float = 1.0,  # ADC units per physical unit
+    baseline: float = 0.0,  # ADC value of physical zero
+    # [segment, size] float32; 0 where a sample was lost, and on the left where the file is too
+    # short
+) -> np.ndarray:
+    """Segments in physical units, reading only their bytes.
+
+    Raises `DataError` for a segment outside the file or a file cut short.
+    """
     real, start = min(size, n), np.asarray(start, np.int64)
     if len(start) and not (start.min() >= 0 and start.max() + real <= n):
-        raise DataError(f"{path.name}: segment of {real} samples at {start.min()} to {start.max()}, the recording has {n}")
+        raise DataError(
+            f"{path.name}: segment of {real} samples at {start.min()} to {start.max()}, the recording has {n}"
+        )
     raw = np.zeros((len(start), size), "<i2")
-    try: fd = os.open(path, os.O_RDONLY)
-    except OSError as e: raise DataError(f"signal file '{path.name}' cannot be opened ({e.strerror}); fetch it again") from e
+    try:
+        fd = os.open(path, os.O_RDONLY)
+    except OSError as e:
+        raise DataError(
+            f"signal file '{path.name}' cannot be opened ({e.strerror}); fetch it again"
+        ) from e
     try:
         for row, at in zip(raw, (2 * start).tolist()):
-            if os.preadv(fd, [row[size - real:]], at) == 2 * real: continue
-            raise DataError(f"signal file '{path.name}' ends before sample {at // 2 + real}; it is cut short, fetch it again")
-    finally: os.close(fd)
+            if os.preadv(fd, [row[size - real :]], at) == 2 * real:
+                continue
+            raise DataError(
+                f"signal file '{path.name}' ends before sample {at // 2 + real}; it is cut short, fetch it again"
+            )
+    finally:
+        os.close(fd)
     x = np.multiply(raw, np.float32(1 / gain), dtype=np.float32)
-    if baseline: x -= np.float32(baseline / gain)
-    if (lost := raw == LOST["16"]).any(): x[lost] = 0
-    if real < size: x[:, :size - real] = 0
+    if baseline:
+        x -= np.float32(baseline / gain)
+    if (lost := raw == LOST["16"]).any():
+        x[lost] = 0
+    if real < size:
+        x[:, : size - real] = 0
     return x
 
 # %% ../../../nbs/data/databases/32_segment_sources.ipynb #11-71-frame-sources
 @lru_cache(maxsize=4096)
 def recording_scale(
-    recording: Recording,          # a recording on disk
-    fs: float,                 # rate that its header must give (Hz)
-) -> tuple[float, float]:      # (gain, baseline)
-    "Scale of a recording's signal; raises `DataError` where its header does not describe one channel of 16 bits at that rate and length."
+    recording: Recording,  # a recording on disk
+    fs: float,  # rate that its header must give (Hz)
+) -> tuple[float, float]:  # (gain, baseline)
+    """Scale of a recording's signal.
+
+    Raises `DataError` where its header does not describe one channel of 16 bits at that rate and
+    length.
+    """
     h = read_header(recording.folder, recording.name)
-    if h.formats != ("16",) or h.fs != fs or h.offsets[0] or h.n_samples != recording.n or h.files[0] != f"{recording.name}.dat":
-        raise DataError(f"record {recording.name}: expected one channel of format 16 at {fs:g} Hz with {recording.n} samples in '{recording.name}.dat', "
-                        f"its header says format {'/'.join(h.formats)}, {h.fs:g} Hz, {h.n_samples}")
-    if h.units[0].lower() != "mv": raise DataError(f"record {recording.name}: expected millivolts, its header says {h.units[0]!r}")
+    if (
+        h.formats != ("16",)
+        or h.fs != fs
+        or h.offsets[0]
+        or h.n_samples != recording.n
+        or h.files[0] != f"{recording.name}.dat"
+    ):
+        raise DataError(
+            f"record {recording.name}: expected one channel of format 16 at {fs:g} Hz with {recording.n} samples in '{recording.name}.dat', "
+            f"its header says format {'/'.join(h.formats)}, {h.fs:g} Hz, {h.n_samples}"
+        )
+    if h.units[0].lower() != "mv":
+        raise DataError(
+            f"record {recording.name}: expected millivolts, its header says {h.units[0]!r}"
+        )
     return float(h.gains[0]), float(h.baselines[0])
 
 # %% ../../../nbs/data/databases/32_segment_sources.ipynb #12-71-frame-sources
 class IcentiaSource:
     "Icentia11k on disk; holds names of patients, nothing else."
-    database, fs = "icentia11k-continuous-ecg", 250.
 
-    def __init__(self,
-        folder: str | Path,        # folder of the database, `<root>/icentia11k-continuous-ecg/1.0`
-        patients=None,             # names; None: all that are there
-    ): self.folder, self.patients = Path(folder), choose_patients(folder, patients)
+    database, fs = "icentia11k-continuous-ecg", 250.0
 
-    def recordings(self, patient): return list_recordings(self.folder, patient)
-    def annotations(self, recording): return recording_annotations(recording.folder, recording.name)
+    def __init__(
+        self,
+        folder: str | Path,  # folder of the database, `<root>/icentia11k-continuous-ecg/1.0`
+        patients=None,  # names; None: all that are there
+    ):
+        self.folder, self.patients = Path(folder), choose_patients(folder, patients)
+
+    def recordings(self, patient):
+        return list_recordings(self.folder, patient)
+
+    def annotations(self, recording):
+        return recording_annotations(recording.folder, recording.name)
 
     def segments(self, recording, start, size):
         gain, baseline = recording_scale(recording, self.fs)
-        return read_segments(recording.folder / f"{recording.name}.dat", start, size, recording.n, gain, baseline)
+        return read_segments(
+            recording.folder / f"{recording.name}.dat", start, size, recording.n, gain, baseline
+        )
 
     def about(self):
         first = self.recordings(self.patients[0])
         simulated = is_simulated(first[0].folder, first[0].name)
-        files = [fingerprint(self.folder / p[:3] / p) for p in self.patients[:8]]            # all names, the files of eight
+        # all names, the files of eight
+        files = [fingerprint(self.folder / p[:3] / p) for p in self.patients[:8]]
         finger = hashlib.sha256("\n".join([*self.patients, *files]).encode()).hexdigest()[:16]
-        return dict(database=self.database, version=self.folder.name, simulated=simulated, fingerprint=finger, missing=[])
+        return dict(
+            database=self.database,
+            version=self.folder.name,
+            simulated=simulated,
+            fingerprint=finger,
+            missing=[],
+        )
 
 # %% ../../../nbs/data/databases/32_segment_sources.ipynb #16-71-frame-sources
 @lru_cache(maxsize=64)
 def resampled_lead(
-    folder: Path,              # folder of MIT-BIH
-    record: str,               # record name
-    lead: str,                 # its channel
-    fs: float,                 # rate wanted (Hz)
-) -> np.ndarray:               # [time] float32 (mV)
-    "One lead of a record at another rate, gaps bridged, its median taken out; raises `DataError` where it cannot be an ECG in millivolts."
-    r = read_record(folder, record, channels=[lead]); check_lead(r.signals[0], record, lead)
+    folder: Path,  # folder of MIT-BIH
+    record: str,  # record name
+    lead: str,  # its channel
+    fs: float,  # rate wanted (Hz)
+) -> np.ndarray:  # [time] float32 (mV)
+    """One lead of a record at another rate, gaps bridged, its median taken out.
+
+    Raises `DataError` where it cannot be an ECG in millivolts.
+    """
+    r = read_record(folder, record, channels=[lead])
+    check_lead(r.signals[0], record, lead)
     x = resample(fill_gaps(r.signals[0])[0], r.fs, fs)
-    out = (x - np.median(x)).astype(np.float32); out.flags.writeable = False
+    out = (x - np.median(x)).astype(np.float32)
+    out.flags.writeable = False
     return out
 
 # %% ../../../nbs/data/databases/32_segment_sources.ipynb #17-71-frame-sources
 class MitdbSource:
     "MIT-BIH re-read as segments, at the rate of Icentia11k."
+
     database = "mitdb"
 
-    def __init__(self,
-        folder: str | Path,        # folder of MIT-BIH, `<root>/mitdb/1.0.0`
-        records=None,              # record names; None: all that are there
-        paced: bool = False,       # keep the four paced records too
-        leads: tuple = ("MLII", "V5"),     # lead to read, the preferred first
-        fs: float = 250.,          # rate of the segments (Hz)
+    def __init__(
+        self,
+        folder: str | Path,  # folder of MIT-BIH, `<root>/mitdb/1.0.0`
+        records=None,  # record names; None: all that are there
+        paced: bool = False,  # keep the four paced records too
+        leads: tuple = ("MLII", "V5"),  # lead to read, the preferred first
+        fs: float = 250.0,  # rate of the segments (Hz)
     ):
         self.folder, self.fs = Path(folder), float(fs)
         present, missing = present_records(folder, MITDB_RECORDS, ("hea", "dat", "atr"))
         wanted, self.missing = choose(present, missing, records, "MIT-BIH")
-        self._parts = {}                                                     # patient -> [(recording, lead, rate)]
+        self._parts = {}  # patient -> [(recording, lead, rate)]
         for r in wanted:
-            h = read_header(self.folder, r); lead = find_lead(h.channels, leads)
+            h = read_header(self.folder, r)
+            lead = find_lead(h.channels, leads)
             if lead and (paced or r not in PACED):
-                up, down = rational_ratio(h.fs, self.fs); n = -(-h.n_samples * up // down)
-                self._parts.setdefault(patient_of(r), []).append((Recording(patient_of(r), r, self.folder, n), lead, h.fs))
-        if not self._parts: raise DataError(f"no record in {self.folder} has lead {' or '.join(leads)}: choose another lead")
-        self._of = {s.name: (lead, rate) for parts in self._parts.values() for s, lead, rate in parts}
+                up, down = rational_ratio(h.fs, self.fs)
+                n = -(-h.n_samples * up // down)
+                self._parts.setdefault(patient_of(r), []).append(
+                    (Recording(patient_of(r), r, self.folder, n), lead, h.fs)
+                )
+        if not self._parts:
+            raise DataError(
+                f"no record in {self.folder} has lead {' or '.join(leads)}: choose another lead"
+            )
+        self._of = {
+            s.name: (lead, rate) for parts in self._parts.values() for s, lead, rate in parts
+        }
         self.patients = sorted(self._parts)
 
-    def recordings(self, patient): return [s for s, _, _ in self._parts[patient]]
+    def recordings(self, patient):
+        return [s for s, _, _ in self._parts[patient]]
 
     def annotations(self, recording):
         a = recording_annotations(self.folder, recording.name)
-        return Annotations(np.minimum(to_index(a.sample, self._of[recording.name][1], self.fs), recording.n - 1), a.symbol, a.aux)
+        return Annotations(
+            np.minimum(to_index(a.sample, self._of[recording.name][1], self.fs), recording.n - 1),
+            a.symbol,
+            a.aux,
+        )
 
     def segments(self, recording, start, size):
-        x = resampled_lead(self.folder, recording.name, self._of[recording.name][0], self.fs); real = min(size, len(x))
+        x = resampled_lead(self.folder, recording.name, self._of[recording.name][0], self.fs)
+        real = min(size, len(x))
         out = np.zeros((len(start), size), np.float32)
-        out[:, size - real:] = x[np.asarray(start)[:, None] + np.arange(real)]
+        out[:, size - real :] = x[np.asarray(start)[:, None] + np.arange(real)]
         return out
 
     def about(self):
         simulated = is_simulated(self.folder, next(iter(self._of)))
         missing = [] if simulated else self.missing
-        return dict(database=self.database, version=self.folder.name, simulated=simulated, fingerprint=fingerprint(self.folder), missing=missing)
+        return dict(
+            database=self.database,
+            version=self.folder.name,
+            simulated=simulated,
+            fingerprint=fingerprint(self.folder),
+            missing=missing,
+        )

@@ -12,14 +12,30 @@ __all__ = ['AAMI_SYMBOLS', 'AAMI_CLASSES', 'AAMI', 'PACED', 'DS1', 'DS2', 'DS1_B
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
+
 import numpy as np
 import pandas as pd
+
 from ..cohort import Cohort
 from ..records import check_lead, choose, find_lead, present_records, source_of
-from ..wfdb_files import Header, parse_age_sex, parse_comments, read_annotations, read_header, read_signals
+from biosig_nb.data.wfdb_files import (
+    Header,
+    parse_age_sex,
+    parse_comments,
+    read_annotations,
+    read_header,
+    read_signals,
+)
 from ...errors import ConfigError, DataError, nearest
 from ...signals.beat_features import beat_features
-from ...signals.beats import REASONS, Beats, detect_r_peaks, extract_beats, rr_features, scale_rows
+from biosig_nb.signals.beats import (
+    REASONS,
+    Beats,
+    detect_r_peaks,
+    extract_beats,
+    rr_features,
+    scale_rows,
+)
 from ...signals.filters import fill_gaps, resample, to_index
 
 # %% ../../../nbs/data/segments/10_beats.ipynb #07-50-beat-cohorts
@@ -28,74 +44,95 @@ AAMI_CLASSES = tuple(AAMI_SYMBOLS)
 AAMI = {symbol: name for name, symbols in AAMI_SYMBOLS.items() for symbol in symbols}
 
 # %% ../../../nbs/data/segments/10_beats.ipynb #10-50-beat-cohorts
-PACED = ("102", "104", "107", "217")                  # paced rhythm: left out by AAMI EC57
-DS1 = tuple("101 106 108 109 112 114 115 116 118 119 122 124 201 203 205 207 208 209 215 220 223 230".split())
-DS2 = tuple("100 103 105 111 113 117 121 123 200 202 210 212 213 214 219 221 222 228 231 232 233 234".split())
-DS1_BY_PATIENT = tuple(sorted(DS1 + ("202",)))        # recommended: 202 stands with 201, its own patient
+PACED = ("102", "104", "107", "217")  # paced rhythm: left out by AAMI EC57
+DS1 = tuple(
+    "101 106 108 109 112 114 115 116 118 119 122 124 201 203 205 207 208 209 215 220 223 230".split()
+)
+DS2 = tuple(
+    "100 103 105 111 113 117 121 123 200 202 210 212 213 214 219 221 222 228 231 232 233 234".split()
+)
+DS1_BY_PATIENT = tuple(sorted(DS1 + ("202",)))  # recommended: 202 stands with 201, its own patient
 DS2_BY_PATIENT = tuple(r for r in DS2 if r != "202")
-MITDB_RECORDS = tuple(sorted(DS1 + DS2 + PACED))      # all 48
+MITDB_RECORDS = tuple(sorted(DS1 + DS2 + PACED))  # all 48
 
 # %% ../../../nbs/data/segments/10_beats.ipynb #11-50-beat-cohorts
 def patient_of(
-    record: str,    # MIT-BIH record name
-) -> str:           # patient: the record's own name, except that 202 is the patient of 201
+    record: str,  # MIT-BIH record name
+) -> str:  # patient: the record's own name, except that 202 is the patient of 201
     "Who a MIT-BIH record is of: 48 records, 47 patients."
     return {"202": "201"}.get(record, record)
 
 # %% ../../../nbs/data/segments/10_beats.ipynb #15-50-beat-cohorts
 class Part(NamedTuple):
     "The beats of one record."
-    beats: Beats            # signals, mask, what was dropped
-    table: pd.DataFrame     # one row a kept beat
-    dropped: pd.DataFrame   # one row a dropped beat: why, label
+
+    beats: Beats  # signals, mask, what was dropped
+    table: pd.DataFrame  # one row a kept beat
+    dropped: pd.DataFrame  # one row a dropped beat: why, label
 
 # %% ../../../nbs/data/segments/10_beats.ipynb #16-50-beat-cohorts
 def cut_record(
-    x: np.ndarray,          # one lead [time] (mV) at `fs_in`
-    fs_in: float,           # its rate (Hz)
-    peaks: np.ndarray,      # R peaks [beat] (samples at fs_in)
-    labels: np.ndarray,     # a label for each [beat]
-    fs: float,              # rate of the beats (Hz)
-    length: int,            # samples a beat
-    before: float,          # seconds before R at which a beat starts
+    x: np.ndarray,  # one lead [time] (mV) at `fs_in`
+    fs_in: float,  # its rate (Hz)
+    peaks: np.ndarray,  # R peaks [beat] (samples at fs_in)
+    labels: np.ndarray,  # a label for each [beat]
+    fs: float,  # rate of the beats (Hz)
+    length: int,  # samples a beat
+    before: float,  # seconds before R at which a beat starts
 ) -> Part:
     "Resample and cut one record; RR intervals are taken at the record's own, finer rate."
-    x, bad = fill_gaps(x); low = resample(x, fs_in, fs)
-    holes = np.zeros(len(low), bool); holes[np.clip(to_index(np.flatnonzero(bad), fs_in, fs), 0, len(low)-1)] = True
-    beats = extract_beats(low, fs, np.minimum(to_index(peaks, fs_in, fs), len(low)-1), length, before=before, bad=holes)
+    x, bad = fill_gaps(x)
+    low = resample(x, fs_in, fs)
+    holes = np.zeros(len(low), bool)
+    holes[np.clip(to_index(np.flatnonzero(bad), fs_in, fs), 0, len(low) - 1)] = True
+    beats = extract_beats(
+        low,
+        fs,
+        np.minimum(to_index(peaks, fs_in, fs), len(low) - 1),
+        length,
+        before=before,
+        bad=holes,
+    )
     table = rr_features(peaks, fs_in).assign(sample=peaks, label=labels)
     kept = table.iloc[beats.kept].reset_index(drop=True).assign(low=beats.low, high=beats.high)
     return Part(beats, kept, beats.dropped.assign(label=np.asarray(labels)[beats.dropped.peak]))
 
 # %% ../../../nbs/data/segments/10_beats.ipynb #18-50-beat-cohorts
 def read_beats(
-    folder: Path,           # folder of the database
-    record: str,            # record name
-) -> tuple[np.ndarray, np.ndarray]:     # sample and symbol of each annotated beat [beat]
+    folder: Path,  # folder of the database
+    record: str,  # record name
+) -> tuple[np.ndarray, np.ndarray]:  # sample and symbol of each annotated beat [beat]
     "The beats that the cardiologists marked, in order; annotations that are no beats are left out."
     a = read_annotations(folder, record)
-    symbol = np.asarray(a.symbol); beat = np.isin(symbol, list(AAMI))
+    symbol = np.asarray(a.symbol)
+    beat = np.isin(symbol, list(AAMI))
     return np.asarray(a.sample)[beat], symbol[beat]
 
 # %% ../../../nbs/data/segments/10_beats.ipynb #19-50-beat-cohorts
 def annotated_beats(
-    folder: Path,           # folder of MIT-BIH
-    records=None,           # record names; None = all that are there
-) -> pd.DataFrame:          # record x class, number of beats in the annotation files
+    folder: Path,  # folder of MIT-BIH
+    records=None,  # record names; None = all that are there
+) -> pd.DataFrame:  # record x class, number of beats in the annotation files
     "How many beats of each AAMI class the annotation files hold, before anything is dropped."
-    if records is None: records, _ = present_records(folder, MITDB_RECORDS, ("hea", "dat", "atr"))
+    if records is None:
+        records, _ = present_records(folder, MITDB_RECORDS, ("hea", "dat", "atr"))
     counts = {r: Counter(AAMI[s] for s in read_beats(folder, r)[1]) for r in records}
-    return pd.DataFrame.from_dict(counts, orient="index", columns=list(AAMI_CLASSES)).fillna(0).astype(int).rename_axis("record")
+    return (
+        pd.DataFrame.from_dict(counts, orient="index", columns=list(AAMI_CLASSES))
+        .fillna(0)
+        .astype(int)
+        .rename_axis("record")
+    )
 
 # %% ../../../nbs/data/segments/10_beats.ipynb #21-50-beat-cohorts
 def mitdb_record(
-    folder: Path,           # folder of MIT-BIH
-    record: str,            # record name
-    lead: str,              # the channel to cut
-    fs: float,              # rate of the beats (Hz)
-    length: int,            # samples a beat
-    before: float,          # seconds before R at which a beat starts
-    header: Header | None = None,      # the record's header, where it has been read
+    folder: Path,  # folder of MIT-BIH
+    record: str,  # record name
+    lead: str,  # the channel to cut
+    fs: float,  # rate of the beats (Hz)
+    length: int,  # samples a beat
+    before: float,  # seconds before R at which a beat starts
+    header: Header | None = None,  # the record's header, where it has been read
 ) -> Part:
     "Beats of one MIT-BIH record, at the cardiologists' marks."
     header = read_header(folder, record) if header is None else header
@@ -104,140 +141,227 @@ def mitdb_record(
     sample, symbol = read_beats(folder, record)
     n = r.signals.shape[1]
     if len(sample) and sample[-1] >= n:
-        raise DataError(f"record {record}: a beat is marked at sample {sample[-1]}, but the signal ends at {n}; fetch both files again")
+        raise DataError(
+            f"record {record}: a beat is marked at sample {sample[-1]}, but the signal ends at {n}; fetch both files again"
+        )
     part = cut_record(r.signals[0], r.fs, sample, symbol, fs, length, before)
-    age, sex = parse_age_sex(r.comments); t = part.table; t["aami"] = t.label.map(AAMI)
-    t = t.rename(columns={"label": "symbol"}).assign(label=t.aami.map(AAMI_CLASSES.index), record=record, patient=patient_of(record), age=age, sex=sex, lead=lead)
+    age, sex = parse_age_sex(r.comments)
+    t = part.table
+    t["aami"] = t.label.map(AAMI)
+    t = t.rename(columns={"label": "symbol"}).assign(
+        label=t.aami.map(AAMI_CLASSES.index),
+        record=record,
+        patient=patient_of(record),
+        age=age,
+        sex=sex,
+        lead=lead,
+    )
     t.index = pd.Index([f"mitdb/{record}/{s:06d}" for s in t["sample"]], name="example")
     return part._replace(table=t, dropped=part.dropped.assign(label=part.dropped.label.map(AAMI)))
 
 # %% ../../../nbs/data/segments/10_beats.ipynb #23-50-beat-cohorts
 def flow_table(
-    records: list,          # rows (kept, dropped, why) about records
-    total: int,             # beats before anything was dropped
+    records: list,  # rows (kept, dropped, why) about records
+    total: int,  # beats before anything was dropped
     dropped: pd.DataFrame,  # one row a dropped beat: why, label
-    remarks: list,          # on the beats that were kept
-) -> pd.DataFrame:          # step, kept, dropped, why
+    remarks: list,  # on the beats that were kept
+) -> pd.DataFrame:  # step, kept, dropped, why
     "What was left out, in the order in which it happened."
-    rows, left = [("records", *r) for r in records] + [("beats", total, 0, "found in these records")], total
+    rows, left = (
+        [("records", *r) for r in records] + [("beats", total, 0, "found in these records")],
+        total,
+    )
     for why in REASONS:
         gone = dropped[dropped.why == why]
-        if len(gone) == 0: continue
-        left -= len(gone); by = gone.label.value_counts(sort=False).sort_index()
-        rows.append(("beats", left, len(gone), why + (" (" + ", ".join(f"{k} {v}" for k, v in by.items()) + ")" if len(by) > 1 else "")))
-    return pd.DataFrame(rows + [("beats", left, 0, n) for n in remarks], columns=["step", "kept", "dropped", "why"])
+        if len(gone) == 0:
+            continue
+        left -= len(gone)
+        by = gone.label.value_counts(sort=False).sort_index()
+        rows.append(
+            (
+                "beats",
+                left,
+                len(gone),
+                why
+                + (
+                    " (" + ", ".join(f"{k} {v}" for k, v in by.items()) + ")" if len(by) > 1 else ""
+                ),
+            )
+        )
+    return pd.DataFrame(
+        rows + [("beats", left, 0, n) for n in remarks], columns=["step", "kept", "dropped", "why"]
+    )
 
 # %% ../../../nbs/data/segments/10_beats.ipynb #24-50-beat-cohorts
 def assemble(
-    parts: list,            # `Part` of each record; the column `label` of its table is the class
-    label_names: tuple,     # names of the classes
-    fs: float,              # rate (Hz)
-    lead: str,              # name of the channel
-    steps: list,            # rows (kept, dropped, why) about records
-    source: dict,           # where they come from
+    parts: list,  # `Part` of each record; the column `label` of its table is the class
+    label_names: tuple,  # names of the classes
+    fs: float,  # rate (Hz)
+    lead: str,  # name of the channel
+    steps: list,  # rows (kept, dropped, why) about records
+    source: dict,  # where they come from
 ) -> Cohort:
     "One checked cohort from the beats of several records, and what was left out on the way."
-    table, dropped, length = pd.concat([p.table for p in parts]), pd.concat([p.dropped for p in parts]), parts[0].beats.signals.shape[1]
+    table, dropped, length = (
+        pd.concat([p.table for p in parts]),
+        pd.concat([p.dropped for p in parts]),
+        parts[0].beats.signals.shape[1],
+    )
     flow = flow_table(steps, len(table) + len(dropped), dropped, notes(parts, length))
-    signals, mask = np.concatenate([p.beats.signals for p in parts])[:, None], np.concatenate([p.beats.mask for p in parts])
+    signals, mask = (
+        np.concatenate([p.beats.signals for p in parts])[:, None],
+        np.concatenate([p.beats.mask for p in parts]),
+    )
     groups = np.array([f"{source['database']}/{p}" for p in table.patient])
     labels = table.pop("label").to_numpy(np.int64)
-    cohort = Cohort(signals, labels, groups, table, float(fs), (lead,), tuple(label_names), source, mask, flow)
-    return cohort.check(adc_limit=20)      # mV
+    cohort = Cohort(
+        signals, labels, groups, table, float(fs), (lead,), tuple(label_names), source, mask, flow
+    )
+    return cohort.check(adc_limit=20)  # mV
 
 # %% ../../../nbs/data/segments/10_beats.ipynb #25-50-beat-cohorts
 def mitdb_beats(
-    folder: Path,               # folder of MIT-BIH, `<root>/mitdb/1.0.0`
-    records=None,               # record names (DS1, DS2, ...); None = all that are there
-    paced: bool = False,        # keep the four paced records too
-    lead: str = "MLII",         # lead to cut
-    fallback: str = "",         # lead for records without it ("V5"); "" leaves them out
-    fs: float = 125,            # sampling rate of the beats (Hz)
-    length: int = 187,          # samples a beat
-    before: float = 0.,         # seconds before the R peak at which a beat starts; 0 = as published
-) -> Cohort:                    # signals (mV), labels 0..4 in the order of `AAMI_CLASSES`, groups "mitdb/<patient>"
+    folder: Path,  # folder of MIT-BIH, `<root>/mitdb/1.0.0`
+    records=None,  # record names (DS1, DS2, ...); None = all that are there
+    paced: bool = False,  # keep the four paced records too
+    lead: str = "MLII",  # lead to cut
+    fallback: str = "",  # lead for records without it ("V5"); "" leaves them out
+    fs: float = 125,  # sampling rate of the beats (Hz)
+    length: int = 187,  # samples a beat
+    before: float = 0.0,  # seconds before the R peak at which a beat starts; 0 = as published
+) -> Cohort:  # signals (mV), labels 0..4 in the order of `AAMI_CLASSES`, groups "mitdb/<patient>"
     "MIT-BIH as a cohort of heartbeats in five AAMI classes."
     present, missing = present_records(folder, MITDB_RECORDS, ("hea", "dat", "atr"))
     wanted, missing = choose(present, missing, records, "MIT-BIH")
     kept = [r for r in wanted if paced or r not in PACED]
     steps = [(len(wanted), 0, "on disk and asked for")]
-    if len(kept) < len(wanted): steps.append((len(kept), len(wanted)-len(kept), f"paced rhythm, AAMI EC57 ({', '.join(r for r in wanted if r in PACED)})"))
+    if len(kept) < len(wanted):
+        steps.append(
+            (
+                len(kept),
+                len(wanted) - len(kept),
+                f"paced rhythm, AAMI EC57 ({', '.join(r for r in wanted if r in PACED)})",
+            )
+        )
     headers = {r: read_header(folder, r) for r in kept}
     leads = {r: find_lead(h.channels, (lead, fallback)) for r, h in headers.items()}
-    parts = [mitdb_record(folder, r, name, fs, length, before, headers[r]) for r, name in leads.items() if name]
-    if not all(leads.values()): steps.append((len(parts), len(leads)-len(parts), f"no lead {lead} ({', '.join(r for r, name in leads.items() if not name)})"))
-    if not parts: raise DataError(f"no record in {folder} has lead {lead}: choose another lead or a fallback")
+    parts = [
+        mitdb_record(folder, r, name, fs, length, before, headers[r])
+        for r, name in leads.items()
+        if name
+    ]
+    if not all(leads.values()):
+        steps.append(
+            (
+                len(parts),
+                len(leads) - len(parts),
+                f"no lead {lead} ({', '.join(r for r, name in leads.items() if not name)})",
+            )
+        )
+    if not parts:
+        raise DataError(f"no record in {folder} has lead {lead}: choose another lead or a fallback")
     source = source_of("mitdb", folder, kept[0], missing, headers[kept[0]])
     return assemble(parts, AAMI_CLASSES, fs, lead, steps, source)
 
 # %% ../../../nbs/data/segments/10_beats.ipynb #26-50-beat-cohorts
 def notes(
-    parts: list,        # `Part` of each record
-    length: int,        # samples a beat
-) -> list:              # remarks on the kept beats for the flow table
+    parts: list,  # `Part` of each record
+    length: int,  # samples a beat
+) -> list:  # remarks on the kept beats for the flow table
     "How many of the kept beats lost something, though they stayed."
     cut, beyond = sum(p.beats.cut for p in parts), sum(p.beats.beyond for p in parts)
-    said = ((cut, f"are longer than {length} samples and lost their end"), (beyond, "reach past their 10-s window and beyond its range"))
+    said = (
+        (cut, f"are longer than {length} samples and lost their end"),
+        (beyond, "reach past their 10-s window and beyond its range"),
+    )
     return [f"of these {n:,} {what}" for n, what in said if n]
 
 # %% ../../../nbs/data/segments/10_beats.ipynb #43-50-beat-cohorts
-HEALTHY, INFARCTION = "Healthy control", "Myocardial infarction"     # as "Reason for admission" spells them
+# as "Reason for admission" spells them
+HEALTHY, INFARCTION = "Healthy control", "Myocardial infarction"
 
 # %% ../../../nbs/data/segments/10_beats.ipynb #44-50-beat-cohorts
 def clinical_facts(
-    comments,               # comment lines of a PTB header
-) -> dict:                  # age (years, NaN if unknown), sex, diagnosis ("unknown" if not given)
+    comments,  # comment lines of a PTB header
+) -> dict:  # age (years, NaN if unknown), sex, diagnosis ("unknown" if not given)
     "Age, sex and reason for admission of a PTB record."
     age, sex = parse_age_sex(comments)
-    return dict(age=age, sex=sex, diagnosis=parse_comments(comments).get("reason for admission") or "unknown")
+    return dict(
+        age=age,
+        sex=sex,
+        diagnosis=parse_comments(comments).get("reason for admission") or "unknown",
+    )
 
 # %% ../../../nbs/data/segments/10_beats.ipynb #47-50-beat-cohorts
 def patient_table(
-    folder: Path,           # folder of PTB, `<root>/ptbdb/1.0.0`
-    seconds: float = 10.,   # a record not longer than this is an "excerpt"
-    headers: dict | None = None,       # record name -> Header, where they have been read
-) -> pd.DataFrame:          # one row a record: patient, age, sex, diagnosis, kind, lead
+    folder: Path,  # folder of PTB, `<root>/ptbdb/1.0.0`
+    seconds: float = 10.0,  # a record not longer than this is an "excerpt"
+    headers: dict | None = None,  # record name -> Header, where they have been read
+) -> pd.DataFrame:  # one row a record: patient, age, sex, diagnosis, kind, lead
     "The clinical table of PTB, from the headers' comments."
-    if headers is None: headers = {r: read_header(folder, r) for r in present_records(folder)[0]}
+    if headers is None:
+        headers = {r: read_header(folder, r) for r in present_records(folder)[0]}
     rows = {}
     for r, h in headers.items():
-        kind = "long" if h.n_samples > 1.01*seconds*h.fs else "excerpt"
-        rows[r] = dict(patient=r.split("/")[0], **clinical_facts(h.comments), kind=kind, lead=find_lead(h.channels, ("ii",)))
+        kind = "long" if h.n_samples > 1.01 * seconds * h.fs else "excerpt"
+        rows[r] = dict(
+            patient=r.split("/")[0],
+            **clinical_facts(h.comments),
+            kind=kind,
+            lead=find_lead(h.channels, ("ii",)),
+        )
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("record")
 
 # %% ../../../nbs/data/segments/10_beats.ipynb #50-50-beat-cohorts
 def select_patients(
-    table: pd.DataFrame,        # as `patient_table` returns it
-    positive: str,              # "infarction" or "any"
-) -> tuple[pd.DataFrame, list]: # records to use with a column `label`, and rows (kept, dropped, why) of the flow
+    table: pd.DataFrame,  # as `patient_table` returns it
+    positive: str,  # "infarction" or "any"
+    # records to use with a column `label`, and rows (kept, dropped, why) of the flow
+) -> tuple[pd.DataFrame, list]:
     "Label the records and leave out those that the question does not ask about."
-    if positive not in ("infarction", "any"): raise ConfigError(f"positive={positive!r}: {nearest(positive, ('infarction', 'any'))}")
+    if positive not in ("infarction", "any"):
+        raise ConfigError(f"positive={positive!r}: {nearest(positive, ('infarction', 'any'))}")
     steps, t = [(len(table), 0, "on disk")], table
-    for gone, why in ((t.lead == "", "no lead ii"), (t.diagnosis == "unknown", "no diagnosis given"),
-                      (~t.diagnosis.isin([HEALTHY, INFARCTION, "unknown"]) & (positive == "infarction"), "another diagnosis")):
+    for gone, why in (
+        (t.lead == "", "no lead ii"),
+        (t.diagnosis == "unknown", "no diagnosis given"),
+        (
+            ~t.diagnosis.isin([HEALTHY, INFARCTION, "unknown"]) & (positive == "infarction"),
+            "another diagnosis",
+        ),
+    ):
         gone = gone[gone].index.intersection(t.index)
-        if len(gone) == 0: continue
-        named = t.loc[gone].groupby("diagnosis").patient.nunique(); t = t.drop(gone)
-        steps.append((len(t), len(gone), f"{why}; patients: " + ", ".join(f"{k} {v}" for k, v in named.items())))
+        if len(gone) == 0:
+            continue
+        named = t.loc[gone].groupby("diagnosis").patient.nunique()
+        t = t.drop(gone)
+        steps.append(
+            (
+                len(t),
+                len(gone),
+                f"{why}; patients: " + ", ".join(f"{k} {v}" for k, v in named.items()),
+            )
+        )
     return t.assign(label=(t.diagnosis != HEALTHY).astype(np.int64)), steps
 
 # %% ../../../nbs/data/segments/10_beats.ipynb #53-50-beat-cohorts
 def ptbdb_record(
-    folder: Path,           # folder of PTB
-    record: str,            # record, "patient001/s0010_re"
-    about: pd.Series,       # its row of `patient_table` with `label`
-    seconds: float,         # how much of it to use, from the start (s)
-    fs: float,              # rate of the beats (Hz)
-    length: int,            # samples a beat
-    before: float,          # seconds before R at which a beat starts
-    header: Header | None = None,      # the record's header, where it has been read
+    folder: Path,  # folder of PTB
+    record: str,  # record, "patient001/s0010_re"
+    about: pd.Series,  # its row of `patient_table` with `label`
+    seconds: float,  # how much of it to use, from the start (s)
+    fs: float,  # rate of the beats (Hz)
+    length: int,  # samples a beat
+    before: float,  # seconds before R at which a beat starts
+    header: Header | None = None,  # the record's header, where it has been read
 ) -> Part:
     "Beats of the first seconds of one PTB record, at the detector's marks."
     h = read_header(folder, record) if header is None else header
-    stop = min(int(round(seconds*h.fs)), h.n_samples)
+    stop = min(int(round(seconds * h.fs)), h.n_samples)
     r = read_signals(h, stop=stop, channels=[about.lead])
     check_lead(r.signals[0], record, about.lead)
-    x = np.round(fill_gaps(r.signals[0])[0], 3); x[~np.isfinite(r.signals[0])] = np.nan
+    x = np.round(fill_gaps(r.signals[0])[0], 3)
+    x[~np.isfinite(r.signals[0])] = np.nan
     peaks = detect_r_peaks(fill_gaps(x)[0], r.fs)
     part = cut_record(x, r.fs, peaks, np.full(len(peaks), about.diagnosis), fs, length, before)
     t = part.table.drop(columns="label").assign(record=record, **about.to_dict())
@@ -246,31 +370,40 @@ def ptbdb_record(
 
 # %% ../../../nbs/data/segments/10_beats.ipynb #54-50-beat-cohorts
 def ptbdb_beats(
-    folder: Path,                   # folder of PTB, `<root>/ptbdb/1.0.0`
-    positive: str = "infarction",   # "infarction" or "any" diagnosis, against healthy controls
-    seconds: float = 10.,           # how much of each record to use, from the start (s)
-    fs: float = 125,                # sampling rate of the beats (Hz)
-    length: int = 187,              # samples a beat
-    before: float = 0.,             # seconds before the R peak at which a beat starts; 0 = as published
-) -> Cohort:                        # signals (mV), labels 0/1, groups "ptbdb/<patient>"
+    folder: Path,  # folder of PTB, `<root>/ptbdb/1.0.0`
+    positive: str = "infarction",  # "infarction" or "any" diagnosis, against healthy controls
+    seconds: float = 10.0,  # how much of each record to use, from the start (s)
+    fs: float = 125,  # sampling rate of the beats (Hz)
+    length: int = 187,  # samples a beat
+    before: float = 0.0,  # seconds before the R peak at which a beat starts; 0 = as published
+) -> Cohort:  # signals (mV), labels 0/1, groups "ptbdb/<patient>"
     "PTB as a cohort of heartbeats, sick (1) or healthy (0)."
     present, missing = present_records(folder)
     headers = {r: read_header(folder, r) for r in present}
     chosen, steps = select_patients(patient_table(folder, seconds, headers), positive)
-    parts = [ptbdb_record(folder, r, about, seconds, fs, length, before, headers[r]) for r, about in chosen.iterrows()]
+    parts = [
+        ptbdb_record(folder, r, about, seconds, fs, length, before, headers[r])
+        for r, about in chosen.iterrows()
+    ]
     empty = [r for r, p in zip(chosen.index, parts) if len(p.table) == 0]
-    if empty: steps.append((len(chosen)-len(empty), len(empty), f"no beat could be cut ({', '.join(empty)})"))
+    if empty:
+        steps.append(
+            (len(chosen) - len(empty), len(empty), f"no beat could be cut ({', '.join(empty)})")
+        )
     parts = [p for p in parts if len(p.table)]
-    if not parts: raise DataError(f"no beat could be cut from any record in {folder}")
+    if not parts:
+        raise DataError(f"no beat could be cut from any record in {folder}")
     name = {"infarction": "infarction", "any": "diseased"}[positive]
     source = source_of("ptbdb", folder, chosen.index[0], missing, headers[chosen.index[0]])
     return assemble(parts, (name,), fs, "ii", steps, source)
 
 # %% ../../../nbs/data/segments/10_beats.ipynb #60-50-beat-cohorts
 def beat_table(
-    cohort: Cohort,         # a cohort of beats
-) -> pd.DataFrame:          # one row a beat, the columns of `signals.beat_features.FEATURES`, finite
-    "Morphology and RR features of every beat of a cohort, heights as shares of its 10-s window's range."
+    cohort: Cohort,  # a cohort of beats
+) -> pd.DataFrame:  # one row a beat, the columns of `signals.beat_features.FEATURES`, finite
+    """Morphology and RR features of every beat of a cohort, heights as shares of its 10-s window's
+    range.
+    """
     t = cohort.table
     scaled = scale_rows(cohort.signals[:, 0], cohort.mask, t.low, t.high)
     return beat_features(scaled, cohort.mask, t, cohort.fs).set_index(t.index)

@@ -10,143 +10,220 @@ __all__ = ['place_outside', 'CPCPlan', 'join_cpc', 'draw_contexts', 'cpc_plans',
 import zlib
 from dataclasses import replace
 from typing import Iterator, NamedTuple
+
 import numpy as np
 import pandas as pd
+
 from ..cohort import Cohort
-from .ecg_segments import SegmentSampler, Plan, cut_batches, join_plans, read_plan
+from biosig_nb.data.segments.ecg_segments import (
+    Plan,
+    SegmentSampler,
+    cut_batches,
+    join_plans,
+    read_plan,
+)
 from ...errors import ConfigError, DataError
 
 # %% ../../../nbs/data/segments/35_cpc.ipynb #05-73-future-frames
 def place_outside(
-    u: np.ndarray,         # random numbers in [0, 1) [segment]
-    n: np.ndarray,         # samples of each recording [segment]
-    size: int,             # samples a segment
-    begin: np.ndarray,     # first sample of the stretch to avoid [segment]
-    end: np.ndarray,       # one past its last [segment]; `end <= begin`: nothing to avoid
-) -> np.ndarray:           # first sample [segment]; -1 where there is no room
+    u: np.ndarray,  # random numbers in [0, 1) [segment]
+    n: np.ndarray,  # samples of each recording [segment]
+    size: int,  # samples a segment
+    begin: np.ndarray,  # first sample of the stretch to avoid [segment]
+    end: np.ndarray,  # one past its last [segment]; `end <= begin`: nothing to avoid
+) -> np.ndarray:  # first sample [segment]; -1 where there is no room
     "Places of segments, uniform over those that do not touch a stretch of the recording."
     free = end <= begin
-    left = np.where(free, n - size + 1, np.maximum(begin - size + 1, 0))     # starts before the stretch
-    right = np.where(free, 0, np.maximum(n - size - end + 1, 0))             # and after it
+    # starts before the stretch
+    left = np.where(free, n - size + 1, np.maximum(begin - size + 1, 0))
+    right = np.where(free, 0, np.maximum(n - size - end + 1, 0))  # and after it
     k = np.minimum((u * (left + right)).astype(np.int64), left + right - 1)
     return np.where(left + right <= 0, -1, np.where(k < left, k, end + k - left))
 
 # %% ../../../nbs/data/segments/35_cpc.ipynb #08-73-future-frames
 class CPCPlan(NamedTuple):
     "Contexts and candidates that are to be read."
-    recordings: list             # recordings that they lie in
-    recording: np.ndarray        # of the context [example]
-    start: np.ndarray          # first sample of the context [example]
-    other: np.ndarray          # recording of each candidate [example, candidate]
-    at: np.ndarray             # its first sample [example, candidate]
-    answer: np.ndarray         # which candidate follows [example]
 
-    def take(self, index): return CPCPlan(self.recordings, *(a[index] for a in self[1:]))
+    recordings: list  # recordings that they lie in
+    recording: np.ndarray  # of the context [example]
+    start: np.ndarray  # first sample of the context [example]
+    other: np.ndarray  # recording of each candidate [example, candidate]
+    at: np.ndarray  # its first sample [example, candidate]
+    answer: np.ndarray  # which candidate follows [example]
+
+    def take(self, index):
+        return CPCPlan(self.recordings, *(a[index] for a in self[1:]))
+
 
 def join_cpc(
-    plans: list,               # plans
-) -> CPCPlan:               # one plan of all their examples
+    plans: list,  # plans
+) -> CPCPlan:  # one plan of all their examples
     "Plans after one another."
     shift = np.cumsum([0, *(len(p.recordings) for p in plans)])
     moved = [p._replace(recording=p.recording + k, other=p.other + k) for p, k in zip(plans, shift)]
-    return CPCPlan([s for p in plans for s in p.recordings], *(np.concatenate([m[i] for m in moved]) for i in range(1, 6)))
+    return CPCPlan(
+        [s for p in plans for s in p.recordings],
+        *(np.concatenate([m[i] for m in moved]) for i in range(1, 6)),
+    )
 
 # %% ../../../nbs/data/segments/35_cpc.ipynb #09-73-future-frames
 def draw_contexts(
-    sampler: SegmentSampler,     # whose source, patients and seed
-    patient: str,              # whose
-    span: int,                 # samples from the first of the context to the last of the answer
-    epoch: int = 0,            # pass over the patients
-) -> Plan:                     # `per_patient` stretches
+    sampler: SegmentSampler,  # whose source, patients and seed
+    patient: str,  # whose
+    span: int,  # samples from the first of the context to the last of the answer
+    epoch: int = 0,  # pass over the patients
+) -> Plan:  # `per_patient` stretches
     "Stretches of one patient; raises `DataError` where no recording is long enough."
     recordings = [s for s in sampler.source.recordings(patient) if s.n >= span]
-    if not recordings: raise DataError(f"patient {patient}: no recording of {span} samples for context and answer; take shorter segments or fewer")
-    u = np.random.default_rng([sampler.seed, 5, epoch, zlib.crc32(patient.encode())]).random((sampler.per_patient, 2))
+    if not recordings:
+        raise DataError(
+            f"patient {patient}: no recording of {span} samples for context and answer; take shorter segments or fewer"
+        )
+    u = np.random.default_rng([sampler.seed, 5, epoch, zlib.crc32(patient.encode())]).random(
+        (sampler.per_patient, 2)
+    )
     which = np.minimum((u[:, 0] * len(recordings)).astype(np.int64), len(recordings) - 1)
     room = np.array([s.n - span + 1 for s in recordings])[which]
-    return Plan(recordings, which, np.minimum((u[:, 1] * room).astype(np.int64), room - 1), np.full(len(which), -1))
+    return Plan(
+        recordings,
+        which,
+        np.minimum((u[:, 1] * room).astype(np.int64), room - 1),
+        np.full(len(which), -1),
+    )
 
 # %% ../../../nbs/data/segments/35_cpc.ipynb #10-73-future-frames
 def cpc_plans(
-    sampler: SegmentSampler,     # what to draw
-    context: int = 8,          # segments of context
-    negatives: int = 1,        # wrong candidates
-    skip: int = 0,             # segments between the context and the answer
-    same: float | None = None, # chance that a wrong candidate is from the example's own recording; None: as any other recording
-    epoch: int = 0,            # pass over the patients
-) -> Iterator[CPCPlan]:     # shuffled plans of `mix` patients each
+    sampler: SegmentSampler,  # what to draw
+    context: int = 8,  # segments of context
+    negatives: int = 1,  # wrong candidates
+    skip: int = 0,  # segments between the context and the answer
+    # chance that a wrong candidate is from the example's own recording; None: as any other
+    # recording
+    same: float | None = None,
+    epoch: int = 0,  # pass over the patients
+) -> Iterator[CPCPlan]:  # shuffled plans of `mix` patients each
     "Plans of one pass over the patients, a group at a time."
-    size, span, patients = sampler.size, (context + skip + 1) * sampler.size, sampler.patients(epoch)
+    size, span, patients = (
+        sampler.size,
+        (context + skip + 1) * sampler.size,
+        sampler.patients(epoch),
+    )
     for g in range(0, len(patients), sampler.mix):
-        p = join_plans([draw_contexts(sampler, who, span, epoch) for who in patients[g:g + sampler.mix]])
-        rng = np.random.default_rng([sampler.seed, 6, epoch, g]); m = len(p.start)
-        p = p.take(rng.permutation(m)); other = rng.integers(0, len(p.recordings), (m, negatives + 1)); u = rng.random((m, negatives + 1))
-        if same is not None:                                                 # its own recording by that chance, else one of the others
-            elsewhere = p.recording[:, None] + 1 + (rng.random(other.shape) * (len(p.recordings) - 1)).astype(np.int64)
-            other = np.where(rng.random(other.shape) < same, p.recording[:, None], elsewhere % len(p.recordings))
+        p = join_plans(
+            [draw_contexts(sampler, who, span, epoch) for who in patients[g : g + sampler.mix]]
+        )
+        rng = np.random.default_rng([sampler.seed, 6, epoch, g])
+        m = len(p.start)
+        p = p.take(rng.permutation(m))
+        other = rng.integers(0, len(p.recordings), (m, negatives + 1))
+        u = rng.random((m, negatives + 1))
+        if same is not None:  # its own recording by that chance, else one of the others
+            elsewhere = (
+                p.recording[:, None]
+                + 1
+                + (rng.random(other.shape) * (len(p.recordings) - 1)).astype(np.int64)
+            )
+            other = np.where(
+                rng.random(other.shape) < same, p.recording[:, None], elsewhere % len(p.recordings)
+            )
         mine = other == p.recording[:, None]
-        n, begin = np.array([s.n for s in p.recordings])[other], np.broadcast_to(p.start[:, None], other.shape)
+        n, begin = (
+            np.array([s.n for s in p.recordings])[other],
+            np.broadcast_to(p.start[:, None], other.shape),
+        )
         at = place_outside(u, n, size, np.where(mine, begin, 0), np.where(mine, begin + span, 0))
         if (at < 0).any():
             short = p.recordings[other[at < 0][0]]
-            raise DataError(f"record {short.name}: with {short.n} samples too short for a wrong candidate beside {span} samples of context and answer")
-        answer = rng.integers(0, negatives + 1, m); rows = np.arange(m)
+            raise DataError(
+                f"record {short.name}: with {short.n} samples too short for a wrong candidate beside {span} samples of context and answer"
+            )
+        answer = rng.integers(0, negatives + 1, m)
+        rows = np.arange(m)
         other[rows, answer], at[rows, answer] = p.recording, p.start + (context + skip) * size
         yield CPCPlan(p.recordings, p.recording, p.start, other, at, answer)
 
 # %% ../../../nbs/data/segments/35_cpc.ipynb #12-73-future-frames
 class CPCExamples(NamedTuple):
     "A batch of the future-prediction task."
-    context: np.ndarray        # [example, segment, time] float32, consecutive
-    candidates: np.ndarray     # [example, candidate, time] float32
-    answer: np.ndarray         # which candidate follows [example] int64
-    patient: np.ndarray        # name [example]
+
+    context: np.ndarray  # [example, segment, time] float32, consecutive
+    candidates: np.ndarray  # [example, candidate, time] float32
+    answer: np.ndarray  # which candidate follows [example] int64
+    patient: np.ndarray  # name [example]
 
 # %% ../../../nbs/data/segments/35_cpc.ipynb #13-73-future-frames
 def read_cpc(
-    sampler: SegmentSampler,     # its source, length of segments and scale
-    plan: CPCPlan,          # what to read
-    context: int,              # segments of context
-) -> CPCExamples:                   # the examples, in the order of the plan
+    sampler: SegmentSampler,  # its source, length of segments and scale
+    plan: CPCPlan,  # what to read
+    context: int,  # segments of context
+) -> CPCExamples:  # the examples, in the order of the plan
     "Read the contexts and candidates of a plan."
-    read = lambda which, at, segments: read_plan(sampler.source, Plan(plan.recordings, which, at, np.full(len(at), -1)), segments * sampler.size, sampler.normalise)
-    seen, candidates = read(plan.recording, plan.start, context), read(plan.other.ravel(), plan.at.ravel(), 1)
-    return CPCExamples(seen.x.reshape(-1, context, sampler.size), candidates.x.reshape(*plan.at.shape, sampler.size), plan.answer, seen.patient)
+    read = lambda which, at, segments: read_plan(
+        sampler.source,
+        Plan(plan.recordings, which, at, np.full(len(at), -1)),
+        segments * sampler.size,
+        sampler.normalise,
+    )
+    seen, candidates = (
+        read(plan.recording, plan.start, context),
+        read(plan.other.ravel(), plan.at.ravel(), 1),
+    )
+    return CPCExamples(
+        seen.x.reshape(-1, context, sampler.size),
+        candidates.x.reshape(*plan.at.shape, sampler.size),
+        plan.answer,
+        seen.patient,
+    )
 
 # %% ../../../nbs/data/segments/35_cpc.ipynb #14-73-future-frames
 def check_cpc(
-    context: int,              # segments of context
-    negatives: int,            # wrong candidates
-    skip: int,                 # segments between the context and the answer
-    same: float | None,        # chance that a wrong candidate is from the example's own recording
+    context: int,  # segments of context
+    negatives: int,  # wrong candidates
+    skip: int,  # segments between the context and the answer
+    same: float | None,  # chance that a wrong candidate is from the example's own recording
 ) -> None:
     "Raise `ConfigError` for impossible sizes."
-    if context < 1 or negatives < 1 or skip < 0: raise ConfigError(f"context={context}, negatives={negatives}, skip={skip}: at least 1, 1 and 0")
-    if same is not None and not 0 <= same <= 1: raise ConfigError(f"same={same}: a chance between 0 and 1, or None")
+    if context < 1 or negatives < 1 or skip < 0:
+        raise ConfigError(
+            f"context={context}, negatives={negatives}, skip={skip}: at least 1, 1 and 0"
+        )
+    if same is not None and not 0 <= same <= 1:
+        raise ConfigError(f"same={same}: a chance between 0 and 1, or None")
 
 # %% ../../../nbs/data/segments/35_cpc.ipynb #15-73-future-frames
 def cpc_batches(
-    sampler: SegmentSampler,     # what to draw; its rule is not used
-    batch: int = 64,           # examples a batch; the last may be smaller
-    context: int = 8,          # segments of context
-    negatives: int = 1,        # wrong candidates
-    skip: int = 0,             # segments between the context and the answer
-    same: float | None = None, # chance that a wrong candidate is from the example's own recording; None: as any other recording
-    epoch: int = 0,            # pass over the patients
-) -> Iterator[CPCExamples]:         # batches
-    "One pass over the patients (Weimann & Conrad 2021, after van den Oord et al. 2018); raises `ConfigError` for impossible sizes."
+    sampler: SegmentSampler,  # what to draw; its rule is not used
+    batch: int = 64,  # examples a batch; the last may be smaller
+    context: int = 8,  # segments of context
+    negatives: int = 1,  # wrong candidates
+    skip: int = 0,  # segments between the context and the answer
+    # chance that a wrong candidate is from the example's own recording; None: as any other
+    # recording
+    same: float | None = None,
+    epoch: int = 0,  # pass over the patients
+) -> Iterator[CPCExamples]:  # batches
+    """One pass over the patients (Weimann & Conrad 2021, after van den Oord et al. 2018).
+
+    Raises `ConfigError` for impossible sizes.
+    """
     check_cpc(context, negatives, skip, same)
-    for p in cut_batches(cpc_plans(sampler, context, negatives, skip, same, epoch), batch, join_cpc): yield read_cpc(sampler, p, context)
+    for p in cut_batches(
+        cpc_plans(sampler, context, negatives, skip, same, epoch), batch, join_cpc
+    ):
+        yield read_cpc(sampler, p, context)
 
 # %% ../../../nbs/data/segments/35_cpc.ipynb #21-73-future-frames
 def expand_cpc(
-    sampler: SegmentSampler,     # what to draw
-    n: int,                    # examples
-    *how,                      # context, negatives, skip, same: see `cpc_plans`
-) -> CPCPlan:               # n examples, as evenly over the patients as can be
+    sampler: SegmentSampler,  # what to draw
+    n: int,  # examples
+    *how,  # context, negatives, skip, same: see `cpc_plans`
+) -> CPCPlan:  # n examples, as evenly over the patients as can be
     "Examples for a finite set; with fewer examples than patients, one of each of n patients."
-    sampler = replace(sampler, share=min(sampler.share, n * sampler.part[1] / len(sampler.source.patients)))      # n patients at most
-    patients = sampler.patients(0)                                           # as `cpc_plans` takes them
+    # n patients at most
+    sampler = replace(
+        sampler, share=min(sampler.share, n * sampler.part[1] / len(sampler.source.patients))
+    )
+    patients = sampler.patients(0)  # as `cpc_plans` takes them
     due = {who: len(k) for who, k in zip(patients, np.array_split(np.arange(n), len(patients)))}
     plan = join_cpc(list(cpc_plans(replace(sampler, per_patient=max(due.values())), *how)))
     who = pd.Series([plan.recordings[k].patient for k in plan.recording])
@@ -154,36 +231,82 @@ def expand_cpc(
 
 # %% ../../../nbs/data/segments/35_cpc.ipynb #23-73-future-frames
 def segment_names(
-    context: int,              # segments of context
-    negatives: int,            # wrong candidates
-) -> tuple:                    # ("context 1", ..., "candidate 1", ...)
+    context: int,  # segments of context
+    negatives: int,  # wrong candidates
+) -> tuple:  # ("context 1", ..., "candidate 1", ...)
     "Names of an example's segments; those of the candidates are the labels."
-    return (*(f"context {i + 1}" for i in range(context)), *(f"candidate {i + 1}" for i in range(negatives + 1)))
+    return (
+        *(f"context {i + 1}" for i in range(context)),
+        *(f"candidate {i + 1}" for i in range(negatives + 1)),
+    )
 
 # %% ../../../nbs/data/segments/35_cpc.ipynb #24-73-future-frames
 def cpc_cohort(
-    sampler: SegmentSampler,     # what to draw; its rule is not used
-    n: int,                    # examples
-    context: int = 4,          # segments of context
-    negatives: int = 3,        # wrong candidates
-    skip: int = 0,             # segments between the context and the answer
-    same: float | None = None, # chance that a wrong candidate is from the example's own recording; None: as any other recording
-) -> Cohort:                   # signals [n, context + candidates, size]; labels: which candidate follows; groups "<database>/<patient>"
-    "A finite set of the future-prediction task; raises `ConfigError` for impossible sizes, `DataError` where nothing usable is left."
+    sampler: SegmentSampler,  # what to draw; its rule is not used
+    n: int,  # examples
+    context: int = 4,  # segments of context
+    negatives: int = 3,  # wrong candidates
+    skip: int = 0,  # segments between the context and the answer
+    # chance that a wrong candidate is from the example's own recording; None: as any other
+    # recording
+    same: float | None = None,
+    # signals [n, context + candidates, size]; labels: which candidate follows; groups
+    # "<database>/<patient>"
+) -> Cohort:
+    """A finite set of the future-prediction task.
+
+    Raises `ConfigError` for impossible sizes, `DataError` where nothing usable is left.
+    """
     check_cpc(context, negatives, skip, same)
-    if n < 2: raise ConfigError(f"n={n}: a set has at least 2 examples")
-    plan = expand_cpc(sampler, n, context, negatives, skip, same); m = len(plan.start)
-    x, database = np.empty((m, context + negatives + 1, sampler.size), np.float32), sampler.source.database
-    for lo in range(0, m, 512):                                              # so that the set is in memory once
-        f = read_cpc(sampler, plan.take(slice(lo, lo + 512)), context); x[lo:lo + 512, :context], x[lo:lo + 512, context:] = f.context, f.candidates
+    if n < 2:
+        raise ConfigError(f"n={n}: a set has at least 2 examples")
+    plan = expand_cpc(sampler, n, context, negatives, skip, same)
+    m = len(plan.start)
+    x, database = (
+        np.empty((m, context + negatives + 1, sampler.size), np.float32),
+        sampler.source.database,
+    )
+    for lo in range(0, m, 512):  # so that the set is in memory once
+        f = read_cpc(sampler, plan.take(slice(lo, lo + 512)), context)
+        x[lo : lo + 512, :context], x[lo : lo + 512, context:] = f.context, f.candidates
     names = [(plan.recordings[k].patient, plan.recordings[k].name) for k in plan.recording]
-    ids = pd.Index([f"{database}/{record}/{start:07d}" for (_, record), start in zip(names, plan.start)], name="example")
+    ids = pd.Index(
+        [f"{database}/{record}/{start:07d}" for (_, record), start in zip(names, plan.start)],
+        name="example",
+    )
     table = pd.DataFrame(names, index=ids, columns=["patient", "record"]).assign(start=plan.start)
     moves = np.array([(np.ptp(example, axis=1) > 0).all() for example in x])
-    ok = np.flatnonzero(moves); ok = ok[~ids[ok].duplicated()]
-    flow = [("examples", m, 0, f"drawn from {table.patient.nunique()} patients"), ("examples", len(ok), m - len(ok), "a segment is flat, or drawn twice")]
+    ok = np.flatnonzero(moves)
+    ok = ok[~ids[ok].duplicated()]
+    flow = [
+        ("examples", m, 0, f"drawn from {table.patient.nunique()} patients"),
+        ("examples", len(ok), m - len(ok), "a segment is flat, or drawn twice"),
+    ]
     flow = pd.DataFrame(flow, columns=["step", "kept", "dropped", "why"])
-    about = dict(rule="future", size=sampler.size, seed=sampler.seed, share=sampler.share, context=context, negatives=negatives, skip=skip, same=same)
-    segments, groups = segment_names(context, negatives), np.array([f"{database}/{p}" for p in table.patient])
-    cohort = Cohort(x, plan.answer, groups, table, float(sampler.source.fs), segments, segments[context:], sampler.source.about() | about, None, flow)
+    about = dict(
+        rule="future",
+        size=sampler.size,
+        seed=sampler.seed,
+        share=sampler.share,
+        context=context,
+        negatives=negatives,
+        skip=skip,
+        same=same,
+    )
+    segments, groups = (
+        segment_names(context, negatives),
+        np.array([f"{database}/{p}" for p in table.patient]),
+    )
+    cohort = Cohort(
+        x,
+        plan.answer,
+        groups,
+        table,
+        float(sampler.source.fs),
+        segments,
+        segments[context:],
+        sampler.source.about() | about,
+        None,
+        flow,
+    )
     return (cohort if len(ok) == m else cohort.take(ok)).check()

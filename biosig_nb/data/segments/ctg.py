@@ -8,54 +8,65 @@ __all__ = ['CHANNELS', 'ALIGN', 'last_samples', 'loss_facts', 'read_recording', 
 
 # %% ../../../nbs/data/segments/20_ctg.ipynb #03-61-ctg-births
 from pathlib import Path
+
 import numpy as np
 import pandas as pd
-from ..records import choose, present_records, says_simulated
+
 from ..catalog import fingerprint
 from ..cohort import Cohort
 from ..databases.ctu_uhb_ctgdb import KINDS, LabelRule, table_from_headers
+from ..records import choose, present_records, says_simulated
 from ..wfdb_files import Header, read_header, read_signals
 from ...errors import ConfigError, DataError, nearest
 from ...signals.ctg import clean_fhr, clean_uc, downsample, fill_short_gaps
 from ...signals.ctg_features import ctg_features
 
 # %% ../../../nbs/data/segments/20_ctg.ipynb #05-61-ctg-births
-CHANNELS = ("FHR", "UC")     # in bpm and in units of the sensor
+CHANNELS = ("FHR", "UC")  # in bpm and in units of the sensor
 
 
 def last_samples(
-    fhr: np.ndarray,         # clean heart rate [time] (bpm), NaN = lost
-    uc: np.ndarray,          # clean contractions [time] (sensor units), NaN = lost
-    fs_in: float,            # their rate (Hz)
-    fs: float,               # rate wanted (Hz)
-    length: int,             # samples wanted at that rate
-) -> np.ndarray:             # [2, length] float32 (bpm, sensor units), NaN = lost
+    fhr: np.ndarray,  # clean heart rate [time] (bpm), NaN = lost
+    uc: np.ndarray,  # clean contractions [time] (sensor units), NaN = lost
+    fs_in: float,  # their rate (Hz)
+    fs: float,  # rate wanted (Hz)
+    length: int,  # samples wanted at that rate
+) -> np.ndarray:  # [2, length] float32 (bpm, sensor units), NaN = lost
     "The last `length` samples as CHANNELS, short gaps bridged, averaged to the wanted rate."
     out = np.full((2, length), np.nan, np.float32)
     for row, x in zip(out, (fhr, uc)):
         x, _ = downsample(*fill_short_gaps(x, fs_in), fs_in, fs)
         x = x[-length:]
-        row[length - len(x):] = x
+        row[length - len(x) :] = x
     return out
 
 # %% ../../../nbs/data/segments/20_ctg.ipynb #06-61-ctg-births
 def loss_facts(
-    fhr: np.ndarray,         # clean heart rate [time], NaN = lost
-    fs: float,               # its rate (Hz)
-) -> dict:                   # missing_share, n_gaps, longest_gap (s)
+    fhr: np.ndarray,  # clean heart rate [time], NaN = lost
+    fs: float,  # its rate (Hz)
+) -> dict:  # missing_share, n_gaps, longest_gap (s)
     "How much of the heart rate is lost, and in what pieces."
     lost = ~np.isfinite(fhr)
-    edge = np.diff(np.r_[0, lost.astype(np.int8), 0]); runs = np.flatnonzero(edge == -1) - np.flatnonzero(edge == 1)
-    return {"missing_share": float(lost.mean()), "n_gaps": len(runs), "longest_gap": float(runs.max() / fs) if len(runs) else 0.}
+    edge = np.diff(np.r_[0, lost.astype(np.int8), 0])
+    runs = np.flatnonzero(edge == -1) - np.flatnonzero(edge == 1)
+    return {
+        "missing_share": float(lost.mean()),
+        "n_gaps": len(runs),
+        "longest_gap": float(runs.max() / fs) if len(runs) else 0.0,
+    }
 
 # %% ../../../nbs/data/segments/20_ctg.ipynb #08-61-ctg-births
 def read_recording(
-    header: Header,          # of the record, as `read_header` returns it
-    minutes: float,          # of the record that are used, up to its end (min)
-    fs: float,               # rate of the example (Hz)
-    until: int | None = None,    # sample of the record before which the minutes end; None: its end
-) -> tuple[np.ndarray, dict]:    # [2, time] (bpm, sensor units), NaN = lost; features and facts about loss
-    "One WFDB record whose header has been read. Raises `DataError` where a channel FHR or UC is missing."
+    header: Header,  # of the record, as `read_header` returns it
+    minutes: float,  # of the record that are used, up to its end (min)
+    fs: float,  # rate of the example (Hz)
+    until: int | None = None,  # sample of the record before which the minutes end; None: its end
+    # [2, time] (bpm, sensor units), NaN = lost; features and facts about loss
+) -> tuple[np.ndarray, dict]:
+    """One WFDB record whose header has been read.
+
+    Raises `DataError` where a channel FHR or UC is missing.
+    """
     names = {str(c).upper(): k for k, c in enumerate(header.channels)}
     for c in CHANNELS:
         if c not in names:
@@ -67,13 +78,16 @@ def read_recording(
 
 # %% ../../../nbs/data/segments/20_ctg.ipynb #09-61-ctg-births
 def ctg_example(
-    fhr: np.ndarray,         # heart rate [time] (bpm), 0 or NaN where lost
-    uc: np.ndarray,          # contractions [time] (sensor units), NaN where lost
-    fs_in: float,            # their rate (Hz)
-    minutes: float,          # that are used, up to the end (min)
-    fs: float,               # rate of the example (Hz)
-) -> tuple[np.ndarray, dict]:    # as `read_recording` returns it
-    "Signals, named features and facts about loss of the last minutes of a trace; the features are taken at the full rate."
+    fhr: np.ndarray,  # heart rate [time] (bpm), 0 or NaN where lost
+    uc: np.ndarray,  # contractions [time] (sensor units), NaN where lost
+    fs_in: float,  # their rate (Hz)
+    minutes: float,  # that are used, up to the end (min)
+    fs: float,  # rate of the example (Hz)
+) -> tuple[np.ndarray, dict]:  # as `read_recording` returns it
+    """Signals, named features and facts about loss of the last minutes of a trace.
+
+    The features are taken at the full rate.
+    """
     n = round(minutes * 60 * fs_in)
     fhr, uc = clean_fhr(fhr, fs_in)[0][-n:], clean_uc(uc, fs_in)[-n:]
     signals = last_samples(fhr, uc, fs_in, fs, round(minutes * 60 * fs))
@@ -81,31 +95,34 @@ def ctg_example(
 
 
 def read_example(
-    folder: Path,            # folder of the records
-    record: str,             # record name
-    minutes: float,          # of the record that are used, up to its end (min)
-    fs: float,               # rate of the example (Hz)
-    until: int | None = None,    # sample of the record before which the minutes end; None: its end
-) -> tuple[np.ndarray, dict]:    # as `read_recording` returns it
+    folder: Path,  # folder of the records
+    record: str,  # record name
+    minutes: float,  # of the record that are used, up to its end (min)
+    fs: float,  # rate of the example (Hz)
+    until: int | None = None,  # sample of the record before which the minutes end; None: its end
+) -> tuple[np.ndarray, dict]:  # as `read_recording` returns it
     "One WFDB record: its header, then `read_recording`."
     return read_recording(read_header(folder, record), minutes, fs, until)
 
 # %% ../../../nbs/data/segments/20_ctg.ipynb #11-61-ctg-births
-ALIGN = ("end", "second stage")     # where the minutes of a recording end
+ALIGN = ("end", "second stage")  # where the minutes of a recording end
 
 # %% ../../../nbs/data/segments/20_ctg.ipynb #12-61-ctg-births
 def ctg_records(
-    folder: str | Path,          # folder of CTU-UHB, `<root>/ctu-uhb-ctgdb/1.0.0`
-    records=None,                # record names; None: all on disk
-    rule: LabelRule = LabelRule(),    # what makes a case
-    minutes: float = 30.,        # up to the end (min)
-    fs: float = 1.,              # rate (Hz)
-    kinds=None,                  # of ultrasound, scalp, both, unknown; None: all
-    least: float = .05,          # share of the heart rate that must be there
-    align: str = "end",          # one of ALIGN
-    name: str = "acidosis",      # what the label is called
-) -> Cohort:                     # one example a record, signals in bpm and sensor units, NaN = lost
-    "Recordings with features, clinical table and label. Raises `ConfigError` for a kind or an alignment that does not exist."
+    folder: str | Path,  # folder of CTU-UHB, `<root>/ctu-uhb-ctgdb/1.0.0`
+    records=None,  # record names; None: all on disk
+    rule: LabelRule = LabelRule(),  # what makes a case
+    minutes: float = 30.0,  # up to the end (min)
+    fs: float = 1.0,  # rate (Hz)
+    kinds=None,  # of ultrasound, scalp, both, unknown; None: all
+    least: float = 0.05,  # share of the heart rate that must be there
+    align: str = "end",  # one of ALIGN
+    name: str = "acidosis",  # what the label is called
+) -> Cohort:  # one example a record, signals in bpm and sensor units, NaN = lost
+    """Recordings with features, clinical table and label.
+
+    Raises `ConfigError` for a kind or an alignment that does not exist.
+    """
     _check_choices(kinds, align)
     found, missing = choose(*present_records(folder), records, "CTU-UHB")
     headers = {r: read_header(folder, r) for r in found}
@@ -116,20 +133,25 @@ def ctg_records(
         return read_recording(headers[record], minutes, fs, None if pd.isna(end) else int(end))
 
     simulated = says_simulated(headers[found[0]].comments)
-    return assemble_recordings("ctu-uhb-ctgdb", Path(folder), table, read, fs, name, least, flow, missing, simulated)
+    return assemble_recordings(
+        "ctu-uhb-ctgdb", Path(folder), table, read, fs, name, least, flow, missing, simulated
+    )
 
 # %% ../../../nbs/data/segments/20_ctg.ipynb #13-61-ctg-births
 def _check_choices(kinds, align: str) -> None:
     "Refuse a kind of recording or an alignment that does not exist."
-    if align not in ALIGN: raise ConfigError(f"align={align!r}: {nearest(align, ALIGN)}")
+    if align not in ALIGN:
+        raise ConfigError(f"align={align!r}: {nearest(align, ALIGN)}")
     for k in kinds or ():
-        if k not in KINDS.values(): raise ConfigError(f"kind of recording {k!r}: {nearest(k, KINDS.values())}")
+        if k not in KINDS.values():
+            raise ConfigError(f"kind of recording {k!r}: {nearest(k, KINDS.values())}")
 
 
 def _labelled(table: pd.DataFrame, rule: LabelRule, kinds) -> tuple[pd.DataFrame, list]:
     "Records of the wanted kinds that have a label, and the flow so far."
     flow = [("records", len(table), 0, "on disk")]
-    if kinds is not None: table, flow = _keep(table, table.kind.isin(kinds), f"not {' or '.join(kinds)}", flow)
+    if kinds is not None:
+        table, flow = _keep(table, table.kind.isin(kinds), f"not {' or '.join(kinds)}", flow)
     label = rule.label(table)
     return _keep(table.assign(label=label), label.notna(), f"no value for {rule.text()}", flow)
 
@@ -137,96 +159,180 @@ def _labelled(table: pd.DataFrame, rule: LabelRule, kinds) -> tuple[pd.DataFrame
 def _keep(table: pd.DataFrame, keep, why: str, flow: list) -> tuple[pd.DataFrame, list]:
     "Rows that are kept, and the line of the flow that says why the others are not."
     keep = np.asarray(keep, bool)
-    return table[keep], flow + [("records", int(keep.sum()), int((~keep).sum()), why)] * bool((~keep).any())
+    return table[keep], flow + [("records", int(keep.sum()), int((~keep).sum()), why)] * bool(
+        (~keep).any()
+    )
 
 # %% ../../../nbs/data/segments/20_ctg.ipynb #14-61-ctg-births
 def assemble_recordings(
-    database: str,               # slug, or a name for one's own set
-    folder: Path,                # its folder
-    table: pd.DataFrame,         # one row a record: label, group (default the record) and what else is known
-    read,                        # record -> ([2, time] (bpm, sensor units), NaN = lost; features and facts)
-    fs: float,                   # rate of the examples (Hz)
-    name: str,                   # of the label
-    least: float,                # share of the heart rate that must be there
-    flow: list,                  # rows (step, kept, dropped, why) so far
-    missing: list,               # records that are not on disk
-    simulated: bool,             # whether a simulator wrote them
-) -> Cohort:                     # one example a record
+    database: str,  # slug, or a name for one's own set
+    folder: Path,  # its folder
+    # one row a record: label, group (default the record) and what else is known
+    table: pd.DataFrame,
+    read,  # record -> ([2, time] (bpm, sensor units), NaN = lost; features and facts)
+    fs: float,  # rate of the examples (Hz)
+    name: str,  # of the label
+    least: float,  # share of the heart rate that must be there
+    flow: list,  # rows (step, kept, dropped, why) so far
+    missing: list,  # records that are not on disk
+    simulated: bool,  # whether a simulator wrote them
+) -> Cohort:  # one example a record
     "A checked cohort of recordings; records with too little signal are left out and counted."
     _some_left(table, database, flow)
     parts = {r: read(r) for r in table.index}
     table = table.join(pd.DataFrame({r: facts for r, (_, facts) in parts.items()}).T)
-    table, flow = _keep(table, 1 - table.missing_share >= least, f"less than {least:.0%} of the heart rate recorded", flow)
+    table, flow = _keep(
+        table,
+        1 - table.missing_share >= least,
+        f"less than {least:.0%} of the heart rate recorded",
+        flow,
+    )
     _some_left(table, database, flow)
-    groups = np.array([f"{database}/{g}" for g in (table["group"] if "group" in table else table.index)])
-    out = table.assign(record=table.index); out.index = pd.Index([f"{database}/{r}" for r in table.index], name="example")
-    source = dict(database=database, version=Path(folder).name, simulated=simulated, fingerprint=fingerprint(folder), missing=list(missing))
+    groups = np.array(
+        [f"{database}/{g}" for g in (table["group"] if "group" in table else table.index)]
+    )
+    out = table.assign(record=table.index)
+    out.index = pd.Index([f"{database}/{r}" for r in table.index], name="example")
+    source = dict(
+        database=database,
+        version=Path(folder).name,
+        simulated=simulated,
+        fingerprint=fingerprint(folder),
+        missing=list(missing),
+    )
     signals = np.stack([parts[r][0] for r in table.index])
     flow = pd.DataFrame(flow, columns=["step", "kept", "dropped", "why"])
-    cohort = Cohort(signals, table.label.to_numpy(int), groups, out, float(fs), CHANNELS, (name,), source, None, flow)
+    cohort = Cohort(
+        signals,
+        table.label.to_numpy(int),
+        groups,
+        out,
+        float(fs),
+        CHANNELS,
+        (name,),
+        source,
+        None,
+        flow,
+    )
     return cohort.check(gaps=True)
 
 # %% ../../../nbs/data/segments/20_ctg.ipynb #15-61-ctg-births
 def _some_left(table: pd.DataFrame, database: str, flow: list) -> None:
     "Refuse a table without rows, and say where they went."
-    if len(table): return
+    if len(table):
+        return
     steps = "; ".join(f"{kept} kept ({why})" for _, kept, _, why in flow)
     raise DataError(f"{database}: no record is left; the flow: {steps}")
 
 # %% ../../../nbs/data/segments/20_ctg.ipynb #24-61-ctg-births
 def ctg_windows(
-    cohort: Cohort,              # recordings in bpm and sensor units, NaN = lost
-    minutes: float = 10.,        # length of a window (min)
-    step: float = 5.,            # between their starts (min)
-) -> Cohort:                     # windows; group and label of the recording, features computed anew from the window
-    "Overlapping windows; those with no heart rate at all are left out. Raises `ConfigError` for windows longer than the recordings."
+    cohort: Cohort,  # recordings in bpm and sensor units, NaN = lost
+    minutes: float = 10.0,  # length of a window (min)
+    step: float = 5.0,  # between their starts (min)
+) -> Cohort:  # windows; group and label of the recording, features computed anew from the window
+    """Overlapping windows; those with no heart rate at all are left out.
+
+    Raises `ConfigError` for windows longer than the recordings.
+    """
     if tuple(cohort.channels) != CHANNELS:
-        raise DataError(f"channels {', '.join(cohort.channels)}, expected {', '.join(CHANNELS)}; cut windows before any transform")
-    size, hop, (n, _, length) = round(minutes * 60 * cohort.fs), round(step * 60 * cohort.fs), cohort.signals.shape
-    if size > length: raise ConfigError(f"windows of {minutes:g} minutes from recordings of {length / 60 / cohort.fs:g} minutes")
+        raise DataError(
+            f"channels {', '.join(cohort.channels)}, expected {', '.join(CHANNELS)}; cut windows before any transform"
+        )
+    size, hop, (n, _, length) = (
+        round(minutes * 60 * cohort.fs),
+        round(step * 60 * cohort.fs),
+        cohort.signals.shape,
+    )
+    if size > length:
+        raise ConfigError(
+            f"windows of {minutes:g} minutes from recordings of {length / 60 / cohort.fs:g} minutes"
+        )
     cuts = [(i, k, a) for i in range(n) for k, a in enumerate(range(0, length - size + 1, hop))]
-    kept = [(i, k, a) for i, k, a in cuts if np.isfinite(cohort.signals[i, 0, a:a + size]).any()]
-    if not kept: raise DataError("no window holds any heart rate; take longer windows, or recordings with less loss")
+    kept = [(i, k, a) for i, k, a in cuts if np.isfinite(cohort.signals[i, 0, a : a + size]).any()]
+    if not kept:
+        raise DataError(
+            "no window holds any heart rate; take longer windows, or recordings with less loss"
+        )
     rows = [i for i, _, _ in kept]
-    parts = [cohort.signals[i, :, a:a + size] for i, _, a in kept]
-    facts = pd.DataFrame([{**_window_facts(x, cohort.fs), "window": k} for x, (_, k, _) in zip(parts, kept)])
-    table = cohort.table.iloc[rows].drop(columns=[c for c in facts if c in cohort.table]).reset_index(drop=True).join(facts)
-    table.index = pd.Index([f"{cohort.table.index[i]}/w{k:02d}" for i, k, _ in kept], name="example")
+    parts = [cohort.signals[i, :, a : a + size] for i, _, a in kept]
+    facts = pd.DataFrame(
+        [{**_window_facts(x, cohort.fs), "window": k} for x, (_, k, _) in zip(parts, kept)]
+    )
+    table = (
+        cohort.table.iloc[rows]
+        .drop(columns=[c for c in facts if c in cohort.table])
+        .reset_index(drop=True)
+        .join(facts)
+    )
+    table.index = pd.Index(
+        [f"{cohort.table.index[i]}/w{k:02d}" for i, k, _ in kept], name="example"
+    )
     flow = [("windows", len(kept), len(cuts) - len(kept), "no heart rate in the others")]
     flow = pd.DataFrame(flow, columns=["step", "kept", "dropped", "why"])
-    return Cohort(np.stack(parts), cohort.labels[rows], cohort.groups[rows], table, cohort.fs, CHANNELS, cohort.label_names, cohort.provenance, None, flow)
+    return Cohort(
+        np.stack(parts),
+        cohort.labels[rows],
+        cohort.groups[rows],
+        table,
+        cohort.fs,
+        CHANNELS,
+        cohort.label_names,
+        cohort.provenance,
+        None,
+        flow,
+    )
 
 # %% ../../../nbs/data/segments/20_ctg.ipynb #25-61-ctg-births
 def _window_facts(x: np.ndarray, fs: float) -> dict:
     "Loss and features of a window [2, time], its samples held to about 4 Hz."
     fhr, uc = x.astype(float)
     held = max(1, round(4 / fs))
-    return {**loss_facts(fhr, fs), **ctg_features(np.repeat(fhr, held), np.repeat(uc, held), held * fs)}
+    return {
+        **loss_facts(fhr, fs),
+        **ctg_features(np.repeat(fhr, held), np.repeat(uc, held), held * fs),
+    }
 
 # %% ../../../nbs/data/segments/20_ctg.ipynb #28-61-ctg-births
 def _own_records(folder: Path) -> pd.DataFrame:
     "records.csv, checked: index record; columns label, fs (Hz) and whatever else stands there."
-    if not (folder / "records.csv").is_file(): raise DataError(f"{folder}: no records.csv; it needs the columns record, label and, if you like, group and fs")
+    if not (folder / "records.csv").is_file():
+        raise DataError(
+            f"{folder}: no records.csv; it needs the columns record, label and, if you like, group and fs"
+        )
     t = pd.read_csv(folder / "records.csv", dtype={"record": str, "group": str})
     for c in ("record", "label"):
-        if c not in t: raise DataError(f"records.csv: no column {c!r}; found {', '.join(t.columns)}")
-    if t.record.duplicated().any(): raise DataError(f"records.csv: record {t.record[t.record.duplicated()].iloc[0]} stands there twice")
+        if c not in t:
+            raise DataError(f"records.csv: no column {c!r}; found {', '.join(t.columns)}")
+    if t.record.duplicated().any():
+        raise DataError(
+            f"records.csv: record {t.record[t.record.duplicated()].iloc[0]} stands there twice"
+        )
+
     def refuse(bad, column, wanted):
-        if bad.any(): raise DataError(f"records.csv, record {t.record[bad.idxmax()]}: {column} is {t[column][bad.idxmax()]}, expected {wanted}")
+        if bad.any():
+            raise DataError(
+                f"records.csv, record {t.record[bad.idxmax()]}: {column} is {t[column][bad.idxmax()]}, expected {wanted}"
+            )
+
     refuse(~t.label.isin([0, 1]), "label", "0 or 1")
-    if "group" in t: refuse(t.group.isna(), "group", "a name in every row (or no such column)")
-    if "fs" in t: refuse(~(pd.to_numeric(t.fs, errors="coerce") > 0), "fs", "a rate in Hz")
-    return (t if "fs" in t else t.assign(fs=4.)).set_index("record")
+    if "group" in t:
+        refuse(t.group.isna(), "group", "a name in every row (or no such column)")
+    if "fs" in t:
+        refuse(~(pd.to_numeric(t.fs, errors="coerce") > 0), "fs", "a rate in Hz")
+    return (t if "fs" in t else t.assign(fs=4.0)).set_index("record")
 
 # %% ../../../nbs/data/segments/20_ctg.ipynb #29-61-ctg-births
 def own_folder(
-    folder: str | Path,          # with records.csv
-    minutes: float = 30.,        # up to the end of the record (min)
-    fs: float = 1.,              # rate (Hz)
-    label: str = "case",         # what the label is called
-    least: float = .05,          # share of the heart rate that must be there
-) -> Cohort:                     # one example a record, signals in bpm and sensor units, NaN = lost
-    "A user's own recordings. Raises `DataError` naming file and row for what is missing or cannot be."
+    folder: str | Path,  # with records.csv
+    minutes: float = 30.0,  # up to the end of the record (min)
+    fs: float = 1.0,  # rate (Hz)
+    label: str = "case",  # what the label is called
+    least: float = 0.05,  # share of the heart rate that must be there
+) -> Cohort:  # one example a record, signals in bpm and sensor units, NaN = lost
+    """A user's own recordings.
+
+    Raises `DataError` naming file and row for what is missing or cannot be.
+    """
     folder = Path(folder)
     table = _own_records(folder)
     places = {r: _own_place(folder, r) for r in table.index}
@@ -235,7 +341,8 @@ def own_folder(
 
     def read(record):
         place = places[record]
-        if isinstance(place, Header): return read_recording(place, minutes, fs)
+        if isinstance(place, Header):
+            return read_recording(place, minutes, fs)
         return ctg_example(*_own_csv(place, record), float(table.fs[record]), minutes, fs)
 
     flow = [("records", len(table), 0, "in records.csv")]
@@ -245,9 +352,14 @@ def own_folder(
 def _own_place(folder: Path, record: str) -> Header | Path:
     "Where a record of a user's folder is: the header of a WFDB record, or the path of a csv file."
     path = (folder / record).resolve()
-    if not path.is_relative_to(folder.resolve()): raise DataError(f"records.csv: record {record!r} lies outside of {folder.name}; give names inside the folder")
-    if path.suffix != ".csv": return read_header(folder, record)
-    if not path.is_file(): raise DataError(f"records.csv: no file {record} in {folder.name}")
+    if not path.is_relative_to(folder.resolve()):
+        raise DataError(
+            f"records.csv: record {record!r} lies outside of {folder.name}; give names inside the folder"
+        )
+    if path.suffix != ".csv":
+        return read_header(folder, record)
+    if not path.is_file():
+        raise DataError(f"records.csv: no file {record} in {folder.name}")
     return path
 
 
@@ -256,9 +368,12 @@ def _own_csv(path: Path, record: str) -> tuple[np.ndarray, np.ndarray]:
     t = pd.read_csv(path)
     t.columns = t.columns.str.strip().str.lower()
     for c in ("fhr", "uc"):
-        if c not in t: raise DataError(f"{record}: no column {c!r}; found {', '.join(t.columns)}")
+        if c not in t:
+            raise DataError(f"{record}: no column {c!r}; found {', '.join(t.columns)}")
         bad = pd.to_numeric(t[c], errors="coerce").isna() & t[c].notna()
         if bad.any():
             at = bad.idxmax()
-            raise DataError(f"{record}, line {at + 2}: {c} is {t[c][at]!r}, expected a number, or nothing where the signal was lost")
+            raise DataError(
+                f"{record}, line {at + 2}: {c} is {t[c][at]!r}, expected a number, or nothing where the signal was lost"
+            )
     return t.fhr.to_numpy(float), t.uc.to_numpy(float)

@@ -10,8 +10,10 @@ __all__ = ['UNNAMED', 'Plan', 'join_plans', 'plan_patient', 'Segments', 'read_pl
 import zlib
 from dataclasses import dataclass, replace
 from typing import Iterator, NamedTuple
+
 import numpy as np
 import pandas as pd
+
 from ..cohort import Cohort
 from ..databases.segment_sources import SegmentSource
 from ...errors import ConfigError, DataError, nearest
@@ -20,34 +22,46 @@ from ...signals.segment_labels import RULES, segment_labels
 # %% ../../../nbs/data/segments/30_ecg_segments.ipynb #05-72-frames
 class Plan(NamedTuple):
     "Segments that are to be read."
-    recordings: list             # the recordings that they lie in
-    recording: np.ndarray        # number in `recordings` [segment]
-    start: np.ndarray          # first sample [segment]
-    label: np.ndarray          # class [segment], -1 without a rule
 
-    def take(self, index): return self._replace(recording=self.recording[index], start=self.start[index], label=self.label[index])
+    recordings: list  # the recordings that they lie in
+    recording: np.ndarray  # number in `recordings` [segment]
+    start: np.ndarray  # first sample [segment]
+    label: np.ndarray  # class [segment], -1 without a rule
+
+    def take(self, index):
+        return self._replace(
+            recording=self.recording[index], start=self.start[index], label=self.label[index]
+        )
 
 # %% ../../../nbs/data/segments/30_ecg_segments.ipynb #06-72-frames
 def join_plans(
-    plans: list,               # plans
-) -> Plan:                     # one plan of all their segments
+    plans: list,  # plans
+) -> Plan:  # one plan of all their segments
     "Plans after one another."
     shift = np.cumsum([0, *(len(p.recordings) for p in plans)])
     recording = np.concatenate([p.recording + k for p, k in zip(plans, shift)])
-    return Plan([s for p in plans for s in p.recordings], recording, np.concatenate([p.start for p in plans]), np.concatenate([p.label for p in plans]))
+    return Plan(
+        [s for p in plans for s in p.recordings],
+        recording,
+        np.concatenate([p.start for p in plans]),
+        np.concatenate([p.label for p in plans]),
+    )
 
 # %% ../../../nbs/data/segments/30_ecg_segments.ipynb #07-72-frames
 def plan_patient(
-    source: SegmentSource,       # where the recordings are
-    patient: str,              # whose
-    n: int,                    # segments
-    size: int,                 # samples a segment
-    key: tuple,                # whole numbers that the randomness hangs on, beside the patient
-    rule: str | None = "beat", # label rule; None: no labels, and no annotations are read
-    complete: bool = True,     # see `signals.segment_labels`
-    gap: str = "undefined",    # see `signals.segment_labels`
-) -> Plan:                     # n segments
-    "Draw segments of one patient: a recording at random, a place in it at random; a recording shorter than a segment is taken whole."
+    source: SegmentSource,  # where the recordings are
+    patient: str,  # whose
+    n: int,  # segments
+    size: int,  # samples a segment
+    key: tuple,  # whole numbers that the randomness hangs on, beside the patient
+    rule: str | None = "beat",  # label rule; None: no labels, and no annotations are read
+    complete: bool = True,  # see `signals.segment_labels`
+    gap: str = "undefined",  # see `signals.segment_labels`
+) -> Plan:  # n segments
+    """Draw segments of one patient: a recording at random, a place in it at random.
+
+    A recording shorter than a segment is taken whole.
+    """
     recordings = source.recordings(patient)
     u = np.random.default_rng([*key, zlib.crc32(patient.encode())]).random((n, 2))
     which = np.minimum((u[:, 0] * len(recordings)).astype(np.int64), len(recordings) - 1)
@@ -55,193 +69,292 @@ def plan_patient(
     start, label = np.minimum((u[:, 1] * room).astype(np.int64), room - 1), np.full(n, -1, np.int64)
     for k in np.unique(which) if rule else ():
         a, mine = source.annotations(recordings[k]), which == k
-        label[mine] = segment_labels(rule, a.sample, a.symbol, a.aux, start[mine], min(size, recordings[k].n), source.fs, complete, gap)
+        label[mine] = segment_labels(
+            rule,
+            a.sample,
+            a.symbol,
+            a.aux,
+            start[mine],
+            min(size, recordings[k].n),
+            source.fs,
+            complete,
+            gap,
+        )
     return Plan(recordings, which, start, label)
 
 # %% ../../../nbs/data/segments/30_ecg_segments.ipynb #10-72-frames
 class Segments(NamedTuple):
     "A batch."
-    x: np.ndarray              # [segment, 1, time] float32, scaled; zero on the left where the recording is shorter
-    y: np.ndarray              # class [segment] int64, -1 without a rule
-    patient: np.ndarray        # name [segment]
-    record: np.ndarray         # name of the recording [segment]
-    start: np.ndarray          # first sample [segment]
+
+    # [segment, 1, time] float32, scaled; zero on the left where the recording is shorter
+    x: np.ndarray
+    y: np.ndarray  # class [segment] int64, -1 without a rule
+    patient: np.ndarray  # name [segment]
+    record: np.ndarray  # name of the recording [segment]
+    start: np.ndarray  # first sample [segment]
+
 
 def read_plan(
-    source: SegmentSource,       # where the recordings are
-    plan: Plan,                # what to read
-    size: int,                 # samples a segment
-    normalise: tuple = (0., 1.),       # (mean, standard deviation) to scale by (mV)
-) -> Segments:                   # the segments, in the order of the plan
+    source: SegmentSource,  # where the recordings are
+    plan: Plan,  # what to read
+    size: int,  # samples a segment
+    normalise: tuple = (0.0, 1.0),  # (mean, standard deviation) to scale by (mV)
+) -> Segments:  # the segments, in the order of the plan
     "Read the segments of a plan and scale them; padding stays zero."
     x = np.empty((len(plan.start), 1, size), np.float32)
     order = np.argsort(plan.recording, kind="stable")
-    for mine in np.split(order, np.flatnonzero(np.diff(plan.recording[order])) + 1) if len(order) else ():
-        s = plan.recordings[plan.recording[mine[0]]]; real = min(size, s.n)
+    for mine in (
+        np.split(order, np.flatnonzero(np.diff(plan.recording[order])) + 1) if len(order) else ()
+    ):
+        s = plan.recordings[plan.recording[mine[0]]]
+        real = min(size, s.n)
         got = source.segments(s, plan.start[mine], size)
-        if normalise[0]: got[:, size - real:] -= np.float32(normalise[0])
-        if normalise[1] != 1: got *= np.float32(1 / normalise[1])
+        if normalise[0]:
+            got[:, size - real :] -= np.float32(normalise[0])
+        if normalise[1] != 1:
+            got *= np.float32(1 / normalise[1])
         x[mine, 0] = got
-    names = np.array([(s.patient, s.name) for s in plan.recordings], str).reshape(-1, 2)[plan.recording]
+    names = np.array([(s.patient, s.name) for s in plan.recordings], str).reshape(-1, 2)[
+        plan.recording
+    ]
     return Segments(x, plan.label, names[:, 0], names[:, 1], plan.start)
 
 # %% ../../../nbs/data/segments/30_ecg_segments.ipynb #13-72-frames
 @dataclass(frozen=True)
 class SegmentSampler:
     "A stream of random segments of a source; raises `ConfigError` for parameters that make none."
-    source: SegmentSource            # where the recordings are
-    size: int = 2048               # samples a segment (512, 2048 and 4096 in the paper)
-    per_patient: int = 1000        # segments a patient and epoch
-    seed: int = 0                  # order of patients and places of segments hang on it
-    rule: str | None = "beat"      # "beat", "rhythm", "heart_rate"; None: no labels
-    share: float = 1.              # share of the patients, nested for a seed
-    mix: int = 16                  # patients whose segments are shuffled together
-    normalise: tuple = (0., 1.)    # (mean, standard deviation) to scale by (mV); `data.databases.icentia11k_continuous_ecg.PUBLISHED` are the published ones
-    complete: bool = True          # the first beat of a segment does not count, as published
-    gap: str = "undefined"         # rhythm where none is marked
-    part: tuple = (0, 1)           # (which, of how many): the patients of one process
+
+    source: SegmentSource  # where the recordings are
+    size: int = 2048  # samples a segment (512, 2048 and 4096 in the paper)
+    per_patient: int = 1000  # segments a patient and epoch
+    seed: int = 0  # order of patients and places of segments hang on it
+    rule: str | None = "beat"  # "beat", "rhythm", "heart_rate"; None: no labels
+    share: float = 1.0  # share of the patients, nested for a seed
+    mix: int = 16  # patients whose segments are shuffled together
+    # (mean, standard deviation) to scale by (mV);
+    # `data.databases.icentia11k_continuous_ecg.PUBLISHED` are the published ones
+    normalise: tuple = (0.0, 1.0)
+    complete: bool = True  # the first beat of a segment does not count, as published
+    gap: str = "undefined"  # rhythm where none is marked
+    part: tuple = (0, 1)  # (which, of how many): the patients of one process
 
     def __post_init__(self):
-        if self.rule is not None and self.rule not in RULES: raise ConfigError(f"no label rule {self.rule!r}; {nearest(self.rule, RULES)}")
+        if self.rule is not None and self.rule not in RULES:
+            raise ConfigError(f"no label rule {self.rule!r}; {nearest(self.rule, RULES)}")
         for name in ("size", "per_patient", "mix"):
-            if getattr(self, name) < 1: raise ConfigError(f"{name}={getattr(self, name)}: at least 1")
-        if not 0 < self.share <= 1: raise ConfigError(f"share={self.share}: a share of the patients, above 0 and at most 1")
-        if not self.normalise[1] > 0: raise ConfigError(f"normalise={self.normalise}: (mean, standard deviation), the latter positive")
-        if not 0 <= self.part[0] < self.part[1]: raise ConfigError(f"part={self.part}: (which, of how many), counted from 0")
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name}={getattr(self, name)}: at least 1")
+        if not 0 < self.share <= 1:
+            raise ConfigError(f"share={self.share}: a share of the patients, above 0 and at most 1")
+        if not self.normalise[1] > 0:
+            raise ConfigError(
+                f"normalise={self.normalise}: (mean, standard deviation), the latter positive"
+            )
+        if not 0 <= self.part[0] < self.part[1]:
+            raise ConfigError(f"part={self.part}: (which, of how many), counted from 0")
 
     @property
-    def classes(self) -> tuple:    # names of the classes; empty without a rule
+    def classes(self) -> tuple:  # names of the classes; empty without a rule
         return RULES[self.rule] if self.rule else ()
 
-    def shard(self,
-        which: int,                # number of this process, from 0
-        of: int,                   # processes
-    ) -> "SegmentSampler":           # its own part of the stream
+    def shard(
+        self,
+        which: int,  # number of this process, from 0
+        of: int,  # processes
+    ) -> "SegmentSampler":  # its own part of the stream
         "The same sampler over every `of`-th patient."
         return replace(self, part=(which, of))
 
-    def patients(self,
+    def patients(
+        self,
         epoch: int | None = None,  # None: the order in which `share` counts
-    ) -> list:                     # names
+    ) -> list:  # names
         "Patients that take part, in the order of an epoch."
         rng = np.random.default_rng([self.seed, 1])
-        chosen = rng.permutation(len(self.source.patients))[:max(1, round(self.share * len(self.source.patients)))]
-        if epoch is not None: chosen = np.random.default_rng([self.seed, 2, epoch]).permutation(chosen)
-        return [self.source.patients[i] for i in chosen[self.part[0]::self.part[1]]]
+        chosen = rng.permutation(len(self.source.patients))[
+            : max(1, round(self.share * len(self.source.patients)))
+        ]
+        if epoch is not None:
+            chosen = np.random.default_rng([self.seed, 2, epoch]).permutation(chosen)
+        return [self.source.patients[i] for i in chosen[self.part[0] :: self.part[1]]]
 
-    def plan(self,
-        patient: str,              # whose
-        n: int | None = None,      # segments; None: `per_patient`
-        epoch: int = 0,            # pass over the patients
-    ) -> Plan:                     # his segments
+    def plan(
+        self,
+        patient: str,  # whose
+        n: int | None = None,  # segments; None: `per_patient`
+        epoch: int = 0,  # pass over the patients
+    ) -> Plan:  # his segments
         "Segments of one patient, the same whoever else takes part."
-        return plan_patient(self.source, patient, n or self.per_patient, self.size, (self.seed, 3, epoch), self.rule, self.complete, self.gap)
+        return plan_patient(
+            self.source,
+            patient,
+            n or self.per_patient,
+            self.size,
+            (self.seed, 3, epoch),
+            self.rule,
+            self.complete,
+            self.gap,
+        )
 
-    def __len__(self): return len(self.patients()) * self.per_patient
+    def __len__(self):
+        return len(self.patients()) * self.per_patient
 
 # %% ../../../nbs/data/segments/30_ecg_segments.ipynb #14-72-frames
 def sample_plans(
-    sampler: SegmentSampler,     # what to draw
-    epoch: int = 0,            # pass over the patients
-) -> Iterator[Plan]:           # shuffled plans of `mix` patients each
+    sampler: SegmentSampler,  # what to draw
+    epoch: int = 0,  # pass over the patients
+) -> Iterator[Plan]:  # shuffled plans of `mix` patients each
     "Plans of one pass over the patients, a group at a time."
     patients = sampler.patients(epoch)
     for g in range(0, len(patients), sampler.mix):
-        plan = join_plans([sampler.plan(p, epoch=epoch) for p in patients[g:g + sampler.mix]])
-        yield plan.take(np.random.default_rng([sampler.seed, 4, epoch, g]).permutation(len(plan.start)))
+        plan = join_plans([sampler.plan(p, epoch=epoch) for p in patients[g : g + sampler.mix]])
+        yield plan.take(
+            np.random.default_rng([sampler.seed, 4, epoch, g]).permutation(len(plan.start))
+        )
 
 # %% ../../../nbs/data/segments/30_ecg_segments.ipynb #15-72-frames
 def cut_batches(
-    plans,                     # plans in order, of any length (an iterable)
-    batch: int,                # segments a batch
-    join=join_plans,           # how plans are put after one another
-) -> Iterator:                 # plans of `batch` segments; the last may be shorter
+    plans,  # plans in order, of any length (an iterable)
+    batch: int,  # segments a batch
+    join=join_plans,  # how plans are put after one another
+) -> Iterator:  # plans of `batch` segments; the last may be shorter
     "Cut a stream of plans into equal ones; raises `ConfigError` for a batch below 1."
-    if batch < 1: raise ConfigError(f"batch={batch}: at least 1")
+    if batch < 1:
+        raise ConfigError(f"batch={batch}: at least 1")
     rest = None
     for plan in plans:
         plan, lo = plan if rest is None else join([rest, plan]), 0
-        while len(plan.start) - lo >= batch: yield plan.take(slice(lo, lo + batch)); lo += batch
+        while len(plan.start) - lo >= batch:
+            yield plan.take(slice(lo, lo + batch))
+            lo += batch
         rest = plan.take(slice(lo, None)) if lo < len(plan.start) else None
-    if rest is not None: yield rest
+    if rest is not None:
+        yield rest
 
 # %% ../../../nbs/data/segments/30_ecg_segments.ipynb #16-72-frames
 def batches(
-    sampler: SegmentSampler,     # what to draw
-    batch: int = 512,          # segments a batch; the last may be smaller
-    epoch: int = 0,            # pass over the patients
-) -> Iterator[Segments]:         # segments
+    sampler: SegmentSampler,  # what to draw
+    batch: int = 512,  # segments a batch; the last may be smaller
+    epoch: int = 0,  # pass over the patients
+) -> Iterator[Segments]:  # segments
     "One pass over the patients."
-    for plan in cut_batches(sample_plans(sampler, epoch), batch): yield read_plan(sampler.source, plan, sampler.size, sampler.normalise)
+    for plan in cut_batches(sample_plans(sampler, epoch), batch):
+        yield read_plan(sampler.source, plan, sampler.size, sampler.normalise)
 
 # %% ../../../nbs/data/segments/30_ecg_segments.ipynb #22-72-frames
 def expand_plan(
-    sampler: SegmentSampler,     # what to draw
-    n: int,                    # segments
-) -> Plan:                     # n segments, as evenly over the patients as can be
+    sampler: SegmentSampler,  # what to draw
+    n: int,  # segments
+) -> Plan:  # n segments, as evenly over the patients as can be
     "Segments for a finite set: one of each patient, then a second of each, and so on."
     patients = sampler.patients()
-    each = -(-n // len(patients)); full = n - (each - 1) * len(patients)     # patients that give one segment more
-    return join_plans([sampler.plan(p, each if i < full else each - 1) for i, p in enumerate(patients) if i < full or each > 1])
+    # patients that give one segment more
+    each = -(-n // len(patients))
+    full = n - (each - 1) * len(patients)
+    return join_plans(
+        [
+            sampler.plan(p, each if i < full else each - 1)
+            for i, p in enumerate(patients)
+            if i < full or each > 1
+        ]
+    )
 
-UNNAMED = ("undefined", "end", "noise")                                      # of no use alone
+
+UNNAMED = ("undefined", "end", "noise")  # of no use alone
+
 
 def check_classes(
-    counts: np.ndarray,        # segments of each class [class]
-    sampler: SegmentSampler,     # where they come from
-    least: int,                # segments that a class needs to count
+    counts: np.ndarray,  # segments of each class [class]
+    sampler: SegmentSampler,  # where they come from
+    least: int,  # segments that a class needs to count
 ) -> None:
-    "Raise `DataError` where fewer than two classes, noise and undefined apart, have `least` segments; the message gives the counts."
-    if sum(c >= least and k not in UNNAMED for k, c in zip(sampler.classes, counts)) >= 2: return
+    """Raise `DataError` where fewer than two classes, noise and undefined apart, have `least`
+    segments.
+
+    The message gives the counts.
+    """
+    if sum(c >= least and k not in UNNAMED for k, c in zip(sampler.classes, counts)) >= 2:
+        return
     shown = ", ".join(f"{k} {c}" for k, c in zip(sampler.classes, counts))
-    raise DataError(f"{sampler.source.database}: the {sampler.rule} task has one class only ({shown}; a class counts from {least} segments, "
-                    f"{' and '.join(k for k in UNNAMED if k in sampler.classes)} not at all); choose another rule, source or more patients")
+    raise DataError(
+        f"{sampler.source.database}: the {sampler.rule} task has one class only ({shown}; a class counts from {least} segments, "
+        f"{' and '.join(k for k in UNNAMED if k in sampler.classes)} not at all); choose another rule, source or more patients"
+    )
 
 # %% ../../../nbs/data/segments/30_ecg_segments.ipynb #23-72-frames
 def label_counts(
-    sampler: SegmentSampler,     # what to draw
-    n: int = 2000,             # segments to look at
-    least: int = 10,           # segments that a class needs to count; two such classes are wanted
-) -> pd.Series:                # segments of each class
+    sampler: SegmentSampler,  # what to draw
+    n: int = 2000,  # segments to look at
+    least: int = 10,  # segments that a class needs to count; two such classes are wanted
+) -> pd.Series:  # segments of each class
     "Labels of n segments, from the annotations alone; raises `DataError` on a task with one class."
-    if sampler.rule is None: raise ConfigError("a sampler without a rule has no labels to count")
+    if sampler.rule is None:
+        raise ConfigError("a sampler without a rule has no labels to count")
     counts = np.bincount(expand_plan(sampler, n).label, minlength=len(sampler.classes))
     check_classes(counts, sampler, least)
     return pd.Series(counts, index=pd.Index(sampler.classes, name=sampler.rule), name="segments")
 
 # %% ../../../nbs/data/segments/30_ecg_segments.ipynb #27-72-frames
 def to_cohort(
-    sampler: SegmentSampler,     # what to draw
-    n: int,                    # segments
-    least: int = 10,           # segments that a class needs to count; two such classes are wanted
-) -> Cohort:                   # labels as the rule gives them, groups "<database>/<patient>"
-    "A finite labelled set; raises `DataError` where the task has one class, `ConfigError` without a rule."
-    if sampler.rule is None: raise ConfigError("a cohort needs labels: give the sampler a rule")
-    plan = expand_plan(sampler, n); check_classes(np.bincount(plan.label, minlength=len(sampler.classes)), sampler, least)
+    sampler: SegmentSampler,  # what to draw
+    n: int,  # segments
+    least: int = 10,  # segments that a class needs to count; two such classes are wanted
+) -> Cohort:  # labels as the rule gives them, groups "<database>/<patient>"
+    """A finite labelled set.
+
+    Raises `DataError` where the task has one class, `ConfigError` without a rule.
+    """
+    if sampler.rule is None:
+        raise ConfigError("a cohort needs labels: give the sampler a rule")
+    plan = expand_plan(sampler, n)
+    check_classes(np.bincount(plan.label, minlength=len(sampler.classes)), sampler, least)
     f = read_plan(sampler.source, plan, sampler.size, sampler.normalise)
     real = np.minimum(sampler.size, np.array([s.n for s in plan.recordings])[plan.recording])
     mask = np.arange(sampler.size) >= sampler.size - real[:, None]
     ok = np.flatnonzero(np.ptp(f.x[:, 0], axis=1) > 0)
-    ids = pd.Index([f"{sampler.source.database}/{r}/{s:07d}" for r, s in zip(f.record, f.start)], name="example")
-    ok = ok[~ids[ok].duplicated()]                                           # the same place drawn twice
+    ids = pd.Index(
+        [f"{sampler.source.database}/{r}/{s:07d}" for r, s in zip(f.record, f.start)],
+        name="example",
+    )
+    ok = ok[~ids[ok].duplicated()]  # the same place drawn twice
     groups = np.array([f"{sampler.source.database}/{p}" for p in f.patient])
     table = pd.DataFrame({"patient": f.patient, "record": f.record, "start": f.start}, index=ids)
-    flow = [("segments", n, 0, f"drawn from {len(set(f.patient))} patients"), ("segments", len(ok), n - len(ok), "flat, or drawn twice")]
+    flow = [
+        ("segments", n, 0, f"drawn from {len(set(f.patient))} patients"),
+        ("segments", len(ok), n - len(ok), "flat, or drawn twice"),
+    ]
     flow = pd.DataFrame(flow, columns=["step", "kept", "dropped", "why"])
-    source = sampler.source.about() | dict(rule=sampler.rule, size=sampler.size, seed=sampler.seed, share=sampler.share)
+    source = sampler.source.about() | dict(
+        rule=sampler.rule, size=sampler.size, seed=sampler.seed, share=sampler.share
+    )
     mask = None if mask[ok].all() else mask[ok]
-    return Cohort(f.x[ok], f.y[ok], groups[ok], table.iloc[ok], float(sampler.source.fs), ("ecg",), sampler.classes, source, mask, flow).check()
+    return Cohort(
+        f.x[ok],
+        f.y[ok],
+        groups[ok],
+        table.iloc[ok],
+        float(sampler.source.fs),
+        ("ecg",),
+        sampler.classes,
+        source,
+        mask,
+        flow,
+    ).check()
 
 # %% ../../../nbs/data/segments/30_ecg_segments.ipynb #31-72-frames
 def measure_scale(
-    sampler: SegmentSampler,     # what to draw; its own `normalise` is not applied
-    n: int = 2000,             # segments
-) -> tuple[float, float]:      # (mean, standard deviation) (mV)
+    sampler: SegmentSampler,  # what to draw; its own `normalise` is not applied
+    n: int = 2000,  # segments
+) -> tuple[float, float]:  # (mean, standard deviation) (mV)
     "Mean and standard deviation over segments of the source, to be given to `normalise`."
-    plan, total, squares, count = expand_plan(replace(sampler, rule=None), n), 0., 0., 0
+    plan, total, squares, count = expand_plan(replace(sampler, rule=None), n), 0.0, 0.0, 0
     for lo in range(0, n, 256):
-        part = plan.take(slice(lo, lo + 256)); x = read_plan(sampler.source, part, sampler.size).x.astype(np.float64)
-        real = np.minimum(sampler.size, np.array([s.n for s in part.recordings])[part.recording]).sum()
-        total, squares, count = total + x.sum(), squares + (x**2).sum(), count + int(real)           # padding is zero and adds nothing
+        part = plan.take(slice(lo, lo + 256))
+        x = read_plan(sampler.source, part, sampler.size).x.astype(np.float64)
+        real = np.minimum(
+            sampler.size, np.array([s.n for s in part.recordings])[part.recording]
+        ).sum()
+        # padding is zero and adds nothing
+        total, squares, count = total + x.sum(), squares + (x**2).sum(), count + int(real)
     mean = total / count
     return float(mean), float(np.sqrt(squares / count - mean**2))

@@ -15,12 +15,14 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
+
 import numpy as np
 import pandas as pd
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold
+
 from ..catalog import combine_hashes, file_hashes
 from ..cohort import Cohort
 from ...errors import ConfigError, DataError
@@ -28,8 +30,8 @@ from ...signals.frame_images import filmstrip
 
 # %% ../../../nbs/data/segments/40_sweeps.ipynb #07-90-scans
 def picture_hash(
-    picture: np.ndarray,     # [h, w] or [h, w, 3], uint8
-) -> bytes:                  # sha256, 32 bytes
+    picture: np.ndarray,  # [h, w] or [h, w, 3], uint8
+) -> bytes:  # sha256, 32 bytes
     "What a picture in memory is known by: type, shape and pixels."
     head = f"{picture.dtype} {picture.shape} ".encode()
     return hashlib.sha256(head + np.ascontiguousarray(picture).tobytes()).digest()
@@ -37,7 +39,10 @@ def picture_hash(
 # %% ../../../nbs/data/segments/40_sweeps.ipynb #08-90-scans
 @lru_cache(maxsize=2)
 def _picture(path: str, changed: int, size: int) -> np.ndarray:
-    "A file as grey or colour; the last two are remembered, since many windows are cut out of one still."
+    """A file as grey or colour.
+
+    The last two are remembered, since many windows are cut out of one still.
+    """
     with Image.open(path) as im:
         if im.mode not in ("L", "RGB"):
             im = im.convert("RGB" if im.mode in ("P", "RGBA", "CMYK") else "L")
@@ -56,171 +61,270 @@ def _pixels(row) -> np.ndarray:
 @dataclass(frozen=True)
 class Scans:
     "Frames in order, scan after scan, without their pictures."
-    table: pd.DataFrame        # one row a frame: scan, frame (number), label, patient, configuration, path; left, top, side of a window
-    provenance: dict               # database, version, simulated, fingerprint, missing, fps (frames a second; 1 where unknown)
 
-    def __len__(self): return len(self.table)
+    # one row a frame: scan, frame (number), label, patient, configuration, path; left, top, side of
+    # a window
+    table: pd.DataFrame
+    # database, version, simulated, fingerprint, missing, fps (frames a second; 1 where unknown)
+    provenance: dict
+
+    def __len__(self):
+        return len(self.table)
 
     @property
-    def labels(self) -> np.ndarray: return self.table.label.to_numpy(int)        # 0/1 of each frame [frame]
+    # 0/1 of each frame [frame]
+    def labels(self) -> np.ndarray:
+        return self.table.label.to_numpy(int)
 
     @property
-    def groups(self) -> np.ndarray:                                              # "database/patient" of each frame [frame]
+    def groups(self) -> np.ndarray:  # "database/patient" of each frame [frame]
         return np.array([f"{self.provenance['database']}/{p}" for p in self.table.patient])
 
-    def image(self,
-        i: int,                # position in the table
-    ) -> np.ndarray:           # [h, w] or [h, w, 3], uint8
+    def image(
+        self,
+        i: int,  # position in the table
+    ) -> np.ndarray:  # [h, w] or [h, w, 3], uint8
         "The picture of one frame."
         return _pixels(self.table.iloc[i])
 
     def __getitem__(self, i: int) -> np.ndarray:
-        "The picture of one frame, so that scans are a sequence of pictures that are read one by one."
-        if not -len(self) <= i < len(self): raise IndexError(f"frame {i} of {len(self)}")
+        """The picture of one frame, so that scans are a sequence of pictures that are read one by
+        one.
+        """
+        if not -len(self) <= i < len(self):
+            raise IndexError(f"frame {i} of {len(self)}")
         return self.image(i)
 
     @cached_property
-    def hashes(self) -> tuple:                                                   # of bytes, one a frame
+    def hashes(self) -> tuple:  # of bytes, one a frame
         "What each picture is known by: its content, wherever it lies."
         return tuple(picture_hash(picture) for picture in self)
 
-    def take(self,
-        rows,                  # positions, or True where wanted [frame]; whole scans
-    ) -> "Scans":              # those
+    def take(
+        self,
+        rows,  # positions, or True where wanted [frame]; whole scans
+    ) -> "Scans":  # those
         "Some of the scans; raises `DataError` where a scan would be torn."
         t = self.table.iloc[np.flatnonzero(rows) if np.asarray(rows).dtype == bool else rows]
-        _check_order(t); return replace(self, table=t)
+        _check_order(t)
+        return replace(self, table=t)
 
-    def counts(self) -> pd.DataFrame:      # configuration x (scans, patients, frames, with head, share)
+    def counts(self) -> pd.DataFrame:  # configuration x (scans, patients, frames, with head, share)
         "How many frames hold a head, by configuration."
         t = self.table.assign(patient=self.groups).groupby("configuration", sort=False)
-        counts = {"scans": t.scan.nunique(), "patients": t.patient.nunique(), "frames": t.size(), "with head": t.label.sum(), "share": t.label.mean()}
-        return pd.DataFrame(counts).sort_index(key=lambda names: names.str.zfill(9))                        # 5S before 10S
+        counts = {
+            "scans": t.scan.nunique(),
+            "patients": t.patient.nunique(),
+            "frames": t.size(),
+            "with head": t.label.sum(),
+            "share": t.label.mean(),
+        }
+        # 5S before 10S
+        return pd.DataFrame(counts).sort_index(key=lambda names: names.str.zfill(9))
 
 # %% ../../../nbs/data/segments/40_sweeps.ipynb #10-90-scans
 def _check_order(table: pd.DataFrame) -> None:
     "Raise `DataError` where a scan is in two pieces or its frames do not follow one another."
-    scan, frame = table.scan.to_numpy(), table.frame.to_numpy(); begins = np.r_[True, scan[1:] != scan[:-1]][:len(scan)]
+    scan, frame = table.scan.to_numpy(), table.frame.to_numpy()
+    begins = np.r_[True, scan[1:] != scan[:-1]][: len(scan)]
     for name, n in Counter(scan[begins]).items():
-        if n > 1: raise DataError(f"scan '{name}' stands in two places of the table; take whole scans")
+        if n > 1:
+            raise DataError(f"scan '{name}' stands in two places of the table; take whole scans")
     for k in np.flatnonzero(~begins[1:] & (np.diff(frame) != 1)):
         a, b = frame[k], frame[k + 1]
-        if b == a: raise DataError(f"scan '{scan[k]}': frame {a} occurs twice; each number once")
-        if b < a: raise DataError(f"scan '{scan[k]}': frame {b} stands after frame {a}; sort the table by scan and frame")
+        if b == a:
+            raise DataError(f"scan '{scan[k]}': frame {a} occurs twice; each number once")
+        if b < a:
+            raise DataError(
+                f"scan '{scan[k]}': frame {b} stands after frame {a}; sort the table by scan and frame"
+            )
         gap = f"frame {a + 1} is" if b == a + 2 else f"frames {a + 1} to {b - 1} are"
-        raise DataError(f"scan '{scan[k]}': {gap} missing, so a sequence would jump; add what is lost, or make the parts two scans")
+        raise DataError(
+            f"scan '{scan[k]}': {gap} missing, so a sequence would jump; add what is lost, or make the parts two scans"
+        )
 
 # %% ../../../nbs/data/segments/40_sweeps.ipynb #12-90-scans
 def frame_number(
-    name,               # "frame_007.png", "007" or 7
-) -> int:               # 7
+    name,  # "frame_007.png", "007" or 7
+) -> int:  # 7
     "The last number in a frame's name; raises `DataError` where there is none."
     found = re.findall(r"\d+", re.sub(r"\.png$", "", str(name).strip(), flags=re.I))
-    if not found: raise DataError(f"frame '{name}' has no number in its name; its place in the scan is unknown")
+    if not found:
+        raise DataError(
+            f"frame '{name}' has no number in its name; its place in the scan is unknown"
+        )
     return int(found[-1])
 
 # %% ../../../nbs/data/segments/40_sweeps.ipynb #14-90-scans
 NEEDED, KNOWN = ("scan", "frame", "label"), ("patient", "configuration")
 
+
 def _read_table(path: Path) -> pd.DataFrame:
     "labels.csv with numbers for frames and labels, blanks filled."
-    if not path.is_file(): raise DataError(f"no {path.name} in {path.parent}: a table with the columns {', '.join(NEEDED)} and, where known, {' and '.join(KNOWN)}")
-    t = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig").rename(columns=lambda c: c.strip().lower()).apply(lambda c: c.str.strip())
+    if not path.is_file():
+        raise DataError(
+            f"no {path.name} in {path.parent}: a table with the columns {', '.join(NEEDED)} and, where known, {' and '.join(KNOWN)}"
+        )
+    t = (
+        pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        .rename(columns=lambda c: c.strip().lower())
+        .apply(lambda c: c.str.strip())
+    )
     for c in NEEDED:
-        if c not in t: raise DataError(f"{path.name} has no column '{c}'; found: {', '.join(t.columns)}")
+        if c not in t:
+            raise DataError(f"{path.name} has no column '{c}'; found: {', '.join(t.columns)}")
     number = pd.to_numeric(t.label, errors="coerce")
     for k in np.flatnonzero(~number.isin([0, 1])):
-        raise DataError(f"{path.name}, line {k + 2}: frame {t.scan[k]}/{t.frame[k]} has label '{t.label[k]}', expected 0 or 1")
+        raise DataError(
+            f"{path.name}, line {k + 2}: frame {t.scan[k]}/{t.frame[k]} has label '{t.label[k]}', expected 0 or 1"
+        )
     for c, other in zip(KNOWN, (t.scan, "unknown")):
         t[c] = t[c].mask(t[c] == "", other) if c in t else other
-        if (n := t.groupby("scan")[c].nunique()).max() > 1: raise DataError(f"{path.name}: scan '{n.idxmax()}' has more than one {c}")
-    return t.assign(frame=[frame_number(f) for f in t.frame], label=number.astype(int))[[*NEEDED, *KNOWN]]
+        if (n := t.groupby("scan")[c].nunique()).max() > 1:
+            raise DataError(f"{path.name}: scan '{n.idxmax()}' has more than one {c}")
+    return t.assign(frame=[frame_number(f) for f in t.frame], label=number.astype(int))[
+        [*NEEDED, *KNOWN]
+    ]
 
 # %% ../../../nbs/data/segments/40_sweeps.ipynb #15-90-scans
 def _few(names) -> str:
     "The first three of some names."
-    names = sorted(names); return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    names = sorted(names)
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _match(table: pd.DataFrame, folder: Path) -> pd.DataFrame:
-    "The table with the path of each frame; every frame of the table has a file and every file a row."
+    """The table with the path of each frame.
+
+    Every frame of the table has a file and every file a row.
+    """
     files, said = {}, lambda k: f"{k[0]}/{k[1]}"
     for p in sorted(folder.glob("*/*")):
-        if p.suffix.lower() != ".png" or p.name.startswith("."): continue
+        if p.suffix.lower() != ".png" or p.name.startswith("."):
+            continue
         key = (p.parent.name, frame_number(p.name))
-        if key in files: raise DataError(f"two files for frame {said(key)}: {files[key].name} and {p.name}")
+        if key in files:
+            raise DataError(f"two files for frame {said(key)}: {files[key].name} and {p.name}")
         files[key] = p
     keys = list(zip(table.scan, table.frame))
-    if not keys: raise DataError(f"labels.csv in {folder} has no rows")
-    if twice := {k for k, n in Counter(keys).items() if n > 1}: raise DataError(f"labels.csv names frame {_few(map(said, twice))} twice")
-    if lost := set(keys) - set(files): raise DataError(f"{len(lost)} frames of labels.csv have no file: {_few(map(said, lost))}")
-    if new := set(files) - set(keys): raise DataError(f"{len(new)} frames are not in labels.csv: {_few(map(said, new))}; label them or take them out of the folder")
-    return table.assign(path=[str(files[k]) for k in keys]).sort_values(["scan", "frame"], kind="stable")
+    if not keys:
+        raise DataError(f"labels.csv in {folder} has no rows")
+    if twice := {k for k, n in Counter(keys).items() if n > 1}:
+        raise DataError(f"labels.csv names frame {_few(map(said, twice))} twice")
+    if lost := set(keys) - set(files):
+        raise DataError(f"{len(lost)} frames of labels.csv have no file: {_few(map(said, lost))}")
+    if new := set(files) - set(keys):
+        raise DataError(
+            f"{len(new)} frames are not in labels.csv: {_few(map(said, new))}; label them or take them out of the folder"
+        )
+    return table.assign(path=[str(files[k]) for k in keys]).sort_values(
+        ["scan", "frame"], kind="stable"
+    )
 
 
 def _check_images(table: pd.DataFrame) -> None:
-    "Raise `DataError` naming a picture that cannot be read, or one of another size than the rest of its scan."
+    """Raise `DataError` naming a picture that cannot be read, or one of another size than the rest
+    of its scan.
+    """
     size = {}
     for scan, path in zip(table.scan, table.path):
         try:
-            with Image.open(path) as im: now, mode = im.size, im.mode; im.verify()
-        except Exception as e: raise DataError(f"{scan}/{Path(path).name} cannot be read as an image ({type(e).__name__}); copy it again") from e
-        if mode.startswith(("I", "F")): raise DataError(f"{scan}/{Path(path).name} has more than 8 bits a pixel (mode {mode}); write it as 8-bit grey or colour")
+            with Image.open(path) as im:
+                now, mode = im.size, im.mode
+                im.verify()
+        except Exception as e:
+            raise DataError(
+                f"{scan}/{Path(path).name} cannot be read as an image ({type(e).__name__}); copy it again"
+            ) from e
+        if mode.startswith(("I", "F")):
+            raise DataError(
+                f"{scan}/{Path(path).name} has more than 8 bits a pixel (mode {mode}); write it as 8-bit grey or colour"
+            )
         if size.setdefault(scan, now) != now:
-            raise DataError(f"{scan}/{Path(path).name} is {now[0]} x {now[1]} pixels, the frames before it {size[scan][0]} x {size[scan][1]}")
+            raise DataError(
+                f"{scan}/{Path(path).name} is {now[0]} x {now[1]} pixels, the frames before it {size[scan][0]} x {size[scan][1]}"
+            )
 
 # %% ../../../nbs/data/segments/40_sweeps.ipynb #17-90-scans
 def read_scans(
-    folder: str | Path,          # holds <scan>/<frame>.png and labels.csv
-    database: str = "",          # name for tables and groups; empty: that of source.json, else of the folder
-) -> Scans:                      # checked; scans in the order of their names, frames in the order of their numbers
-    "A folder of scans; raises `DataError` for missing, unlabelled, duplicate or unreadable frames and for gaps in the numbering."
+    folder: str | Path,  # holds <scan>/<frame>.png and labels.csv
+    # name for tables and groups; empty: that of source.json, else of the folder
+    database: str = "",
+) -> Scans:  # checked; scans in the order of their names, frames in the order of their numbers
+    """A folder of scans.
+
+    Raises `DataError` for missing, unlabelled, duplicate or unreadable frames and for gaps in the
+    numbering.
+    """
     folder = Path(folder)
     table = _match(_read_table(folder / "labels.csv"), folder)
-    _check_order(table); _check_images(table)
-    source = dict(database=folder.name, version="", simulated=False, fps=1., missing=[])
-    if (folder / "source.json").is_file(): source |= json.loads((folder / "source.json").read_text())
+    _check_order(table)
+    _check_images(table)
+    source = dict(database=folder.name, version="", simulated=False, fps=1.0, missing=[])
+    if (folder / "source.json").is_file():
+        source |= json.loads((folder / "source.json").read_text())
     source["database"] = database or source["database"]
-    files = [p for p in (folder / "labels.csv", folder / "source.json", *table.path) if Path(p).is_file()]
+    files = [
+        p for p in (folder / "labels.csv", folder / "source.json", *table.path) if Path(p).is_file()
+    ]
     names = [Path(p).relative_to(folder).as_posix() for p in files]
     mark = combine_hashes(dict(zip(names, file_hashes(files))))
-    table.index = pd.Index([f"{source['database']}/{s}/{k:05d}" for s, k in zip(table.scan, table.frame)], name="example")
+    table.index = pd.Index(
+        [f"{source['database']}/{s}/{k:05d}" for s, k in zip(table.scan, table.frame)],
+        name="example",
+    )
     return Scans(table, source | dict(fingerprint=mark))
 
 # %% ../../../nbs/data/segments/40_sweeps.ipynb #24-90-scans
 def windows(
-    table: pd.DataFrame,     # frames in order (of Scans)
-    length: int = 8,         # frames in a sequence
-    stride: int = 1,         # frames between the starts of two sequences
-) -> np.ndarray:             # positions in the table [sequence, length]
-    "Sequences within scans, which hold every frame at least once; raises `DataError` for a scan that is too short."
-    if not 1 <= stride <= length: raise ConfigError(f"stride={stride}: from 1 to the length of a sequence ({length}), else frames are left out")
-    _check_order(table); out = []
+    table: pd.DataFrame,  # frames in order (of Scans)
+    length: int = 8,  # frames in a sequence
+    stride: int = 1,  # frames between the starts of two sequences
+) -> np.ndarray:  # positions in the table [sequence, length]
+    """Sequences within scans, which hold every frame at least once.
+
+    Raises `DataError` for a scan that is too short.
+    """
+    if not 1 <= stride <= length:
+        raise ConfigError(
+            f"stride={stride}: from 1 to the length of a sequence ({length}), else frames are left out"
+        )
+    _check_order(table)
+    out = []
     for scan, at in pd.Series(np.arange(len(table))).groupby(table.scan.to_numpy(), sort=False):
         n = len(at)
-        if n < length: raise DataError(f"scan '{scan}' has {n} frames, a sequence {length}; take shorter sequences or leave the scan out")
+        if n < length:
+            raise DataError(
+                f"scan '{scan}' has {n} frames, a sequence {length}; take shorter sequences or leave the scan out"
+            )
         starts = np.unique(np.r_[np.arange(0, n - length + 1, stride), n - length])
         out.append(at.iloc[0] + starts[:, None] + np.arange(length))
     return np.concatenate(out)
 
 # %% ../../../nbs/data/segments/40_sweeps.ipynb #26-90-scans
 def frame_means(
-    values: np.ndarray,      # a number for each place of each sequence [sequence, length]
-    at: np.ndarray,          # positions of the frames (of `windows`) [sequence, length]
-    n_frames: int,           # frames of the table
-) -> np.ndarray:             # [n_frames]; NaN for a frame that is in no sequence
+    values: np.ndarray,  # a number for each place of each sequence [sequence, length]
+    at: np.ndarray,  # positions of the frames (of `windows`) [sequence, length]
+    n_frames: int,  # frames of the table
+) -> np.ndarray:  # [n_frames]; NaN for a frame that is in no sequence
     "The mean over all windows that hold a frame."
-    if np.shape(values) != np.shape(at): raise DataError(f"values of shape {np.shape(values)} for sequences of shape {np.shape(at)}")
-    total, n = np.bincount(at.ravel(), np.ravel(values), n_frames), np.bincount(at.ravel(), minlength=n_frames)
+    if np.shape(values) != np.shape(at):
+        raise DataError(f"values of shape {np.shape(values)} for sequences of shape {np.shape(at)}")
+    total, n = (
+        np.bincount(at.ravel(), np.ravel(values), n_frames),
+        np.bincount(at.ravel(), minlength=n_frames),
+    )
     return np.where(n > 0, total / np.maximum(n, 1), np.nan)
 
 # %% ../../../nbs/data/segments/40_sweeps.ipynb #30-90-scans
 @dataclass(frozen=True, eq=False)
 class Sequences:
-    "Sequences of frames by reference: as an array, the positions of their frames [sequence, 1, length]."
+    """Sequences of frames by reference: as an array, the positions of their frames [sequence, 1,
+    length].
+    """
 
-    scans: Scans         # the frames
-    at: np.ndarray       # positions of the frames (of `windows`) [sequence, length]
+    scans: Scans  # the frames
+    at: np.ndarray  # positions of the frames (of `windows`) [sequence, length]
 
     ndim, dtype = 3, np.dtype(np.int64)
 
@@ -240,7 +344,7 @@ class Sequences:
     def __array__(self, dtype=None, copy=None) -> np.ndarray:
         return np.array(self.at[:, None], dtype)
 
-    def hashes(self) -> list:     # of bytes, one a sequence
+    def hashes(self) -> list:  # of bytes, one a sequence
         "What each sequence is known by: the content of its pictures, in their order."
         known = self.scans.hashes
         joined = (b"".join(known[i] for i in row) for row in self.at)
@@ -248,9 +352,9 @@ class Sequences:
 
 # %% ../../../nbs/data/segments/40_sweeps.ipynb #32-90-scans
 def to_cohort(
-    scans: Scans,        # the frames
-    at: np.ndarray,      # sequences (of `windows`) [sequence, length]
-) -> Cohort:             # signals: Sequences [sequence, 1, length]; labels [sequence, length]
+    scans: Scans,  # the frames
+    at: np.ndarray,  # sequences (of `windows`) [sequence, length]
+) -> Cohort:  # signals: Sequences [sequence, 1, length]; labels [sequence, length]
     "Sequences of frames with a label a frame, grouped by patient."
     first, (n, length) = scans.table.iloc[at[:, 0]], at.shape
     steps = [
@@ -264,7 +368,7 @@ def to_cohort(
         labels=scans.labels[at],
         groups=scans.groups[at[:, 0]],
         table=first[["scan", "frame", "patient", "configuration"]].assign(position=at[:, 0]),
-        fs=float(scans.provenance.get("fps", 1.)),
+        fs=float(scans.provenance.get("fps", 1.0)),
         channels=("picture",),
         label_names=tuple(f"frame {k + 1}" for k in range(length)),
         provenance=scans.provenance | {"fingerprint": mark},
@@ -273,10 +377,11 @@ def to_cohort(
 
 # %% ../../../nbs/data/segments/40_sweeps.ipynb #38-90-scans
 def frame_scores(
-    cohort: Cohort,          # sequences of frames (of `to_cohort`)
-    index: np.ndarray,       # positions of some sequences in the cohort [n]
-    p: np.ndarray,           # an answer for each frame of those [n, length]
-) -> pd.DataFrame:           # a row a frame that they hold, by its id: group, label, p, windows (how many hold it)
+    cohort: Cohort,  # sequences of frames (of `to_cohort`)
+    index: np.ndarray,  # positions of some sequences in the cohort [n]
+    p: np.ndarray,  # an answer for each frame of those [n, length]
+    # a row a frame that they hold, by its id: group, label, p, windows (how many hold it)
+) -> pd.DataFrame:
     "Each frame once: the mean of the answers over those sequences that hold it."
     scans, at = cohort.signals.scans, cohort.signals.at[index]
     mean = frame_means(p, at, len(scans))
@@ -286,17 +391,30 @@ def frame_scores(
 
 # %% ../../../nbs/data/segments/40_sweeps.ipynb #42-90-scans
 def position_auroc(
-    scans: Scans,            # the frames
+    scans: Scans,  # the frames
     relative: bool = False,  # the place as a share of the scan's length, in place of the number
-    folds: int = 5,          # at most; by patient
-) -> float:                  # AUROC of frames held out
-    "How well a frame's place in its scan alone tells its label; raises `DataError` where it cannot be measured."
+    folds: int = 5,  # at most; by patient
+) -> float:  # AUROC of frames held out
+    """How well a frame's place in its scan alone tells its label.
+
+    Raises `DataError` where it cannot be measured.
+    """
     y, groups, t = scans.labels, scans.groups, scans.table
-    k = t.groupby("scan").cumcount().to_numpy(float); n = t.groupby("scan").scan.transform("size").to_numpy(float)
+    k = t.groupby("scan").cumcount().to_numpy(float)
+    n = t.groupby("scan").scan.transform("size").to_numpy(float)
     x = k / np.maximum(n - 1, 1) if relative else k / n.max()
     if len(set(groups)) < 2 or len(set(y)) < 2:
-        raise DataError(f"the place in the sweep needs two patients and both labels (found {len(set(groups))} and {len(set(y))})")
+        raise DataError(
+            f"the place in the sweep needs two patients and both labels (found {len(set(groups))} and {len(set(y))})"
+        )
     X, p = np.c_[x, x**2], np.zeros(len(y))
-    for train, test in StratifiedGroupKFold(min(folds, len(set(groups))), shuffle=True, random_state=0).split(X, y, groups):
-        if len(set(y[train])) > 1: p[test] = LogisticRegression(C=1e3, max_iter=1000).fit(X[train], y[train]).decision_function(X[test])
+    for train, test in StratifiedGroupKFold(
+        min(folds, len(set(groups))), shuffle=True, random_state=0
+    ).split(X, y, groups):
+        if len(set(y[train])) > 1:
+            p[test] = (
+                LogisticRegression(C=1e3, max_iter=1000)
+                .fit(X[train], y[train])
+                .decision_function(X[test])
+            )
     return float(roc_auc_score(y, p))

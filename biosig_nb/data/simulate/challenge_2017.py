@@ -7,122 +7,192 @@ __all__ = ['FS', 'GAIN', 'CLASSES', 'SPREAD', 'af_intervals', 'af_ripple', 'draw
 
 # %% ../../../nbs/data/simulate/45_challenge_2017.ipynb #03-45-simulate-cinc
 from pathlib import Path
+
 import numpy as np
 from scipy.io import savemat
+
 from .ecg import Beat, Patient, beat_times, draw_patient, render, shape
 from .icentia11k_continuous_ecg import f_waves
 from ...errors import ConfigError
 
-FS, GAIN = 300., 1000.                  # sampling rate of the recordings (Hz) and ADC units per mV
-CLASSES = ("N", "A", "O", "~")          # normal, atrial fibrillation, other, noise
-SPREAD = .24                            # coefficient of variation of the intervals in fibrillation
+FS, GAIN = 300.0, 1000.0  # sampling rate of the recordings (Hz) and ADC units per mV
+CLASSES = ("N", "A", "O", "~")  # normal, atrial fibrillation, other, noise
+SPREAD = 0.24  # coefficient of variation of the intervals in fibrillation
 
 # %% ../../../nbs/data/simulate/45_challenge_2017.ipynb #05-45-simulate-cinc
 def af_intervals(
-    rng: np.random.Generator,     # source of randomness
-    n: int,                       # intervals
-    rr: float,                    # mean interval (s)
-    shared: float = 1.,           # share of the variation that is without a pattern, as in the Holter source
-    effect: float = 1.,           # size of the variation
-) -> np.ndarray:                  # [n] (s), none below .28
-    "Irregular intervals: independent ones (gamma), or a slow swing of the same spread, or a mixture."
+    rng: np.random.Generator,  # source of randomness
+    n: int,  # intervals
+    rr: float,  # mean interval (s)
+    # share of the variation that is without a pattern, as in the Holter source
+    shared: float = 1.0,
+    effect: float = 1.0,  # size of the variation
+) -> np.ndarray:  # [n] (s), none below .28
+    """Irregular intervals: independent ones (gamma), or a slow swing of the same spread, or a
+    mixture.
+    """
     alone = rng.gamma(1 / SPREAD**2, SPREAD**2, n) - 1
-    swing = SPREAD * np.sqrt(2) * np.sin(2 * np.pi * np.arange(n) / rng.uniform(9, 13) + rng.uniform(0, 6.28))
-    return np.maximum(.28, rr * (1 + effect * (np.sqrt(shared) * alone + np.sqrt(1 - shared) * swing)))
+    swing = (
+        SPREAD
+        * np.sqrt(2)
+        * np.sin(2 * np.pi * np.arange(n) / rng.uniform(9, 13) + rng.uniform(0, 6.28))
+    )
+    return np.maximum(
+        0.28, rr * (1 + effect * (np.sqrt(shared) * alone + np.sqrt(1 - shared) * swing))
+    )
 
 # %% ../../../nbs/data/simulate/45_challenge_2017.ipynb #07-45-simulate-cinc
 def af_ripple(
-    rng: np.random.Generator,     # source of randomness
-    n: int,                       # samples
-    shared: float = 1.,           # share of its energy that is f-waves, as in the Holter source
-    size: float = .07,            # amplitude (mV)
-) -> np.ndarray:                  # [time] (mV)
-    "What runs along the baseline: f-waves of 4 to 9 Hz, a fast ripple of 22 to 28 Hz, or a mixture of equal energy."
-    slow = f_waves(rng, n, FS, 1.); level = np.sqrt((slow**2).mean())
-    fast = np.sin(2 * np.pi * np.cumsum(np.full(n, rng.uniform(22, 28) / FS)) + rng.uniform(0, 6.28))
+    rng: np.random.Generator,  # source of randomness
+    n: int,  # samples
+    shared: float = 1.0,  # share of its energy that is f-waves, as in the Holter source
+    size: float = 0.07,  # amplitude (mV)
+) -> np.ndarray:  # [time] (mV)
+    """What runs along the baseline: f-waves of 4 to 9 Hz, a fast ripple of 22 to 28 Hz, or a
+    mixture of equal energy.
+    """
+    slow = f_waves(rng, n, FS, 1.0)
+    level = np.sqrt((slow**2).mean())
+    fast = np.sin(
+        2 * np.pi * np.cumsum(np.full(n, rng.uniform(22, 28) / FS)) + rng.uniform(0, 6.28)
+    )
     return size * (np.sqrt(shared) * slow + np.sqrt(1 - shared) * level * np.sqrt(2) * fast)
 
 # %% ../../../nbs/data/simulate/45_challenge_2017.ipynb #10-45-simulate-cinc
-def _sinus(rng, person: Patient, seconds: float, kinds: str = "N", chance: float = 0.) -> tuple:
+def _sinus(rng, person: Patient, seconds: float, kinds: str = "N", chance: float = 0.0) -> tuple:
     "Times (s) and kinds of beats of sinus rhythm with single early beats."
-    n = int(seconds / (.5 * person.rr)) + 5
-    k = np.where(rng.random(n) < chance, rng.choice(list(kinds), n), "N"); k[1:][k[:-1] != "N"] = "N"; k[0] = "N"
-    return beat_times(rng, person, k, start=rng.uniform(.1, .6)), k
+    n = int(seconds / (0.5 * person.rr)) + 5
+    k = np.where(rng.random(n) < chance, rng.choice(list(kinds), n), "N")
+    k[1:][k[:-1] != "N"] = "N"
+    k[0] = "N"
+    return beat_times(rng, person, k, start=rng.uniform(0.1, 0.6)), k
 
 # %% ../../../nbs/data/simulate/45_challenge_2017.ipynb #11-45-simulate-cinc
 def draw_recording(
-    rng: np.random.Generator,     # randomness of the recording
-    kind: str,                    # one of CLASSES
-    seconds: float,               # length (s)
-    shared: float = 1.,           # share of fibrillation's trace that the Holter source teaches
-    effect: float = 1.,           # its size; 0: A is a second N
-) -> np.ndarray:                  # [time] (mV)
+    rng: np.random.Generator,  # randomness of the recording
+    kind: str,  # one of CLASSES
+    seconds: float,  # length (s)
+    shared: float = 1.0,  # share of fibrillation's trace that the Holter source teaches
+    effect: float = 1.0,  # its size; 0: A is a second N
+) -> np.ndarray:  # [time] (mV)
     "One recording of one person."
-    person = draw_patient(rng); n = int(seconds * FS)
-    if kind == "O" and rng.random() < .3: person = Patient(**{**person.__dict__, "rr": float(rng.choice([rng.uniform(.42, .52), rng.uniform(1.25, 1.5)]))})
-    ectopy = kind == "O" and .55 < person.rr < 1.2
-    times, kinds = _sinus(rng, person, seconds, str(rng.choice(["S", "V", "SV"])), rng.uniform(.12, .4) * ectopy)
+    person = draw_patient(rng)
+    n = int(seconds * FS)
+    if kind == "O" and rng.random() < 0.3:
+        person = Patient(
+            **{
+                **person.__dict__,
+                "rr": float(rng.choice([rng.uniform(0.42, 0.52), rng.uniform(1.25, 1.5)])),
+            }
+        )
+    ectopy = kind == "O" and 0.55 < person.rr < 1.2
+    times, kinds = _sinus(
+        rng, person, seconds, str(rng.choice(["S", "V", "SV"])), rng.uniform(0.12, 0.4) * ectopy
+    )
     shapes = {k: shape(person, k) for k in "NSV"}
     if kind == "A":
-        rr = person.rr * (1 - .2 * min(effect, 1.))
-        m = int(seconds / (.4 * rr)) + 5
-        times = rng.uniform(.1, .5) + np.cumsum(af_intervals(rng, m, rr, shared, effect) + rng.normal(0, person.rr_spread * rr, m))
-        kinds = np.full(len(times), "N"); shapes["N"] = shapes["N"].scaled(amplitude=np.array([max(0., 1 - effect * np.sqrt(shared)), 1, 1, 1, 1]))
-    keep = times < seconds - .1
-    x = render(rng, person, times[keep], [shapes[k] for k in kinds[keep].tolist()], ("i",), n, FS)[0]
-    if kind == "A": x += af_ripple(rng, n, shared, effect * rng.uniform(.04, .1))
-    if kind == "~": x = .4 * x + _handling(rng, n)
-    return x * (-1 if rng.random() < .1 else 1)
+        rr = person.rr * (1 - 0.2 * min(effect, 1.0))
+        m = int(seconds / (0.4 * rr)) + 5
+        times = rng.uniform(0.1, 0.5) + np.cumsum(
+            af_intervals(rng, m, rr, shared, effect) + rng.normal(0, person.rr_spread * rr, m)
+        )
+        kinds = np.full(len(times), "N")
+        shapes["N"] = shapes["N"].scaled(
+            amplitude=np.array([max(0.0, 1 - effect * np.sqrt(shared)), 1, 1, 1, 1])
+        )
+    keep = times < seconds - 0.1
+    x = render(rng, person, times[keep], [shapes[k] for k in kinds[keep].tolist()], ("i",), n, FS)[
+        0
+    ]
+    if kind == "A":
+        x += af_ripple(rng, n, shared, effect * rng.uniform(0.04, 0.1))
+    if kind == "~":
+        x = 0.4 * x + _handling(rng, n)
+    return x * (-1 if rng.random() < 0.1 else 1)
 
 # %% ../../../nbs/data/simulate/45_challenge_2017.ipynb #12-45-simulate-cinc
 def _handling(rng, n: int) -> np.ndarray:
-    "What moving fingers add over most of a recording: bursts of wide-band noise and jumps of the baseline (mV)."
+    """What moving fingers add over most of a recording: bursts of wide-band noise and jumps of the
+    baseline (mV).
+    """
     t = np.arange(n) / FS
-    burst = np.clip(1.2 + sum(rng.uniform(.3, .9) * np.sin(2 * np.pi * f * t + rng.uniform(0, 6.28)) for f in rng.uniform(.05, .3, 3)), .15, None)
+    burst = np.clip(
+        1.2
+        + sum(
+            rng.uniform(0.3, 0.9) * np.sin(2 * np.pi * f * t + rng.uniform(0, 6.28))
+            for f in rng.uniform(0.05, 0.3, 3)
+        ),
+        0.15,
+        None,
+    )
     smooth = np.convolve(rng.normal(size=n + 9), np.ones(10) / np.sqrt(10), "valid")
-    jumps = np.cumsum(rng.normal(0, 1, n) * (rng.random(n) < 1 / FS)); jumps -= np.convolve(np.pad(jumps, 300, "edge"), np.ones(601) / 601, "valid")
-    return burst * rng.uniform(.25, .6) * smooth + rng.uniform(.3, .8) * jumps
+    jumps = np.cumsum(rng.normal(0, 1, n) * (rng.random(n) < 1 / FS))
+    jumps -= np.convolve(np.pad(jumps, 300, "edge"), np.ones(601) / 601, "valid")
+    return burst * rng.uniform(0.25, 0.6) * smooth + rng.uniform(0.3, 0.8) * jumps
 
 # %% ../../../nbs/data/simulate/45_challenge_2017.ipynb #17-45-simulate-cinc
 def write_recording(
-    folder: Path,          # folder of the database
-    record: str,           # "training/A00/A00001"
-    x: np.ndarray,         # signal [time] (mV)
+    folder: Path,  # folder of the database
+    record: str,  # "training/A00/A00001"
+    x: np.ndarray,  # signal [time] (mV)
 ) -> None:
     "Write header and signal file of a recording as the publisher does."
-    path = Path(folder) / record; path.parent.mkdir(parents=True, exist_ok=True)
+    path = Path(folder) / record
+    path.parent.mkdir(parents=True, exist_ok=True)
     d = np.clip(np.round(x * GAIN), -32767, 32767).astype("<i2")
     savemat(path.with_suffix(".mat"), {"val": d[None]}, format="4")
-    lines = [f"{path.name} 1 {FS:g} {len(d)} 00:00:00 01/01/2000",
-             f"{path.name}.mat 16+24 {GAIN:g}/mV 16 0 {d[0]} {int(d.sum(dtype=np.int64)) % 65536} 0 ECG", "# simulated"]
+    lines = [
+        f"{path.name} 1 {FS:g} {len(d)} 00:00:00 01/01/2000",
+        f"{path.name}.mat 16+24 {GAIN:g}/mV 16 0 {d[0]} {int(d.sum(dtype=np.int64)) % 65536} 0 ECG",
+        "# simulated",
+    ]
     path.with_suffix(".hea").write_text("\n".join(lines) + "\n", newline="\n")
 
 # %% ../../../nbs/data/simulate/45_challenge_2017.ipynb #18-45-simulate-cinc
 def simulate_cinc(
-    root: str | Path,             # data root; the database goes to <root>/challenge-2017/1.0.0
-    seed: int = 0,                # everything random hangs on it
-    n_records: int = 60,          # A00001, A00002, ...
-    mix: tuple = (.4, .25, .25, .1),    # chance of N, A, O and ~; in the challenge about .6, .09, .28, .03
-    shared: float = 1.,           # share of fibrillation's trace that the Holter source teaches
-    effect: float = 1.,           # size of the trace; 0: A is a second N
-    seconds: float | None = None, # length of all recordings (s); None: 30 mostly, else 9 to 60, as in the challenge
-    older: float = .05,           # share of labels that differ in the older table
-) -> Path:                        # folder of the database
-    "Write simulated recordings in the challenge's layout; the first four are one of each class. Raises `ConfigError` for sizes that make no database."
-    if n_records < 4: raise ConfigError(f"n_records={n_records}: at least 4 simulated recordings")
-    if not 0 <= shared <= 1: raise ConfigError(f"shared={shared}, must lie between 0 and 1")
-    if seconds is not None and not 9 <= seconds <= 61: raise ConfigError(f"seconds={seconds}: recordings of the challenge last 9 to 61 seconds")
-    folder = Path(root) / "challenge-2017/1.0.0"; rows = []
+    root: str | Path,  # data root; the database goes to <root>/challenge-2017/1.0.0
+    seed: int = 0,  # everything random hangs on it
+    n_records: int = 60,  # A00001, A00002, ...
+    # chance of N, A, O and ~; in the challenge about .6, .09, .28, .03
+    mix: tuple = (0.4, 0.25, 0.25, 0.1),
+    shared: float = 1.0,  # share of fibrillation's trace that the Holter source teaches
+    effect: float = 1.0,  # size of the trace; 0: A is a second N
+    # length of all recordings (s); None: 30 mostly, else 9 to 60, as in the challenge
+    seconds: float | None = None,
+    older: float = 0.05,  # share of labels that differ in the older table
+) -> Path:  # folder of the database
+    """Write simulated recordings in the challenge's layout; the first four are one of each class.
+
+    Raises `ConfigError` for sizes that make no database.
+    """
+    if n_records < 4:
+        raise ConfigError(f"n_records={n_records}: at least 4 simulated recordings")
+    if not 0 <= shared <= 1:
+        raise ConfigError(f"shared={shared}, must lie between 0 and 1")
+    if seconds is not None and not 9 <= seconds <= 61:
+        raise ConfigError(f"seconds={seconds}: recordings of the challenge last 9 to 61 seconds")
+    folder = Path(root) / "challenge-2017/1.0.0"
+    rows = []
     for i in range(n_records):
         rng = np.random.default_rng([seed, 45, i])
-        kind, turn, wrong = str(rng.choice(CLASSES, p=np.asarray(mix) / np.sum(mix))), int(rng.integers(1, 4)), rng.random() < older
+        kind, turn, wrong = (
+            str(rng.choice(CLASSES, p=np.asarray(mix) / np.sum(mix))),
+            int(rng.integers(1, 4)),
+            rng.random() < older,
+        )
         kind = CLASSES[i] if i < 4 else kind
-        length = 30. if rng.random() < .7 else float(rng.uniform(9, 60))
+        length = 30.0 if rng.random() < 0.7 else float(rng.uniform(9, 60))
         record = f"training/A{(i + 1) // 1000:02d}/A{i + 1:05d}"
-        write_recording(folder, record, draw_recording(rng, kind, seconds or length, shared, effect))
+        write_recording(
+            folder, record, draw_recording(rng, kind, seconds or length, shared, effect)
+        )
         rows.append((record, kind, CLASSES[(CLASSES.index(kind) + turn) % 4] if wrong else kind))
     names = [r.rsplit("/", 1)[1] for r, _, _ in rows]
     (folder / "RECORDS").write_text("".join(f"{r}\n" for r, _, _ in rows))
-    (folder / "REFERENCE-v3.csv").write_text("".join(f"{n},{k}\n" for n, (_, k, _) in zip(names, rows)))
-    (folder / "REFERENCE.csv").write_text("".join(f"{n},{k}\n" for n, (_, _, k) in zip(names, rows)))
+    (folder / "REFERENCE-v3.csv").write_text(
+        "".join(f"{n},{k}\n" for n, (_, k, _) in zip(names, rows))
+    )
+    (folder / "REFERENCE.csv").write_text(
+        "".join(f"{n},{k}\n" for n, (_, _, k) in zip(names, rows))
+    )
     return folder

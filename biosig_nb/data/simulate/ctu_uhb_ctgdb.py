@@ -10,292 +10,455 @@ __all__ = ['FS', 'KINDS', 'REC_TYPE', 'PARTS', 'LAYOUT', 'draw_ph', 'trace_chanc
 # %% ../../../nbs/data/simulate/35_ctu_uhb_ctgdb.ipynb #03-43-simulate-ctg
 from dataclasses import dataclass
 from pathlib import Path
+
 import numpy as np
+
 from .ecg import pack
 from ...errors import ConfigError, nearest
 
-FS = 4.                                                              # sampling rate of CTU-UHB (Hz)
-KINDS = {"ultrasound": .62, "scalp": .34, "both": .04}               # how the heart rate was picked up, and the default shares
-REC_TYPE = {"ultrasound": 1, "scalp": 2, "both": 12}                 # CTU-UHB's "Rec. type"
-PARTS = ("clinical", "labour", "baseline", "variability", "accelerations", "decelerations", "sinusoid", "loss", "uterus", "dose")
+FS = 4.0  # sampling rate of CTU-UHB (Hz)
+# how the heart rate was picked up, and the default shares
+KINDS = {"ultrasound": 0.62, "scalp": 0.34, "both": 0.04}
+REC_TYPE = {"ultrasound": 1, "scalp": 2, "both": 12}  # CTU-UHB's "Rec. type"
+PARTS = (
+    "clinical",
+    "labour",
+    "baseline",
+    "variability",
+    "accelerations",
+    "decelerations",
+    "sinusoid",
+    "loss",
+    "uterus",
+    "dose",
+)
 
 # %% ../../../nbs/data/simulate/35_ctu_uhb_ctgdb.ipynb #05-43-simulate-ctg
 def draw_ph(
-    rng: np.random.Generator,     # source of randomness
-    n: int,                       # fetuses
-) -> np.ndarray:                  # pH of the umbilical artery [n], two decimals
+    rng: np.random.Generator,  # source of randomness
+    n: int,  # fetuses
+) -> np.ndarray:  # pH of the umbilical artery [n], two decimals
     "Values of pH, skewed to the left as in CTU-UHB."
-    return np.round(np.clip(7.47 - rng.gamma(4.3, .056, n), 6.85, 7.47), 2)
+    return np.round(np.clip(7.47 - rng.gamma(4.3, 0.056, n), 6.85, 7.47), 2)
 
 # %% ../../../nbs/data/simulate/35_ctu_uhb_ctgdb.ipynb #06-43-simulate-ctg
 def trace_chance(
-    ph: np.ndarray,          # pH
-) -> np.ndarray:             # chance of showing a trace
-    "How often a fetus of this pH shows the trace: 6 % when it is well, 90 % when it is not, half-way at 7.19."
-    return .06 + .84 / (1 + np.exp((np.asarray(ph) - 7.19) / .02))
+    ph: np.ndarray,  # pH
+) -> np.ndarray:  # chance of showing a trace
+    """How often a fetus of this pH shows the trace: 6 % when it is well, 90 % when it is not,
+    half-way at 7.19.
+    """
+    return 0.06 + 0.84 / (1 + np.exp((np.asarray(ph) - 7.19) / 0.02))
 
 # %% ../../../nbs/data/simulate/35_ctu_uhb_ctgdb.ipynb #10-43-simulate-ctg
 def band_noise(
-    rng: np.random.Generator,     # source of randomness
-    n: int,                       # samples
-    low: float,                   # lower edge (Hz)
-    high: float,                  # upper edge (Hz)
-) -> np.ndarray:                  # [n], standard deviation 1
+    rng: np.random.Generator,  # source of randomness
+    n: int,  # samples
+    low: float,  # lower edge (Hz)
+    high: float,  # upper edge (Hz)
+) -> np.ndarray:  # [n], standard deviation 1
     "Gaussian noise of one frequency band at 4 Hz, with soft edges."
     f = np.fft.rfftfreq(n, 1 / FS)
-    x = np.fft.irfft(np.fft.rfft(rng.normal(size=n)) * np.exp(-(f / high)**4) * (1 - np.exp(-(f / low)**4)), n)
+    x = np.fft.irfft(
+        np.fft.rfft(rng.normal(size=n))
+        * np.exp(-((f / high) ** 4))
+        * (1 - np.exp(-((f / low) ** 4))),
+        n,
+    )
     return x / x.std()
 
 # %% ../../../nbs/data/simulate/35_ctu_uhb_ctgdb.ipynb #11-43-simulate-ctg
 def bells(
-    t: np.ndarray,           # time [n] (s), at 4 Hz from 0
-    at: np.ndarray,          # centres [k] (s)
-    height: np.ndarray,      # heights [k]
-    rise: np.ndarray,        # width of the left side, as a standard deviation [k] (s)
-    fall: np.ndarray,        # width of the right side [k] (s)
-) -> np.ndarray:             # [n]
+    t: np.ndarray,  # time [n] (s), at 4 Hz from 0
+    at: np.ndarray,  # centres [k] (s)
+    height: np.ndarray,  # heights [k]
+    rise: np.ndarray,  # width of the left side, as a standard deviation [k] (s)
+    fall: np.ndarray,  # width of the right side [k] (s)
+) -> np.ndarray:  # [n]
     "A sum of bells with unequal sides."
     x = np.zeros(len(t))
     for a, h, r, f in zip(at, height, rise, fall):
         lo, hi = max(0, int((a - 3.5 * r) * FS)), min(len(t), int((a + 3.5 * f) * FS) + 1)
-        d = t[lo:max(lo, hi)] - a
-        x[lo:max(lo, hi)] += h * np.exp(-.5 * (d / np.where(d < 0, r, f))**2)
+        d = t[lo : max(lo, hi)] - a
+        x[lo : max(lo, hi)] += h * np.exp(-0.5 * (d / np.where(d < 0, r, f)) ** 2)
     return x
 
 # %% ../../../nbs/data/simulate/35_ctu_uhb_ctgdb.ipynb #14-43-simulate-ctg
 @dataclass(frozen=True)
 class Labour:
     "The time axis of a recording and what the uterus does on it."
-    t: np.ndarray            # time [n] (s)
-    second: float            # when the second stage begins (s)
-    peaks: np.ndarray        # tops of the contractions [k] (s)
-    heights: np.ndarray      # [k] (nd)
-    widths: np.ndarray       # as a standard deviation [k] (s)
+
+    t: np.ndarray  # time [n] (s)
+    second: float  # when the second stage begins (s)
+    peaks: np.ndarray  # tops of the contractions [k] (s)
+    heights: np.ndarray  # [k] (nd)
+    widths: np.ndarray  # as a standard deviation [k] (s)
 
 # %% ../../../nbs/data/simulate/35_ctu_uhb_ctgdb.ipynb #15-43-simulate-ctg
 def draw_labour(
-    rng: np.random.Generator,     # source of randomness
-    seconds: float,               # length of the recording (s)
-    second: float,                # when the second stage begins (s)
-) -> Labour:                      # contractions
+    rng: np.random.Generator,  # source of randomness
+    seconds: float,  # length of the recording (s)
+    second: float,  # when the second stage begins (s)
+) -> Labour:  # contractions
     "Contractions of one labour."
     every, at, peaks = rng.uniform(130, 210), -rng.uniform(0, 150), []
-    for gap in np.clip(rng.normal(1, .2, int(seconds / 40)), .5, 1.6):
-        at += gap * every * (1 if at < second else .75)
+    for gap in np.clip(rng.normal(1, 0.2, int(seconds / 40)), 0.5, 1.6):
+        at += gap * every * (1 if at < second else 0.75)
         peaks.append(at)
-    peaks = np.array([p for p in peaks if p < seconds + 60]); k = len(peaks)
-    heights = rng.uniform(25, 45) * rng.lognormal(0, .25, k) * np.where(peaks > second, 1.3, 1.)
+    peaks = np.array([p for p in peaks if p < seconds + 60])
+    k = len(peaks)
+    heights = rng.uniform(25, 45) * rng.lognormal(0, 0.25, k) * np.where(peaks > second, 1.3, 1.0)
     return Labour(np.arange(int(seconds * FS)) / FS, second, peaks, heights, rng.uniform(13, 22, k))
 
 # %% ../../../nbs/data/simulate/35_ctu_uhb_ctgdb.ipynb #16-43-simulate-ctg
 def uterine_trace(
-    rng: np.random.Generator,     # source of randomness
-    labour: Labour,               # contractions
-) -> np.ndarray:                  # UC [n] (nd), 0 where the sensor was off
-    "Uterine activity as an external sensor shows it: tone, breathing, contractions, pushing, and in three of ten records a stretch without signal."
+    rng: np.random.Generator,  # source of randomness
+    labour: Labour,  # contractions
+) -> np.ndarray:  # UC [n] (nd), 0 where the sensor was off
+    """Uterine activity as an external sensor shows it: tone, breathing, contractions, pushing, and
+    in three of ten records a stretch without signal.
+    """
     t, n, w = labour.t, len(labour.t), labour.widths
-    x = rng.uniform(2, 16) + 2.5 * band_noise(rng, n, .0005, .004) + rng.uniform(.3, 1.5) * band_noise(rng, n, .2, .5)
+    x = (
+        rng.uniform(2, 16)
+        + 2.5 * band_noise(rng, n, 0.0005, 0.004)
+        + rng.uniform(0.3, 1.5) * band_noise(rng, n, 0.2, 0.5)
+    )
     x += bells(t, labour.peaks, labour.heights, w, 1.2 * w)
-    x += .25 * bells(t, labour.peaks, labour.heights * (labour.peaks > labour.second), w, w) * (1 + np.sin(2 * np.pi * t / 6))
+    x += (
+        0.25
+        * bells(t, labour.peaks, labour.heights * (labour.peaks > labour.second), w, w)
+        * (1 + np.sin(2 * np.pi * t / 6))
+    )
     off, long = rng.uniform(0, t[-1]), rng.uniform(60, 900)
-    if rng.random() < .3: x[(t > off) & (t < off + long)] = 0
+    if rng.random() < 0.3:
+        x[(t > off) & (t < off + long)] = 0
     return np.round(2 * np.clip(x, 0, 127)) / 2
 
 # %% ../../../nbs/data/simulate/35_ctu_uhb_ctgdb.ipynb #19-43-simulate-ctg
 def rate_before(
-    parts: dict,             # a random generator for each part
-    labour: Labour,          # the time axis
-    kind: str,               # one of KINDS: a scalp electrode shows more of the fast variation
-    dose: np.ndarray,        # the trace's size over time [n]
-) -> np.ndarray:             # heart rate without decelerations [n] (bpm)
+    parts: dict,  # a random generator for each part
+    labour: Labour,  # the time axis
+    kind: str,  # one of KINDS: a scalp electrode shows more of the fast variation
+    dose: np.ndarray,  # the trace's size over time [n]
+) -> np.ndarray:  # heart rate without decelerations [n] (bpm)
     "Baseline, variability with its quiet phases, accelerations."
     t, n, r = labour.t, len(labour.t), parts["baseline"]
-    x = np.clip(r.normal(136, 9), 115, 160) + 4 * band_noise(r, n, .0004, .003) + 5 * dose
+    x = np.clip(r.normal(136, 9), 115, 160) + 4 * band_noise(r, n, 0.0004, 0.003) + 5 * dose
     r = parts["variability"]
-    awake = 1 - .5 / (1 + np.exp(-4 * (band_noise(r, n, .0003, .0012) - .4)))
-    fine = {"ultrasound": .8, "scalp": 1.5, "both": 1.1}[kind]
-    x += r.lognormal(0, .22) * awake * np.exp(-.55 * dose) * (3.4 * band_noise(r, n, .02, .09) + fine * band_noise(r, n, .15, .9))
+    awake = 1 - 0.5 / (1 + np.exp(-4 * (band_noise(r, n, 0.0003, 0.0012) - 0.4)))
+    fine = {"ultrasound": 0.8, "scalp": 1.5, "both": 1.1}[kind]
+    x += (
+        r.lognormal(0, 0.22)
+        * awake
+        * np.exp(-0.55 * dose)
+        * (3.4 * band_noise(r, n, 0.02, 0.09) + fine * band_noise(r, n, 0.15, 0.9))
+    )
     r, k = parts["accelerations"], max(1, int(t[-1] / 100))
-    at, often, u = r.uniform(0, t[-1], k), r.uniform(.35, .9), r.random((4, k))
+    at, often, u = r.uniform(0, t[-1], k), r.uniform(0.35, 0.9), r.random((4, k))
     keep = u[0] < often * np.exp(-1.1 * np.interp(at, t, dose))
     return x + bells(t, at[keep], *(w[keep] for w in (14 + 14 * u[1], 7 + 7 * u[2], 7 + 7 * u[3])))
 
 # %% ../../../nbs/data/simulate/35_ctu_uhb_ctgdb.ipynb #20-43-simulate-ctg
 def decelerations(
-    rng: np.random.Generator,     # source of randomness
-    labour: Labour,               # contractions that may cause one
-    dose: np.ndarray,             # the trace's size over time [n]
-) -> np.ndarray:                  # fall of the heart rate [n] (bpm, positive)
-    "A contraction causes a fall or not: short and on time in a healthy fetus, slow and late in one short of oxygen; deeper in the second stage."
+    rng: np.random.Generator,  # source of randomness
+    labour: Labour,  # contractions that may cause one
+    dose: np.ndarray,  # the trace's size over time [n]
+) -> np.ndarray:  # fall of the heart rate [n] (bpm, positive)
+    """A contraction causes a fall or not: short and on time in a healthy fetus, slow and late in
+    one short of oxygen.
+
+    Deeper in the second stage.
+    """
     t, p, k = labour.t, labour.peaks, len(labour.peaks)
     prone, u, z = rng.beta(1.6, 3), rng.random((4, k)), rng.normal(size=(2, k))
-    late = u[1] < .9 * (1 - np.exp(-1.5 * np.interp(p, t, dose)))
-    keep = u[0] < np.maximum(np.clip(prone * np.where(p > labour.second, 1.7, 1), 0, .95), .75 * late)
-    depth = np.exp(np.where(late, 3.2, 3.3) + .33 * z[1]) * np.where(p > labour.second, 1.25, 1)
+    late = u[1] < 0.9 * (1 - np.exp(-1.5 * np.interp(p, t, dose)))
+    keep = u[0] < np.maximum(
+        np.clip(prone * np.where(p > labour.second, 1.7, 1), 0, 0.95), 0.75 * late
+    )
+    depth = np.exp(np.where(late, 3.2, 3.3) + 0.33 * z[1]) * np.where(p > labour.second, 1.25, 1)
     at = p + np.where(late, 34 + 6 * z[0], 7 * z[0])
-    rise, fall = np.where(late, 13 + 5 * u[2], 5 + 6 * u[2]), np.where(late, 18 + 8 * u[3], 6 + 8 * u[3])
+    rise, fall = (
+        np.where(late, 13 + 5 * u[2], 5 + 6 * u[2]),
+        np.where(late, 18 + 8 * u[3], 6 + 8 * u[3]),
+    )
     return np.minimum(bells(t, at[keep], depth[keep], rise[keep], fall[keep]), 75)
 
 # %% ../../../nbs/data/simulate/35_ctu_uhb_ctgdb.ipynb #21-43-simulate-ctg
 def heart_rate(
-    parts: dict,             # a random generator for each of PARTS
-    labour: Labour,          # contractions
-    kind: str,               # one of KINDS
-    like: float = 0.,        # size of the trace that the target has: late decelerations, little variability, few accelerations
-    unlike: float = 0.,      # size of the one it has not: a sinusoidal rhythm, 4 cycles a minute
-) -> tuple:                  # (heart rate [n] (bpm), fall by decelerations [n] (bpm))
-    "The true heart rate; the trace grows towards birth, from about a third of its size at the start."
-    ramp = .35 + .65 * labour.t / labour.t[-1]
+    parts: dict,  # a random generator for each of PARTS
+    labour: Labour,  # contractions
+    kind: str,  # one of KINDS
+    # size of the trace that the target has: late decelerations, little variability, few
+    # accelerations
+    like: float = 0.0,
+    unlike: float = 0.0,  # size of the one it has not: a sinusoidal rhythm, 4 cycles a minute
+) -> tuple:  # (heart rate [n] (bpm), fall by decelerations [n] (bpm))
+    """The true heart rate.
+
+    The trace grows towards birth, from about a third of its size at the start.
+    """
+    ramp = 0.35 + 0.65 * labour.t / labour.t[-1]
     fall = decelerations(parts["decelerations"], labour, like * ramp)
-    wave = 8 * unlike * ramp * np.sin(2 * np.pi * .065 * labour.t + parts["sinusoid"].uniform(0, 2 * np.pi))
+    wave = (
+        8
+        * unlike
+        * ramp
+        * np.sin(2 * np.pi * 0.065 * labour.t + parts["sinusoid"].uniform(0, 2 * np.pi))
+    )
     return np.clip(rate_before(parts, labour, kind, like * ramp) - fall + wave, 55, 205), fall
 
 # %% ../../../nbs/data/simulate/35_ctu_uhb_ctgdb.ipynb #23-43-simulate-ctg
 def lose_signal(
-    rng: np.random.Generator,     # source of randomness
-    rate: np.ndarray,             # true heart rate [n] (bpm)
-    fall: np.ndarray,             # fall by decelerations [n] (bpm)
-    labour: Labour,               # the time axis
-    kind: str,                    # one of KINDS
-) -> np.ndarray:                  # what the monitor stores [n] (bpm, steps of a quarter), 0 where lost
+    rng: np.random.Generator,  # source of randomness
+    rate: np.ndarray,  # true heart rate [n] (bpm)
+    fall: np.ndarray,  # fall by decelerations [n] (bpm)
+    labour: Labour,  # the time axis
+    kind: str,  # one of KINDS
+) -> np.ndarray:  # what the monitor stores [n] (bpm, steps of a quarter), 0 where lost
     "Gaps of log-normal length and short stretches of a wrong rate."
     t, x = labour.t, np.round(4 * rate) / 4
-    level, k = {"ultrasound": .16, "scalp": .035, "both": .045}[kind] * rng.lognormal(0, .6), int(8 * t[-1] / 60)
-    at, u, long = np.sort(rng.uniform(0, t[-1], k)), rng.random((2, k)), np.minimum(2.5 * rng.lognormal(0, 1.25, k), 150)
-    keep = u[0] < np.clip(level * np.where(at > labour.second, 2.2, 1) * np.where(np.interp(at, t, fall) > 15, 2, 1), 0, .95)
-    wrong, factor = u[1] < .012, rng.choice([.5, 2., .62], k)
+    level, k = (
+        {"ultrasound": 0.16, "scalp": 0.035, "both": 0.045}[kind] * rng.lognormal(0, 0.6),
+        int(8 * t[-1] / 60),
+    )
+    at, u, long = (
+        np.sort(rng.uniform(0, t[-1], k)),
+        rng.random((2, k)),
+        np.minimum(2.5 * rng.lognormal(0, 1.25, k), 150),
+    )
+    keep = u[0] < np.clip(
+        level * np.where(at > labour.second, 2.2, 1) * np.where(np.interp(at, t, fall) > 15, 2, 1),
+        0,
+        0.95,
+    )
+    wrong, factor = u[1] < 0.012, rng.choice([0.5, 2.0, 0.62], k)
     for a, d, w, f, go in zip(at, long, wrong, factor, keep):
         piece = slice(int(a * FS), int((a + (min(d, 4) if w else d)) * FS) + 1)
-        if w or go: x[piece] *= f if w else 0
+        if w or go:
+            x[piece] *= f if w else 0
     return np.minimum(x, 255)
 
 # %% ../../../nbs/data/simulate/35_ctu_uhb_ctgdb.ipynb #25-43-simulate-ctg
 def streams(
-    seed: int,               # the world
-    number: int,             # the fetus
-) -> dict:                   # a random generator for each of PARTS
-    "Independent streams of random numbers, one a part, so that a change in one part leaves the others alone."
+    seed: int,  # the world
+    number: int,  # the fetus
+) -> dict:  # a random generator for each of PARTS
+    """Independent streams of random numbers, one a part, so that a change in one part leaves the
+    others alone.
+    """
     return dict(zip(PARTS, np.random.default_rng([seed, 43, number]).spawn(len(PARTS))))
 
 # %% ../../../nbs/data/simulate/35_ctu_uhb_ctgdb.ipynb #29-43-simulate-ctg
 def clinical_fields(
-    rng: np.random.Generator,     # source of randomness
-    ph: float,                    # pH of the umbilical artery
-) -> dict:                        # CTU-UHB's field -> value
-    "Outcome and descriptors of one birth, related to its pH as in CTU-UHB in kind, not in every number."
-    low = max(0., 7.25 - ph); section = rng.random() < .05 + .35 * (ph < 7.05)
+    rng: np.random.Generator,  # source of randomness
+    ph: float,  # pH of the umbilical artery
+) -> dict:  # CTU-UHB's field -> value
+    """Outcome and descriptors of one birth, related to its pH as in CTU-UHB in kind, not in every
+    number.
+    """
+    low = max(0.0, 7.25 - ph)
+    section = rng.random() < 0.05 + 0.35 * (ph < 7.05)
     apgar = int(np.clip(round(9.2 - 9 * low + rng.normal(0, 1)), 1, 10))
     base = round(float(np.clip(3 + 32 * low + rng.normal(0, 2.2), -3, 26)), 2)
-    return {"pH": ph, "BDecf": base, "pCO2": round(float(np.clip(6.8 + 6 * low + rng.normal(0, 1.2), 2, 13)), 1), "BE": round(-base - 1.8, 1),
-            "Apgar1": apgar, "Apgar5": int(np.clip(apgar + rng.integers(0, 3), 1, 10)),
-            "Gest. weeks": int(np.clip(round(rng.normal(40, 1.1)), 37, 43)), "Weight(g)": int(10 * round(np.clip(rng.normal(3400, 450), 1970, 4750) / 10)),
-            "Sex": int(rng.integers(1, 3)), "Age": int(np.clip(round(rng.normal(29.7, 4.5)), 18, 46)), "Gravidity": int(1 + rng.poisson(.5)),
-            "Parity": int(rng.poisson(.4)), "Diabetes": int(rng.random() < .07), "Hypertension": int(rng.random() < .08),
-            "Meconium": int(rng.random() < .12), "Induced": int(rng.random() < .39), "II.stage": int(np.clip(rng.gamma(2.4, 5.), 1, 30)),
-            "Deliv. type": 2 if section else 1}
+    return {
+        "pH": ph,
+        "BDecf": base,
+        "pCO2": round(float(np.clip(6.8 + 6 * low + rng.normal(0, 1.2), 2, 13)), 1),
+        "BE": round(-base - 1.8, 1),
+        "Apgar1": apgar,
+        "Apgar5": int(np.clip(apgar + rng.integers(0, 3), 1, 10)),
+        "Gest. weeks": int(np.clip(round(rng.normal(40, 1.1)), 37, 43)),
+        "Weight(g)": int(10 * round(np.clip(rng.normal(3400, 450), 1970, 4750) / 10)),
+        "Sex": int(rng.integers(1, 3)),
+        "Age": int(np.clip(round(rng.normal(29.7, 4.5)), 18, 46)),
+        "Gravidity": int(1 + rng.poisson(0.5)),
+        "Parity": int(rng.poisson(0.4)),
+        "Diabetes": int(rng.random() < 0.07),
+        "Hypertension": int(rng.random() < 0.08),
+        "Meconium": int(rng.random() < 0.12),
+        "Induced": int(rng.random() < 0.39),
+        "II.stage": int(np.clip(rng.gamma(2.4, 5.0), 1, 30)),
+        "Deliv. type": 2 if section else 1,
+    }
 
 # %% ../../../nbs/data/simulate/35_ctu_uhb_ctgdb.ipynb #30-43-simulate-ctg
-LAYOUT = (("Outcome measures", ("pH", "BDecf", "pCO2", "BE", "Apgar1", "Apgar5")),
-          ("!NotReadyYet! Neonatology outcome measures !NotReadyYet!", ("NICU days", "Seizures", "HIE", "Intubation")),
-          ("Fetus/Neonate descriptors", ("Gest. weeks", "Weight(g)", "Sex")),
-          ("Maternal (risk-)factors", ("Age", "Gravidity", "Parity", "Diabetes", "Hypertension", "Meconium")),
-          ("Delivery descriptors", ("Induced", "II.stage", "Deliv. type")), ("Signal information", ("Rec. type", "Pos. II.st.", "Sig2Birth")))
+LAYOUT = (
+    ("Outcome measures", ("pH", "BDecf", "pCO2", "BE", "Apgar1", "Apgar5")),
+    (
+        "!NotReadyYet! Neonatology outcome measures !NotReadyYet!",
+        ("NICU days", "Seizures", "HIE", "Intubation"),
+    ),
+    ("Fetus/Neonate descriptors", ("Gest. weeks", "Weight(g)", "Sex")),
+    (
+        "Maternal (risk-)factors",
+        ("Age", "Gravidity", "Parity", "Diabetes", "Hypertension", "Meconium"),
+    ),
+    ("Delivery descriptors", ("Induced", "II.stage", "Deliv. type")),
+    ("Signal information", ("Rec. type", "Pos. II.st.", "Sig2Birth")),
+)
+
 
 def write_ctg(
-    folder: Path,            # where to
-    name: str,               # record
-    fhr: np.ndarray,         # heart rate [n] (bpm), 0 where lost
-    uc: np.ndarray,          # uterine activity [n] (nd)
-    fields: dict | None,     # clinical fields; those that `LAYOUT` names and `fields` does not are 0. None: no such block
+    folder: Path,  # where to
+    name: str,  # record
+    fhr: np.ndarray,  # heart rate [n] (bpm), 0 where lost
+    uc: np.ndarray,  # uterine activity [n] (nd)
+    # clinical fields; those that `LAYOUT` names and `fields` does not are 0. None: no such block
+    fields: dict | None,
 ) -> None:
-    "Header and signal file of a record as CTU-UHB has them: format 16, gain 100, comments after the signal lines."
+    """Header and signal file of a record as CTU-UHB has them: format 16, gain 100, comments after
+    the signal lines.
+    """
     d = np.round(100 * np.stack([fhr, uc])).astype(np.int64)
-    sums = [(int(c.sum()) + 2**15) % 2**16 - 2**15 for c in d]              # 16 bits with a sign, as WFDB wants them
-    rows = [f"{name}.dat 16 100{unit} 12 0 {c[0]} {s} 0 {label}" for unit, label, c, s in zip(("(0)/bpm", "/nd"), ("FHR", "UC"), d, sums)]
+    # 16 bits with a sign, as WFDB wants them
+    sums = [(int(c.sum()) + 2**15) % 2**16 - 2**15 for c in d]
+    rows = [
+        f"{name}.dat 16 100{unit} 12 0 {c[0]} {s} 0 {label}"
+        for unit, label, c, s in zip(("(0)/bpm", "/nd"), ("FHR", "UC"), d, sums)
+    ]
     about = [f"#----- Additional parameters for record {name}", ""]
-    for title, names in LAYOUT if fields else (): about += [f"#-- {title}", *(f"#{n:<13}{fields.get(n, 0)}" for n in names), ""]
+    for title, names in LAYOUT if fields else ():
+        about += [f"#-- {title}", *(f"#{n:<13}{fields.get(n, 0)}" for n in names), ""]
     (folder / f"{name}.dat").write_bytes(pack(d, "16"))
-    (folder / f"{name}.hea").write_text("\n".join([f"{name} 2 {FS:g} {d.shape[1]}", *rows, "", *(about if fields else []), "#simulated"]) + "\n", newline="\n")
+    (folder / f"{name}.hea").write_text(
+        "\n".join(
+            [f"{name} 2 {FS:g} {d.shape[1]}", *rows, "", *(about if fields else []), "#simulated"]
+        )
+        + "\n",
+        newline="\n",
+    )
 
 # %% ../../../nbs/data/simulate/35_ctu_uhb_ctgdb.ipynb #31-43-simulate-ctg
 def write_recording(
-    folder: Path,            # where to
-    name: str,               # record
-    parts: dict,          # a random generator for each of PARTS
-    fields: dict,            # clinical fields
-    kind: str,               # one of KINDS
-    minutes: float,          # length of the record (min)
-    shared: float,           # share of the trace that is the target's
-    size: float,             # size of the trace
+    folder: Path,  # where to
+    name: str,  # record
+    parts: dict,  # a random generator for each of PARTS
+    fields: dict,  # clinical fields
+    kind: str,  # one of KINDS
+    minutes: float,  # length of the record (min)
+    shared: float,  # share of the trace that is the target's
+    size: float,  # size of the trace
 ) -> None:
     "Simulate one recording and write it."
-    n = int(minutes * 60 * FS); start = max(0, n - int(fields["II.stage"] * 60 * FS))
+    n = int(minutes * 60 * FS)
+    start = max(0, n - int(fields["II.stage"] * 60 * FS))
     labour = draw_labour(parts["labour"], minutes * 60, start / FS)
     rate, fall = heart_rate(parts, labour, kind, np.sqrt(shared) * size, np.sqrt(1 - shared) * size)
     about = {**fields, "Rec. type": REC_TYPE[kind], "Pos. II.st.": start}
-    write_ctg(folder, name, lose_signal(parts["loss"], rate, fall, labour, kind), uterine_trace(parts["uterus"], labour), about)
+    write_ctg(
+        folder,
+        name,
+        lose_signal(parts["loss"], rate, fall, labour, kind),
+        uterine_trace(parts["uterus"], labour),
+        about,
+    )
 
 # %% ../../../nbs/data/simulate/35_ctu_uhb_ctgdb.ipynb #32-43-simulate-ctg
 def check_settings(
-    minutes: float,          # length of a record (min)
-    shared: float,           # share of the trace
-    effect: float,           # its size
-    kinds: dict,             # shares of the kinds
+    minutes: float,  # length of a record (min)
+    shared: float,  # share of the trace
+    effect: float,  # its size
+    kinds: dict,  # shares of the kinds
 ) -> None:
     "Raise `ConfigError` on values that make no sense."
-    if not 0 <= shared <= 1: raise ConfigError(f"shared={shared}, must lie between 0 and 1")
-    if not minutes >= 5: raise ConfigError(f"minutes={minutes}: at least 5 minutes a recording")
-    if not effect >= 0: raise ConfigError(f"effect={effect}, must be 0 or more")
+    if not 0 <= shared <= 1:
+        raise ConfigError(f"shared={shared}, must lie between 0 and 1")
+    if not minutes >= 5:
+        raise ConfigError(f"minutes={minutes}: at least 5 minutes a recording")
+    if not effect >= 0:
+        raise ConfigError(f"effect={effect}, must be 0 or more")
     for k in kinds:
-        if k not in KINDS: raise ConfigError(f"unknown kind '{k}'; {nearest(k, KINDS)}")
-    if not kinds or min(kinds.values()) < 0 or sum(kinds.values()) <= 0: raise ConfigError("kinds: give at least one kind a positive share")
+        if k not in KINDS:
+            raise ConfigError(f"unknown kind '{k}'; {nearest(k, KINDS)}")
+    if not kinds or min(kinds.values()) < 0 or sum(kinds.values()) <= 0:
+        raise ConfigError("kinds: give at least one kind a positive share")
 
 # %% ../../../nbs/data/simulate/35_ctu_uhb_ctgdb.ipynb #33-43-simulate-ctg
 def simulate_ctu_uhb(
-    root: str | Path,             # data root; the database goes to <root>/ctu-uhb-ctgdb/1.0.0
-    seed: int = 0,                # everything random hangs on it
-    n_records: int = 100,         # recordings, one record each
-    minutes: float = 40.,         # length of a record (min)
-    shared: float = 1.,           # share of the target's trace that the source (ultrasound, both) shows, 0 to 1
-    effect: float = 1.,           # size of the trace; 0: the pH leaves none
-    kinds: dict | None = None,    # share of each kind of recording; None: 62 % ultrasound, 34 % scalp, 4 % both
-) -> Path:                        # folder of the database
-    "Write a simulated CTU-UHB; caesareans are numbered from 2001, as there. Raises `ConfigError` for settings that make no sense."
+    root: str | Path,  # data root; the database goes to <root>/ctu-uhb-ctgdb/1.0.0
+    seed: int = 0,  # everything random hangs on it
+    n_records: int = 100,  # recordings, one record each
+    minutes: float = 40.0,  # length of a record (min)
+    # share of the target's trace that the source (ultrasound, both) shows, 0 to 1
+    shared: float = 1.0,
+    effect: float = 1.0,  # size of the trace; 0: the pH leaves none
+    # share of each kind of recording; None: 62 % ultrasound, 34 % scalp, 4 % both
+    kinds: dict | None = None,
+) -> Path:  # folder of the database
+    """Write a simulated CTU-UHB; caesareans are numbered from 2001, as there.
+
+    Raises `ConfigError` for settings that make no sense.
+    """
     kinds = KINDS if kinds is None else kinds
     check_settings(minutes, shared, effect, kinds)
-    if not 4 <= n_records <= 900: raise ConfigError(f"n_records={n_records}: between 4 and 900 simulated records")
-    folder = Path(root) / "ctu-uhb-ctgdb/1.0.0"; folder.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng([seed, 43]); ph = draw_ph(rng, n_records)
+    if not 4 <= n_records <= 900:
+        raise ConfigError(f"n_records={n_records}: between 4 and 900 simulated records")
+    folder = Path(root) / "ctu-uhb-ctgdb/1.0.0"
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng([seed, 43])
+    ph = draw_ph(rng, n_records)
     edges = np.cumsum(list(kinds.values())) / sum(kinds.values())
-    kind = rng.permutation(np.array(list(kinds))[np.searchsorted(edges, (np.arange(n_records) + .5) / n_records)])
+    kind = rng.permutation(
+        np.array(list(kinds))[np.searchsorted(edges, (np.arange(n_records) + 0.5) / n_records)]
+    )
     names, count = [], {1: 0, 2: 0}
     for k in range(n_records):
-        parts = streams(seed, k); fields = clinical_fields(parts["clinical"], float(ph[k])); way = fields["Deliv. type"]; count[way] += 1
+        parts = streams(seed, k)
+        fields = clinical_fields(parts["clinical"], float(ph[k]))
+        way = fields["Deliv. type"]
+        count[way] += 1
         names.append(f"{1000 * way + count[way]}")
-        size = effect * (parts["dose"].random() < trace_chance(ph[k])) * parts["dose"].lognormal(.35, .25)
-        write_recording(folder, names[-1], parts, fields, str(kind[k]), minutes, 1. if kind[k] == "scalp" else shared, size)
+        size = (
+            effect
+            * (parts["dose"].random() < trace_chance(ph[k]))
+            * parts["dose"].lognormal(0.35, 0.25)
+        )
+        write_recording(
+            folder,
+            names[-1],
+            parts,
+            fields,
+            str(kind[k]),
+            minutes,
+            1.0 if kind[k] == "scalp" else shared,
+            size,
+        )
     (folder / "RECORDS").write_text("\n".join(sorted(names)) + "\n")
     return folder
 
 # %% ../../../nbs/data/simulate/35_ctu_uhb_ctgdb.ipynb #40-43-simulate-ctg
 def simulate_site(
-    folder: str | Path,           # where to; made if it is not there
-    seed: int = 0,                # everything random hangs on it
-    n_records: int = 40,          # births
-    share: float = .4,            # share of them with NE
-    minutes: float = 40.,         # length of a record (min)
-    effect: float = 1.,           # size of the trace; 0: the label means nothing
-    kind: str = "ultrasound",     # one of KINDS
-) -> Path:                        # the folder
-    "Write a hospital's own folder: WFDB records H001, H002, ... and records.csv with record, group, label (1: NE). Raises `ConfigError`."
-    check_settings(minutes, 1., effect, {kind: 1.})
+    folder: str | Path,  # where to; made if it is not there
+    seed: int = 0,  # everything random hangs on it
+    n_records: int = 40,  # births
+    share: float = 0.4,  # share of them with NE
+    minutes: float = 40.0,  # length of a record (min)
+    effect: float = 1.0,  # size of the trace; 0: the label means nothing
+    kind: str = "ultrasound",  # one of KINDS
+) -> Path:  # the folder
+    """Write a hospital's own folder: WFDB records H001, H002, ... and records.csv with record,
+    group, label (1: NE).
+
+    Raises `ConfigError`.
+    """
+    check_settings(minutes, 1.0, effect, {kind: 1.0})
     sick = round(share * n_records)
-    if not 2 <= sick <= n_records - 2: raise ConfigError(f"share={share} of n_records={n_records}: at least 2 births of each class")
-    folder = Path(folder); folder.mkdir(parents=True, exist_ok=True); rows = ["record,group,label"]
+    if not 2 <= sick <= n_records - 2:
+        raise ConfigError(
+            f"share={share} of n_records={n_records}: at least 2 births of each class"
+        )
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = ["record,group,label"]
     labels = np.random.default_rng([seed, 44]).permutation(np.arange(n_records) < sick)
     for k, ne in enumerate(labels):
         parts = streams(seed + 10_000_019, k)
-        size = effect * (parts["dose"].random() < (.66 if ne else .1)) * parts["dose"].lognormal(.35, .25)
+        size = (
+            effect
+            * (parts["dose"].random() < (0.66 if ne else 0.1))
+            * parts["dose"].lognormal(0.35, 0.25)
+        )
         write_site_record(folder, f"H{k + 1:03d}", parts, kind, minutes, size)
         rows.append(f"H{k + 1:03d},mother{k + 1:03d},{int(ne)}")
     (folder / "records.csv").write_text("\n".join(rows) + "\n", newline="\n")
@@ -303,15 +466,21 @@ def simulate_site(
 
 # %% ../../../nbs/data/simulate/35_ctu_uhb_ctgdb.ipynb #41-43-simulate-ctg
 def write_site_record(
-    folder: Path,            # where to
-    name: str,               # record
-    parts: dict,             # a random generator for each of PARTS
-    kind: str,               # one of KINDS
-    minutes: float,          # length (min)
-    size: float,             # size of the trace
+    folder: Path,  # where to
+    name: str,  # record
+    parts: dict,  # a random generator for each of PARTS
+    kind: str,  # one of KINDS
+    minutes: float,  # length (min)
+    size: float,  # size of the trace
 ) -> None:
     "One recording without clinical fields."
-    stage = 60 * float(np.clip(parts["clinical"].gamma(2.4, 5.), 1, 30))
-    labour = draw_labour(parts["labour"], minutes * 60, max(0., minutes * 60 - stage))
+    stage = 60 * float(np.clip(parts["clinical"].gamma(2.4, 5.0), 1, 30))
+    labour = draw_labour(parts["labour"], minutes * 60, max(0.0, minutes * 60 - stage))
     rate, fall = heart_rate(parts, labour, kind, size)
-    write_ctg(folder, name, lose_signal(parts["loss"], rate, fall, labour, kind), uterine_trace(parts["uterus"], labour), None)
+    write_ctg(
+        folder,
+        name,
+        lose_signal(parts["loss"], rate, fall, labour, kind),
+        uterine_trace(parts["uterus"], labour),
+        None,
+    )

@@ -9,120 +9,183 @@ __all__ = ['SIMULATOR_VERSION', 'WAVES', 'NORMAL', 'EARLY', 'LEADS', 'Beat', 'Pa
 # %% ../../../nbs/data/simulate/20_ecg.ipynb #03-40-simulate-ecg
 from dataclasses import dataclass, replace
 from pathlib import Path
+
 import numpy as np
 
-SIMULATOR_VERSION = "1"          # changes whenever the same seed would give other recordings
+SIMULATOR_VERSION = "1"  # changes whenever the same seed would give other recordings
 
 # %% ../../../nbs/data/simulate/20_ecg.ipynb #05-40-simulate-ecg
 @dataclass(frozen=True)
 class Beat:
-    "One beat as waves: amplitude (mV), place relative to R (s), width as standard deviation (s), each [wave]."
+    """One beat as waves: amplitude (mV), place relative to R (s), width as standard deviation (s),
+    each [wave].
+    """
+
     amplitude: np.ndarray
     place: np.ndarray
     width: np.ndarray
 
-    def scaled(self,
-        amplitude=1.,      # factor for all amplitudes, or one a wave
-        width=1.,          # factor for all widths, or one a wave
-    ) -> "Beat":           # a new beat
+    def scaled(
+        self,
+        amplitude=1.0,  # factor for all amplitudes, or one a wave
+        width=1.0,  # factor for all widths, or one a wave
+    ) -> "Beat":  # a new beat
         return replace(self, amplitude=self.amplitude * amplitude, width=self.width * width)
 
-    def plus(self,
-        *waves,            # of (amplitude mV, place s, width s)
-    ) -> "Beat":           # a new beat
+    def plus(
+        self,
+        *waves,  # of (amplitude mV, place s, width s)
+    ) -> "Beat":  # a new beat
         a, p, w = np.array(waves, float).reshape(-1, 3).T
         return Beat(np.r_[self.amplitude, a], np.r_[self.place, p], np.r_[self.width, w])
 
 # %% ../../../nbs/data/simulate/20_ecg.ipynb #06-40-simulate-ecg
 WAVES = ("P", "Q", "R", "S", "T")
-NORMAL = Beat(np.array([.14, -.10, 1.1, -.22, .30]), np.array([-.17, -.026, 0., .028, .26]), np.array([.022, .009, .011, .011, .050]))
+NORMAL = Beat(
+    np.array([0.14, -0.10, 1.1, -0.22, 0.30]),
+    np.array([-0.17, -0.026, 0.0, 0.028, 0.26]),
+    np.array([0.022, 0.009, 0.011, 0.011, 0.050]),
+)
 
 # %% ../../../nbs/data/simulate/20_ecg.ipynb #08-40-simulate-ecg
 @dataclass(frozen=True)
 class Patient:
     "What stays the same in all recordings of one person."
-    normal: Beat            # the normal beat in lead II
-    ectopic: float          # sign and size of the ventricular QRS
-    rr: float               # mean RR interval (s)
-    rr_spread: float        # beat-to-beat standard deviation, relative
-    breathing: float        # amplitude of respiratory sinus arrhythmia, relative
-    wander: float           # baseline wander (mV)
-    noise: float            # muscle noise (mV)
-    axis: float             # electrical axis (rad), turns the leads
+
+    normal: Beat  # the normal beat in lead II
+    ectopic: float  # sign and size of the ventricular QRS
+    rr: float  # mean RR interval (s)
+    rr_spread: float  # beat-to-beat standard deviation, relative
+    breathing: float  # amplitude of respiratory sinus arrhythmia, relative
+    wander: float  # baseline wander (mV)
+    noise: float  # muscle noise (mV)
+    axis: float  # electrical axis (rad), turns the leads
 
 # %% ../../../nbs/data/simulate/20_ecg.ipynb #09-40-simulate-ecg
 def draw_patient(
-    rng: np.random.Generator,     # source of randomness
-) -> Patient:                     # a person
+    rng: np.random.Generator,  # source of randomness
+) -> Patient:  # a person
     "A person with a heart of his own."
     vary = lambda spread, k=5: np.exp(rng.normal(0, spread, k))
-    normal = replace(NORMAL, amplitude=NORMAL.amplitude * vary(.22), place=NORMAL.place * vary(.05), width=NORMAL.width * vary(.10))
-    return Patient(normal, float(rng.choice([-1, 1]) * rng.uniform(.8, 1.5)), float(rng.uniform(.65, 1.0)), float(rng.uniform(.01, .04)), float(rng.uniform(0, .05)),
-                   float(rng.uniform(.02, .12)), float(rng.uniform(.005, .03)), float(rng.normal(.9, .25)))
+    normal = replace(
+        NORMAL,
+        amplitude=NORMAL.amplitude * vary(0.22),
+        place=NORMAL.place * vary(0.05),
+        width=NORMAL.width * vary(0.10),
+    )
+    return Patient(
+        normal,
+        float(rng.choice([-1, 1]) * rng.uniform(0.8, 1.5)),
+        float(rng.uniform(0.65, 1.0)),
+        float(rng.uniform(0.01, 0.04)),
+        float(rng.uniform(0, 0.05)),
+        float(rng.uniform(0.02, 0.12)),
+        float(rng.uniform(0.005, 0.03)),
+        float(rng.normal(0.9, 0.25)),
+    )
 
 # %% ../../../nbs/data/simulate/20_ecg.ipynb #10-40-simulate-ecg
 def shape(
-    patient: Patient,             # whose beat
-    kind: str,                    # N, S, V, F or Q
-) -> Beat:                        # the beat in lead II
+    patient: Patient,  # whose beat
+    kind: str,  # N, S, V, F or Q
+) -> Beat:  # the beat in lead II
     "The waves of one kind of beat of a patient."
     n = patient.normal
-    v = Beat(patient.ectopic * np.array([1.15, -.35, -.45]), np.array([0., .075, .29]), np.array([.030, .022, .065]))
-    if kind == "N": return n
-    if kind == "S": return n.scaled(amplitude=np.array([-.7, 1, .95, 1, .9]))
-    if kind == "V": return v
-    if kind == "F": return n.scaled(.55).plus(*zip(.5 * v.amplitude, v.place, v.width))
-    return Beat(np.array([.5, -.6, .4]), np.array([-.03, .02, .18]), np.array([.020, .016, .03]))
+    v = Beat(
+        patient.ectopic * np.array([1.15, -0.35, -0.45]),
+        np.array([0.0, 0.075, 0.29]),
+        np.array([0.030, 0.022, 0.065]),
+    )
+    if kind == "N":
+        return n
+    if kind == "S":
+        return n.scaled(amplitude=np.array([-0.7, 1, 0.95, 1, 0.9]))
+    if kind == "V":
+        return v
+    if kind == "F":
+        return n.scaled(0.55).plus(*zip(0.5 * v.amplitude, v.place, v.width))
+    return Beat(
+        np.array([0.5, -0.6, 0.4]), np.array([-0.03, 0.02, 0.18]), np.array([0.020, 0.016, 0.03])
+    )
 
 # %% ../../../nbs/data/simulate/20_ecg.ipynb #13-40-simulate-ecg
-EARLY = {"S": .72, "V": .68, "F": .95}
+EARLY = {"S": 0.72, "V": 0.68, "F": 0.95}
+
 
 def beat_times(
-    rng: np.random.Generator,     # source of randomness
-    patient: Patient,             # gives rate and variability
-    kinds: np.ndarray,            # class of each beat [n]
-    start: float = .4,            # time of the first beat (s)
-) -> np.ndarray:                  # time of each R peak [n] (s)
-    "Times of beats: sinus rhythm with breathing, premature beats early, a compensatory pause after a ventricular one."
+    rng: np.random.Generator,  # source of randomness
+    patient: Patient,  # gives rate and variability
+    kinds: np.ndarray,  # class of each beat [n]
+    start: float = 0.4,  # time of the first beat (s)
+) -> np.ndarray:  # time of each R peak [n] (s)
+    """Times of beats: sinus rhythm with breathing, premature beats early, a compensatory pause
+    after a ventricular one.
+    """
     n = len(kinds)
-    rr = patient.rr * (1 + patient.breathing * np.sin(2 * np.pi * np.arange(n) / 4.5 + rng.uniform(0, 6.28)) + rng.normal(0, patient.rr_spread, n))
-    early = np.array([EARLY.get(k, 1.) for k in kinds])
-    pause = np.r_[1., np.where(kinds[:-1] == "V", 2 - early[:-1], np.where(kinds[:-1] == "S", 1.05, 1.))]
+    rr = patient.rr * (
+        1
+        + patient.breathing * np.sin(2 * np.pi * np.arange(n) / 4.5 + rng.uniform(0, 6.28))
+        + rng.normal(0, patient.rr_spread, n)
+    )
+    early = np.array([EARLY.get(k, 1.0) for k in kinds])
+    pause = np.r_[
+        1.0, np.where(kinds[:-1] == "V", 2 - early[:-1], np.where(kinds[:-1] == "S", 1.05, 1.0))
+    ]
     return start + np.cumsum(np.r_[0, (rr * early * pause)[1:]])
 
 # %% ../../../nbs/data/simulate/20_ecg.ipynb #15-40-simulate-ecg
 LEADS = ("i", "ii", "iii", "avr", "avl", "avf", "v1", "v2", "v3", "v4", "v5", "v6")
-_CHEST = {"v1": (.5, .3, .25, 2.6, -.2), "v2": (.5, .3, .45, 3.2, .9), "v3": (.6, .5, .7, 2.2, 1.2), "v4": (.7, .9, 1.15, 1.3, 1.2), "v5": (.8, 1., 1.2, .8, 1.), "v6": (.8, 1., .95, .5, .8)}
+_CHEST = {
+    "v1": (0.5, 0.3, 0.25, 2.6, -0.2),
+    "v2": (0.5, 0.3, 0.45, 3.2, 0.9),
+    "v3": (0.6, 0.5, 0.7, 2.2, 1.2),
+    "v4": (0.7, 0.9, 1.15, 1.3, 1.2),
+    "v5": (0.8, 1.0, 1.2, 0.8, 1.0),
+    "v6": (0.8, 1.0, 0.95, 0.5, 0.8),
+}
 
 # %% ../../../nbs/data/simulate/20_ecg.ipynb #16-40-simulate-ecg
 def lead_weights(
-    lead: str,             # lower-case name; "mlii" is lead II
-    patient: Patient,      # gives the axis
-) -> np.ndarray:           # factor for P, Q, R, S, T; other waves take that of R [5]
+    lead: str,  # lower-case name; "mlii" is lead II
+    patient: Patient,  # gives the axis
+) -> np.ndarray:  # factor for P, Q, R, S, T; other waves take that of R [5]
     "How a lead sees the waves of lead II."
-    if lead in _CHEST: return np.array(_CHEST[lead])
-    angle = {"i": 0., "ii": np.pi / 3, "iii": 2 * np.pi / 3, "avr": -5 * np.pi / 6, "avl": -np.pi / 6, "avf": np.pi / 2, "mlii": np.pi / 3}[lead]
+    if lead in _CHEST:
+        return np.array(_CHEST[lead])
+    angle = {
+        "i": 0.0,
+        "ii": np.pi / 3,
+        "iii": 2 * np.pi / 3,
+        "avr": -5 * np.pi / 6,
+        "avl": -np.pi / 6,
+        "avf": np.pi / 2,
+        "mlii": np.pi / 3,
+    }[lead]
     size = {"i": 1, "ii": 1, "iii": 1, "mlii": 1}.get(lead, np.sqrt(3) / 2)
     return np.full(5, size * np.cos(angle - patient.axis) / np.cos(np.pi / 3 - patient.axis))
 
 # %% ../../../nbs/data/simulate/20_ecg.ipynb #17-40-simulate-ecg
 def render(
-    rng: np.random.Generator,     # source of randomness
-    patient: Patient,             # whose recording
-    times: np.ndarray,            # R peaks [n] (s)
-    beats: list,                  # a Beat for each [n]
-    leads: tuple,                 # names of the leads
-    n_samples: int,               # length
-    fs: float,                    # sampling rate (Hz)
-) -> np.ndarray:                  # [lead, time] (mV)
+    rng: np.random.Generator,  # source of randomness
+    patient: Patient,  # whose recording
+    times: np.ndarray,  # R peaks [n] (s)
+    beats: list,  # a Beat for each [n]
+    leads: tuple,  # names of the leads
+    n_samples: int,  # length
+    fs: float,  # sampling rate (Hz)
+) -> np.ndarray:  # [lead, time] (mV)
     "Sum the waves of all beats in each lead, then add baseline wander and noise."
     t = np.arange(n_samples) / fs
     weights = np.stack([lead_weights(l, patient) for l in leads])
     x = np.zeros((len(leads), n_samples))
     for at, b in zip(times, beats):
-        lo, hi = np.searchsorted(t, [at - .45, at + .75])
-        size = np.exp(rng.normal(0, .04))
-        wave = size * b.amplitude[:, None] * np.exp(-.5 * ((t[None, lo:hi] - at - b.place[:, None]) / b.width[:, None])**2)
+        lo, hi = np.searchsorted(t, [at - 0.45, at + 0.75])
+        size = np.exp(rng.normal(0, 0.04))
+        wave = (
+            size
+            * b.amplitude[:, None]
+            * np.exp(-0.5 * ((t[None, lo:hi] - at - b.place[:, None]) / b.width[:, None]) ** 2)
+        )
         k = len(b.amplitude)
         x[:, lo:hi] += weights[:, [*range(5), *[2] * (k - 5)] if k >= 5 else [2] * k] @ wave
     limb = [i for i, l in enumerate(leads) if l in ("i", "ii", "iii", "avr", "avl", "avf", "mlii")]
@@ -131,50 +194,78 @@ def render(
 
 # %% ../../../nbs/data/simulate/20_ecg.ipynb #18-40-simulate-ecg
 def drift(
-    rng: np.random.Generator,     # source of randomness
-    patient: Patient,             # gives wander and noise
-    t: np.ndarray,                # time [n] (s)
-    leads: tuple,                 # names of the leads
-    limb: list,                   # which of them are limb leads
-) -> np.ndarray:                  # [lead, n] (mV)
-    "Baseline wander and muscle noise; in the limb leads made of two electrode signals, so that Einthoven's law holds."
+    rng: np.random.Generator,  # source of randomness
+    patient: Patient,  # gives wander and noise
+    t: np.ndarray,  # time [n] (s)
+    leads: tuple,  # names of the leads
+    limb: list,  # which of them are limb leads
+) -> np.ndarray:  # [lead, n] (mV)
+    """Baseline wander and muscle noise.
+
+    In the limb leads made of two electrode signals, so that Einthoven's law holds.
+    """
+
     def one():
-        slow = sum(rng.uniform(.3, 1) * np.sin(2 * np.pi * f * t + rng.uniform(0, 6.28)) for f in rng.uniform(.05, .4, 3))
+        slow = sum(
+            rng.uniform(0.3, 1) * np.sin(2 * np.pi * f * t + rng.uniform(0, 6.28))
+            for f in rng.uniform(0.05, 0.4, 3)
+        )
         return patient.wander * slow + patient.noise * rng.normal(size=len(t))
+
     out = np.stack([one() for _ in leads])
     if "i" in leads and "ii" in leads:
         i, ii = one(), one()
-        mix = {"i": i, "ii": ii, "iii": ii - i, "avr": -(i + ii) / 2, "avl": i - ii / 2, "avf": ii - i / 2}
-        for k in limb: out[k] = mix[leads[k]]
+        mix = {
+            "i": i,
+            "ii": ii,
+            "iii": ii - i,
+            "avr": -(i + ii) / 2,
+            "avl": i - ii / 2,
+            "avf": ii - i / 2,
+        }
+        for k in limb:
+            out[k] = mix[leads[k]]
     return out
 
 # %% ../../../nbs/data/simulate/20_ecg.ipynb #22-40-simulate-ecg
 def pack(
-    d: np.ndarray,         # ADC values [channel, time]
-    fmt: str,              # "16" or "212"
-) -> bytes:                # contents of the signal file
+    d: np.ndarray,  # ADC values [channel, time]
+    fmt: str,  # "16" or "212"
+) -> bytes:  # contents of the signal file
     "Samples, channel after channel at each time, little-endian."
     flat = d.T.ravel()
-    if fmt == "16": return flat.astype("<i2").tobytes()
+    if fmt == "16":
+        return flat.astype("<i2").tobytes()
     a, b = np.pad(flat, (0, len(flat) % 2)).reshape(-1, 2).T & 0xFFF
-    out = np.stack([a & 0xFF, (a >> 8) | (b >> 8 << 4), b & 0xFF], axis=1).astype(np.uint8).tobytes()
+    out = (
+        np.stack([a & 0xFF, (a >> 8) | (b >> 8 << 4), b & 0xFF], axis=1).astype(np.uint8).tobytes()
+    )
     return out[:-1] if len(flat) % 2 else out
 
 # %% ../../../nbs/data/simulate/20_ecg.ipynb #23-40-simulate-ecg
 def write_signals(
-    folder: Path,          # where to
-    name: str,             # record
-    x: np.ndarray,         # signals [channel, time] (mV)
-    channels: tuple,       # their names
-    fs: float,             # sampling rate (Hz)
-    fmt: str,              # "16" or "212"
-    gain: float,           # ADC units per mV
-    baseline: int,         # ADC value of 0 mV
-    comments: list,        # header comments
+    folder: Path,  # where to
+    name: str,  # record
+    x: np.ndarray,  # signals [channel, time] (mV)
+    channels: tuple,  # their names
+    fs: float,  # sampling rate (Hz)
+    fmt: str,  # "16" or "212"
+    gain: float,  # ADC units per mV
+    baseline: int,  # ADC value of 0 mV
+    comments: list,  # header comments
 ) -> None:
     "Write header and signal file of a record; what lies outside the format's range is clipped."
     bits = {"16": 16, "212": 12}[fmt]
-    d = np.clip(np.round(x * gain) + baseline, 1 - 2**(bits - 1), 2**(bits - 1) - 1).astype(np.int64)
-    rows = [f"{name}.dat {fmt} {float(gain)}({baseline})/mV {bits} 0 {c[0]} {c.sum() % 65536} 0 {k}" for k, c in zip(channels, d)]
+    d = np.clip(np.round(x * gain) + baseline, 1 - 2 ** (bits - 1), 2 ** (bits - 1) - 1).astype(
+        np.int64
+    )
+    rows = [
+        f"{name}.dat {fmt} {float(gain)}({baseline})/mV {bits} 0 {c[0]} {c.sum() % 65536} 0 {k}"
+        for k, c in zip(channels, d)
+    ]
     (folder / f"{name}.dat").write_bytes(pack(d, fmt))
-    (folder / f"{name}.hea").write_text("\n".join([f"{name} {len(d)} {fs:g} {d.shape[1]}", *rows, *(f"# {c}" for c in comments)]) + "\n", newline="\n")
+    (folder / f"{name}.hea").write_text(
+        "\n".join([f"{name} {len(d)} {fs:g} {d.shape[1]}", *rows, *(f"# {c}" for c in comments)])
+        + "\n",
+        newline="\n",
+    )

@@ -9,152 +9,208 @@ __all__ = ['FS', 'GAIN', 'SEGMENT', 'PARTS', 'af_times', 'f_waves', 'Episode', '
 # %% ../../../nbs/data/simulate/40_icentia11k_continuous_ecg.ipynb #03-44-simulate-holter
 from pathlib import Path
 from typing import NamedTuple
+
 import numpy as np
 import wfdb
-from .ecg import Beat, Patient, beat_times, draw_patient, render, shape, write_signals
+
+from biosig_nb.data.simulate.ecg import (
+    Beat,
+    Patient,
+    beat_times,
+    draw_patient,
+    render,
+    shape,
+    write_signals,
+)
 from ...errors import ConfigError
 
-FS = 250.                               # sampling rate of Icentia11k (Hz)
-GAIN = 74.36482269503546                # ADC units per mV in its headers
-SEGMENT = 2**20 + 1                     # samples of its recordings, 70 minutes
+FS = 250.0  # sampling rate of Icentia11k (Hz)
+GAIN = 74.36482269503546  # ADC units per mV in its headers
+SEGMENT = 2**20 + 1  # samples of its recordings, 70 minutes
 PARTS = ("person", "episodes", "beats", "signal")
 
 # %% ../../../nbs/data/simulate/40_icentia11k_continuous_ecg.ipynb #05-44-simulate-holter
 def af_times(
-    rng: np.random.Generator,     # source of randomness
-    start: float,                 # where the rhythm begins (s)
-    stop: float,                  # and ends (s)
-    rr: float,                    # mean interval (s)
-    spread: float = .24,          # its coefficient of variation
-) -> np.ndarray:                  # R peaks between start and stop (s)
+    rng: np.random.Generator,  # source of randomness
+    start: float,  # where the rhythm begins (s)
+    stop: float,  # and ends (s)
+    rr: float,  # mean interval (s)
+    spread: float = 0.24,  # its coefficient of variation
+) -> np.ndarray:  # R peaks between start and stop (s)
     "Beats of atrial fibrillation: independent intervals without a pattern."
     n = int((stop - start) / rr * 2) + 20
-    intervals = np.maximum(.28, rng.gamma(1 / spread**2, rr * spread**2, n))
-    times = start + rng.uniform(0, .4) + np.cumsum(intervals)
+    intervals = np.maximum(0.28, rng.gamma(1 / spread**2, rr * spread**2, n))
+    times = start + rng.uniform(0, 0.4) + np.cumsum(intervals)
     return times[times < stop]
 
 # %% ../../../nbs/data/simulate/40_icentia11k_continuous_ecg.ipynb #07-44-simulate-holter
 def f_waves(
-    rng: np.random.Generator,     # source of randomness
-    n: int,                       # samples
-    fs: float = FS,               # sampling rate (Hz)
-    size: float = .06,            # mean amplitude (mV)
-) -> np.ndarray:                  # [time] (mV)
-    "Fibrillatory waves: an oscillation of 4 to 9 Hz whose rate and height wander, with a second harmonic."
+    rng: np.random.Generator,  # source of randomness
+    n: int,  # samples
+    fs: float = FS,  # sampling rate (Hz)
+    size: float = 0.06,  # mean amplitude (mV)
+) -> np.ndarray:  # [time] (mV)
+    """Fibrillatory waves: an oscillation of 4 to 9 Hz whose rate and height wander, with a second
+    harmonic.
+    """
     t = np.arange(n) / fs
-    slow = lambda a, lo, hi: a * sum(np.sin(2 * np.pi * f * t + p) for f, p in zip(rng.uniform(lo, hi, 3), rng.uniform(0, 6.28, 3))) / 3
-    rate = rng.uniform(5, 8) + slow(1., .05, .5)
+    slow = lambda a, lo, hi: (
+        a
+        * sum(
+            np.sin(2 * np.pi * f * t + p)
+            for f, p in zip(rng.uniform(lo, hi, 3), rng.uniform(0, 6.28, 3))
+        )
+        / 3
+    )
+    rate = rng.uniform(5, 8) + slow(1.0, 0.05, 0.5)
     phase = 2 * np.pi * np.cumsum(rate) / fs + rng.uniform(0, 6.28)
-    return size * (1 + slow(.6, .1, .7)) * (np.sin(phase) + .35 * np.sin(2 * phase + 1.))
+    return size * (1 + slow(0.6, 0.1, 0.7)) * (np.sin(phase) + 0.35 * np.sin(2 * phase + 1.0))
 
 # %% ../../../nbs/data/simulate/40_icentia11k_continuous_ecg.ipynb #10-44-simulate-holter
 class Episode(NamedTuple):
     "A stretch of one rhythm."
-    rhythm: str              # "N", "AFIB" or "noise"
-    start: float             # (s)
-    stop: float              # (s)
+
+    rhythm: str  # "N", "AFIB" or "noise"
+    start: float  # (s)
+    stop: float  # (s)
+
 
 def draw_episodes(
-    rng: np.random.Generator,     # source of randomness
-    seconds: float,               # length of the recording (s)
-    af: float,                    # share of the time that the patient fibrillates, 0 to .9
-    noise: float = .03,           # share of disturbed time
-) -> list:                        # `Episode`s without gaps
+    rng: np.random.Generator,  # source of randomness
+    seconds: float,  # length of the recording (s)
+    af: float,  # share of the time that the patient fibrillates, 0 to .9
+    noise: float = 0.03,  # share of disturbed time
+) -> list:  # `Episode`s without gaps
     "Rhythm of a recording: sinus rhythm, interrupted by fibrillation and by noise."
-    out, t, scale = [], 0., min(1., seconds / 600)
+    out, t, scale = [], 0.0, min(1.0, seconds / 600)
     while t < seconds:
-        kind = rng.choice(["N", "AFIB", "noise"], p=np.array([1 - af, af, 8 * noise]) / (1 + 8 * noise))
-        length = {"N": 180., "AFIB": 180., "noise": 20.}[kind] * scale * rng.uniform(.3, 1.7)
-        out.append(Episode(str(kind), t, min(t + max(length, 6.), seconds))); t = out[-1].stop
+        kind = rng.choice(
+            ["N", "AFIB", "noise"], p=np.array([1 - af, af, 8 * noise]) / (1 + 8 * noise)
+        )
+        length = {"N": 180.0, "AFIB": 180.0, "noise": 20.0}[kind] * scale * rng.uniform(0.3, 1.7)
+        out.append(Episode(str(kind), t, min(t + max(length, 6.0), seconds)))
+        t = out[-1].stop
     return out
 
 # %% ../../../nbs/data/simulate/40_icentia11k_continuous_ecg.ipynb #13-44-simulate-holter
 def draw_beats(
-    rng: np.random.Generator,     # source of randomness
-    patient: Patient,             # whose
-    episode: Episode,             # the stretch
-    mix: np.ndarray,              # chance of S, a and V
-) -> tuple[np.ndarray, np.ndarray]:     # (times (s), symbols), both [beat]
+    rng: np.random.Generator,  # source of randomness
+    patient: Patient,  # whose
+    episode: Episode,  # the stretch
+    mix: np.ndarray,  # chance of S, a and V
+) -> tuple[np.ndarray, np.ndarray]:  # (times (s), symbols), both [beat]
     "Beats of one stretch."
     if episode.rhythm == "AFIB":
-        times = af_times(rng, episode.start, episode.stop, .8 * patient.rr)
+        times = af_times(rng, episode.start, episode.stop, 0.8 * patient.rr)
         return times, rng.choice(["N", "V"], len(times), p=[1 - mix[2] / 2, mix[2] / 2])
-    n = int((episode.stop - episode.start) / (.5 * patient.rr)) + 3
+    n = int((episode.stop - episode.start) / (0.5 * patient.rr)) + 3
     kinds = rng.choice(list("NSaV"), n, p=np.r_[1 - mix.sum(), mix])
     kinds = np.where(np.r_[True, kinds[:-1] != "N"], "N", kinds)
-    if episode.rhythm == "noise": kinds[:] = "N"
-    times = beat_times(rng, patient, np.where(kinds == "a", "S", kinds), episode.start + .4)
-    inside = times < episode.stop - .2
+    if episode.rhythm == "noise":
+        kinds[:] = "N"
+    times = beat_times(rng, patient, np.where(kinds == "a", "S", kinds), episode.start + 0.4)
+    inside = times < episode.stop - 0.2
     return times[inside], np.where(episode.rhythm == "noise", "Q", kinds)[inside]
 
 # %% ../../../nbs/data/simulate/40_icentia11k_continuous_ecg.ipynb #14-44-simulate-holter
 def draw_shape(
-    patient: Patient,             # whose
-    kind: str,                    # N, S, a, V or Q
-    af: bool,                     # in atrial fibrillation: no P wave
-) -> Beat:                        # the beat in lead II
+    patient: Patient,  # whose
+    kind: str,  # N, S, a, V or Q
+    af: bool,  # in atrial fibrillation: no P wave
+) -> Beat:  # the beat in lead II
     "The waves of a beat."
     beat = shape(patient, {"a": "S", "Q": "N"}.get(kind, kind))
-    if kind == "a": beat = beat.scaled(width=np.array([1, 2.2, 2.4, 2.6, 1]))
+    if kind == "a":
+        beat = beat.scaled(width=np.array([1, 2.2, 2.4, 2.6, 1]))
     return beat.scaled(amplitude=np.array([0, 1, 1, 1, 1])) if af and kind != "V" else beat
 
 # %% ../../../nbs/data/simulate/40_icentia11k_continuous_ecg.ipynb #17-44-simulate-holter
 def annotate(
-    episodes: list,               # stretches
-    beats: list,                  # (times, symbols) of each stretch
-    n: int,                       # samples of the recording
-) -> tuple:                       # (sample [annotation], symbol, aux)
-    "Beat and rhythm annotations in order of time, a beat before the rhythm that begins or ends on it."
+    episodes: list,  # stretches
+    beats: list,  # (times, symbols) of each stretch
+    n: int,  # samples of the recording
+) -> tuple:  # (sample [annotation], symbol, aux)
+    """Beat and rhythm annotations in order of time, a beat before the rhythm that begins or ends on
+    it.
+    """
     rows = []
     for e, (times, kinds) in zip(episodes, beats):
         at = np.minimum(np.round(times * FS).astype(int), n - 1).tolist()
         rows += [(s, 0, k, "") for s, k in zip(at, kinds.tolist())]
-        if e.rhythm != "noise" and len(at) > 1: rows += [(at[0], 2, "+", f"({e.rhythm}"), (at[-1], 1, "+", ")")]
+        if e.rhythm != "noise" and len(at) > 1:
+            rows += [(at[0], 2, "+", f"({e.rhythm}"), (at[-1], 1, "+", ")")]
     rows.sort(key=lambda r: r[:2])
     return np.array([r[0] for r in rows], np.int64), [r[2] for r in rows], [r[3] for r in rows]
 
 # %% ../../../nbs/data/simulate/40_icentia11k_continuous_ecg.ipynb #19-44-simulate-holter
 def draw_recording(
-    rng: np.random.Generator,     # randomness of the recording
-    patient: Patient,             # whose
-    mix: np.ndarray,              # his chance of S, a and V
-    af: float,                    # share of the time that he fibrillates
-    n: int,                       # samples
-) -> tuple:                       # (signal [1, time] (mV), sample, symbol, aux)
+    rng: np.random.Generator,  # randomness of the recording
+    patient: Patient,  # whose
+    mix: np.ndarray,  # his chance of S, a and V
+    af: float,  # share of the time that he fibrillates
+    n: int,  # samples
+) -> tuple:  # (signal [1, time] (mV), sample, symbol, aux)
     "Signal and annotations of one recording."
     episodes = draw_episodes(rng, n / FS, af)
     beats = [draw_beats(rng, patient, e, mix) for e in episodes]
     kinds = {(k, a): draw_shape(patient, k, a) for k in "NSaVQ" for a in (False, True)}
-    shapes = [kinds[k, e.rhythm == "AFIB"] for e, (_, symbols) in zip(episodes, beats) for k in symbols.tolist()]
+    shapes = [
+        kinds[k, e.rhythm == "AFIB"]
+        for e, (_, symbols) in zip(episodes, beats)
+        for k in symbols.tolist()
+    ]
     x = render(rng, patient, np.concatenate([t for t, _ in beats]), shapes, ("mlii",), n, FS)
     for e in episodes:
-        lo, hi = int(e.start * FS), min(n, int(e.stop * FS)); m = hi - lo
-        if e.rhythm == "AFIB": x[0, lo:hi] += f_waves(rng, m, size=rng.uniform(.04, .1))
-        if e.rhythm != "noise": continue
-        x[0, lo:hi] += rng.uniform(.3, .8) * np.convolve(rng.normal(size=m + 9), np.ones(10) / 4, "valid")                # muscle
-        x[0, lo:hi] += rng.uniform(.2, .6) * np.sin(2 * np.pi * rng.uniform(.3, 1) * np.arange(m) / FS)                   # movement
+        lo, hi = int(e.start * FS), min(n, int(e.stop * FS))
+        m = hi - lo
+        if e.rhythm == "AFIB":
+            x[0, lo:hi] += f_waves(rng, m, size=rng.uniform(0.04, 0.1))
+        if e.rhythm != "noise":
+            continue
+        # muscle
+        x[0, lo:hi] += rng.uniform(0.3, 0.8) * np.convolve(
+            rng.normal(size=m + 9), np.ones(10) / 4, "valid"
+        )
+        # movement
+        x[0, lo:hi] += rng.uniform(0.2, 0.6) * np.sin(
+            2 * np.pi * rng.uniform(0.3, 1) * np.arange(m) / FS
+        )
     return x, *annotate(episodes, beats, n)
 
 # %% ../../../nbs/data/simulate/40_icentia11k_continuous_ecg.ipynb #21-44-simulate-holter
 def simulate_holter(
-    root: str | Path,             # data root; the database goes to <root>/icentia11k-continuous-ecg/1.0
-    seed: int = 0,                # everything random hangs on it
-    n_patients: int = 6,          # patients p00000, p00001, ...
-    n_recordings: int = 2,          # recordings of each
-    n_samples: int = 75_000,      # samples of each, five minutes; the real ones have `SEGMENT`
-    af: float = .35,              # share of patients with fibrillation
-) -> Path:                        # folder of the database
-    "Write simulated Holter patients in the layout of Icentia11k; raises `ConfigError` for sizes that make no database."
-    if n_patients < 1 or n_recordings < 1: raise ConfigError(f"{n_patients} patients of {n_recordings} recordings: at least one of each")
-    if n_samples < 2500: raise ConfigError(f"n_samples={n_samples}: a recording has at least 2500 samples (10 s)")
+    root: str | Path,  # data root; the database goes to <root>/icentia11k-continuous-ecg/1.0
+    seed: int = 0,  # everything random hangs on it
+    n_patients: int = 6,  # patients p00000, p00001, ...
+    n_recordings: int = 2,  # recordings of each
+    n_samples: int = 75_000,  # samples of each, five minutes; the real ones have `SEGMENT`
+    af: float = 0.35,  # share of patients with fibrillation
+) -> Path:  # folder of the database
+    """Write simulated Holter patients in the layout of Icentia11k.
+
+    Raises `ConfigError` for sizes that make no database.
+    """
+    if n_patients < 1 or n_recordings < 1:
+        raise ConfigError(
+            f"{n_patients} patients of {n_recordings} recordings: at least one of each"
+        )
+    if n_samples < 2500:
+        raise ConfigError(f"n_samples={n_samples}: a recording has at least 2500 samples (10 s)")
     folder = Path(root) / "icentia11k-continuous-ecg/1.0"
     for i in range(n_patients):
         person = np.random.default_rng([seed, 44, i])
-        patient, mix = draw_patient(person), person.dirichlet([1., .3, 1.]) * person.uniform(.0, .12)
-        share = person.uniform(.2, .8) if person.random() < af or i == 1 else 0.           # the second patient always fibrillates
-        at = folder / f"p{i // 1000:02d}" / f"p{i:05d}"; at.mkdir(parents=True, exist_ok=True)
+        patient, mix = (
+            draw_patient(person),
+            person.dirichlet([1.0, 0.3, 1.0]) * person.uniform(0.0, 0.12),
+        )
+        # the second patient always fibrillates
+        share = person.uniform(0.2, 0.8) if person.random() < af or i == 1 else 0.0
+        at = folder / f"p{i // 1000:02d}" / f"p{i:05d}"
+        at.mkdir(parents=True, exist_ok=True)
         for k in range(n_recordings):
-            x, sample, symbol, aux = draw_recording(np.random.default_rng([seed, 44, i, k]), patient, mix, share, n_samples)
+            x, sample, symbol, aux = draw_recording(
+                np.random.default_rng([seed, 44, i, k]), patient, mix, share, n_samples
+            )
             name = f"p{i:05d}_s{k:02d}"
             write_signals(at, name, x, ("ecg",), FS, "16", GAIN, 0, ["simulated"])
             wfdb.wrann(name, "atr", sample, symbol=symbol, aux_note=aux, fs=FS, write_dir=str(at))

@@ -7,57 +7,80 @@ __all__ = ['DS1', 'DS2', 'SYMBOL', 'draw_kinds', 'simulate_mitdb', 'write_record
 
 # %% ../../../nbs/data/simulate/25_mitdb.ipynb #03-41-simulate-mitdb
 from pathlib import Path
+
 import numpy as np
 import wfdb
+
 from .ecg import beat_times, draw_patient, render, shape, write_signals
 from ...errors import ConfigError
 
-DS1 = tuple("101 106 108 109 112 114 115 116 118 119 122 124 203 205 207 208 209 215 220 223".split())     # without 201 and 202,
-DS2 = tuple("100 103 105 111 113 117 121 123 200 210 212 213 214 219 221 222 228 231 232 233".split())     # who are one person
+# without 201 and 202,
+DS1 = tuple(
+    "101 106 108 109 112 114 115 116 118 119 122 124 203 205 207 208 209 215 220 223".split()
+)
+# who are one person
+DS2 = tuple(
+    "100 103 105 111 113 117 121 123 200 210 212 213 214 219 221 222 228 231 232 233".split()
+)
 SYMBOL = {"N": "N", "S": "A", "V": "V", "F": "F", "Q": "Q"}
 
 # %% ../../../nbs/data/simulate/25_mitdb.ipynb #04-41-simulate-mitdb
 def draw_kinds(
-    rng: np.random.Generator,     # source of randomness
-    n: int,                       # beats
-) -> np.ndarray:                  # class of each [n]
-    "Classes of the beats of one patient: mostly normal, with a mix of the others that is his own; no two premature beats in a row."
-    mix = rng.dirichlet([1.2, 1.5, .9, .15]) * rng.uniform(.12, .35)
+    rng: np.random.Generator,  # source of randomness
+    n: int,  # beats
+) -> np.ndarray:  # class of each [n]
+    """Classes of the beats of one patient: mostly normal, with a mix of the others that is his own.
+
+    No two premature beats in a row.
+    """
+    mix = rng.dirichlet([1.2, 1.5, 0.9, 0.15]) * rng.uniform(0.12, 0.35)
     kinds = rng.choice(list("NSVFQ"), n, p=np.r_[1 - mix.sum(), mix])
-    follows = np.r_[True, kinds[:-1] != "N"]                      # a run starts with a normal beat
+    follows = np.r_[True, kinds[:-1] != "N"]  # a run starts with a normal beat
     return np.where(follows & (kinds != "F"), "N", kinds)
 
 # %% ../../../nbs/data/simulate/25_mitdb.ipynb #05-41-simulate-mitdb
 def simulate_mitdb(
-    root: str | Path,             # data root; the database goes to <root>/mitdb/1.0.0
-    seed: int = 0,                # everything random hangs on it
-    n_records: int = 8,           # records, half of them from DS1 and half from DS2
-    minutes: float = 1.,          # length of each (min)
-    fs: float = 360.,             # sampling rate (Hz)
-) -> Path:                        # folder of the database
-    "Write simulated MIT-BIH records: format 212, leads MLII and V1, annotations, RECORDS. Raises `ConfigError` for more than 40 records."
-    if not 2 <= n_records <= 40: raise ConfigError(f"n_records={n_records}: between 2 and 40 simulated records")
-    folder = Path(root) / "mitdb/1.0.0"; folder.mkdir(parents=True, exist_ok=True)
-    names = sorted(DS1[:(n_records + 1) // 2] + DS2[:n_records // 2])
-    for name in names: write_record(folder, name, np.random.default_rng([seed, 41, int(name)]), minutes, fs)
+    root: str | Path,  # data root; the database goes to <root>/mitdb/1.0.0
+    seed: int = 0,  # everything random hangs on it
+    n_records: int = 8,  # records, half of them from DS1 and half from DS2
+    minutes: float = 1.0,  # length of each (min)
+    fs: float = 360.0,  # sampling rate (Hz)
+) -> Path:  # folder of the database
+    """Write simulated MIT-BIH records: format 212, leads MLII and V1, annotations, RECORDS.
+
+    Raises `ConfigError` for more than 40 records.
+    """
+    if not 2 <= n_records <= 40:
+        raise ConfigError(f"n_records={n_records}: between 2 and 40 simulated records")
+    folder = Path(root) / "mitdb/1.0.0"
+    folder.mkdir(parents=True, exist_ok=True)
+    names = sorted(DS1[: (n_records + 1) // 2] + DS2[: n_records // 2])
+    for name in names:
+        write_record(folder, name, np.random.default_rng([seed, 41, int(name)]), minutes, fs)
     (folder / "RECORDS").write_text("\n".join(names) + "\n")
     return folder
 
 # %% ../../../nbs/data/simulate/25_mitdb.ipynb #06-41-simulate-mitdb
 def write_record(
-    folder: Path,                 # folder of the database
-    name: str,                    # record
-    rng: np.random.Generator,     # this record's randomness
-    minutes: float,               # length (min)
-    fs: float,                    # sampling rate (Hz)
+    folder: Path,  # folder of the database
+    name: str,  # record
+    rng: np.random.Generator,  # this record's randomness
+    minutes: float,  # length (min)
+    fs: float,  # sampling rate (Hz)
 ) -> None:
     "One simulated patient's record with its annotations."
     patient, n = draw_patient(rng), int(minutes * 60 * fs)
-    kinds = draw_kinds(rng, int(minutes * 60 / (.6 * patient.rr)) + 3)
+    kinds = draw_kinds(rng, int(minutes * 60 / (0.6 * patient.rr)) + 3)
     times = beat_times(rng, patient, kinds)
-    inside = times < minutes * 60 - .5
+    inside = times < minutes * 60 - 0.5
     kinds, times = kinds[inside], times[inside]
     x = render(rng, patient, times, [shape(patient, k) for k in kinds], ("mlii", "v1"), n, fs)
     about = f"{rng.integers(25, 85)} {'MF'[rng.integers(2)]} 0 0 x1"
-    write_signals(folder, name, x, ("MLII", "V1"), fs, "212", 200., 1024, [about, "simulated"])
-    wfdb.wrann(name, "atr", np.round(times * fs).astype(np.int64), symbol=[SYMBOL[k] for k in kinds], write_dir=str(folder))
+    write_signals(folder, name, x, ("MLII", "V1"), fs, "212", 200.0, 1024, [about, "simulated"])
+    wfdb.wrann(
+        name,
+        "atr",
+        np.round(times * fs).astype(np.int64),
+        symbol=[SYMBOL[k] for k in kinds],
+        write_dir=str(folder),
+    )

@@ -11,179 +11,288 @@ import json
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+
 import numpy as np
 import pandas as pd
 from PIL import Image
 from scipy.ndimage import gaussian_filter
+
 from ...errors import ConfigError
 
-HEIGHT, WIDTH = 160, 200                                         # of a frame (pixels)
-CONFIGURATIONS = ("5S", "10S", "15S", "20S", "25S", "30S")       # length of a sweep (s), as the published study names them
-THRESHOLD = .5                                                   # share of the head from which a frame counts as one with a head
-CONTRAST = 9.                                                    # skull above its surroundings where effect is 1 (dB)
+HEIGHT, WIDTH = 160, 200  # of a frame (pixels)
+# length of a sweep (s), as the published study names them
+CONFIGURATIONS = ("5S", "10S", "15S", "20S", "25S", "30S")
+THRESHOLD = 0.5  # share of the head from which a frame counts as one with a head
+CONTRAST = 9.0  # skull above its surroundings where effect is 1 (dB)
 
 # %% ../../../nbs/data/simulate/65_phantom.ipynb #05-47-simulate-phantom
 @lru_cache(maxsize=1)
-def fan() -> tuple[np.ndarray, np.ndarray]:      # (True within the fan [h, w], depth from 0 at the probe to 1 [h, w])
+def fan() -> tuple[
+    np.ndarray, np.ndarray
+]:  # (True within the fan [h, w], depth from 0 at the probe to 1 [h, w])
     "Which pixels the probe sees, and how deep they lie."
-    y, x = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32); x = x - (WIDTH - 1) / 2; y = y + 30
+    y, x = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
+    x = x - (WIDTH - 1) / 2
+    y = y + 30
     r, inside = np.hypot(x, y), np.abs(np.arctan2(x, y)) < np.radians(40)
     inside &= (r > 36) & (r < HEIGHT + 26)
     return inside, np.clip((r - 36) / (HEIGHT - 10), 0, 1)
 
 # %% ../../../nbs/data/simulate/65_phantom.ipynb #08-47-simulate-phantom
-def _ring(r): return np.exp(-.5 * ((r - 1) / .08)**2)
-def _full(r): return 1 / (1 + np.exp(np.clip((r - .86) / .02, -60, 60)))
-def _stripes(r, v): return _full(r) * np.sin(2 * np.pi * 3 * v)
+def _ring(r):
+    return np.exp(-0.5 * ((r - 1) / 0.08) ** 2)
+
+
+def _full(r):
+    return 1 / (1 + np.exp(np.clip((r - 0.86) / 0.02, -60, 60)))
+
+
+def _stripes(r, v):
+    return _full(r) * np.sin(2 * np.pi * 3 * v)
 
 
 @lru_cache(maxsize=1)
 def _balance() -> tuple[float, float]:
-    "Depth of the dark inside that keeps the mean, and height of the stripes that have the energy of the skull."
-    v, u = np.mgrid[-1.6:1.6:801j, -1.6:1.6:801j]; r = np.hypot(u, v)
+    """Depth of the dark inside that keeps the mean, and height of the stripes that have the energy
+    of the skull.
+    """
+    v, u = np.mgrid[-1.6:1.6:801j, -1.6:1.6:801j]
+    r = np.hypot(u, v)
     dark = _ring(r).sum() / _full(r).sum()
-    return float(dark), float(np.sqrt(((_ring(r) - dark * _full(r))**2).sum() / (_stripes(r, v)**2).sum()))
+    return float(dark), float(
+        np.sqrt(((_ring(r) - dark * _full(r)) ** 2).sum() / (_stripes(r, v) ** 2).sum())
+    )
 
 # %% ../../../nbs/data/simulate/65_phantom.ipynb #09-47-simulate-phantom
 def head_trace(
-    u: np.ndarray,           # place along the first axis of the ellipse, 1 at its end
-    v: np.ndarray,           # place along the second
-    shared: float = 1.,      # share of the energy that is a skull; the rest is stripes
-) -> np.ndarray:             # 1 on the skull where shared is 1, the shape of u, float32
+    u: np.ndarray,  # place along the first axis of the ellipse, 1 at its end
+    v: np.ndarray,  # place along the second
+    shared: float = 1.0,  # share of the energy that is a skull; the rest is stripes
+) -> np.ndarray:  # 1 on the skull where shared is 1, the shape of u, float32
     "What a head adds to the echoes, as a share of its contrast."
-    dark, height = _balance(); r = np.hypot(u, v); out = np.zeros(r.shape, np.float32)
-    if shared > 0: out += np.sqrt(shared) * (_ring(r) - dark * _full(r))
-    if shared < 1: out += np.sqrt(1 - shared) * height * _stripes(r, v)
+    dark, height = _balance()
+    r = np.hypot(u, v)
+    out = np.zeros(r.shape, np.float32)
+    if shared > 0:
+        out += np.sqrt(shared) * (_ring(r) - dark * _full(r))
+    if shared < 1:
+        out += np.sqrt(1 - shared) * height * _stripes(r, v)
     return out
 
 # %% ../../../nbs/data/simulate/65_phantom.ipynb #13-47-simulate-phantom
 @dataclass(frozen=True)
 class Sweep:
     "All that is drawn of a scan before its frames are."
-    configuration: str       # of CONFIGURATIONS
-    gain: float              # (dB)
-    loss: float              # from the probe to the deepest echo (dB)
-    span: float              # from black to white (dB)
-    grain: float             # size of the speckle (pixels)
-    axes: tuple              # half axes of the head (pixels)
-    turn: float              # of the first axis (rad)
-    centre: np.ndarray       # of the head [frame, 2], x and y (pixels); NaN: not there
-    section: np.ndarray      # size of the section, 0 to 1 [frame]
-    arcs: np.ndarray         # bright lines that are no heads: x, y, radius, direction (rad), width (rad) [arc, 5]
 
-    def __len__(self): return len(self.section)
+    configuration: str  # of CONFIGURATIONS
+    gain: float  # (dB)
+    loss: float  # from the probe to the deepest echo (dB)
+    span: float  # from black to white (dB)
+    grain: float  # size of the speckle (pixels)
+    axes: tuple  # half axes of the head (pixels)
+    turn: float  # of the first axis (rad)
+    centre: np.ndarray  # of the head [frame, 2], x and y (pixels); NaN: not there
+    section: np.ndarray  # size of the section, 0 to 1 [frame]
+    # bright lines that are no heads: x, y, radius, direction (rad), width (rad) [arc, 5]
+    arcs: np.ndarray
+
+    def __len__(self):
+        return len(self.section)
 
 # %% ../../../nbs/data/simulate/65_phantom.ipynb #14-47-simulate-phantom
 def _passages(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
     "Centre [n, 2] and section [n] of a head that comes and goes."
     centre, section, t = np.full((n, 2), np.nan), np.zeros(n), -rng.uniform(4, 6) * n
     while t < n:
-        lasts, home, towards = n * rng.uniform(.3, .8), np.array([WIDTH / 2, HEIGHT / 2 + 8]) + rng.uniform(-12, 12, 2), rng.uniform(0, 2 * np.pi)
+        lasts, home, towards = (
+            n * rng.uniform(0.3, 0.8),
+            np.array([WIDTH / 2, HEIGHT / 2 + 8]) + rng.uniform(-12, 12, 2),
+            rng.uniform(0, 2 * np.pi),
+        )
         through_plane = rng.random() < 1 / 3
-        k = np.arange(max(0, int(np.ceil(t))), max(0, min(n, int(np.ceil(t + lasts))))); s = 2 * (k - t) / lasts - 1            # -1 to 1
-        away = np.outer(s * (15 if through_plane else 150), [np.cos(towards), .75 * np.sin(towards)])
-        centre[k], section[k] = home + away, np.sqrt(np.clip(1 - s**2, 0, 1)) if through_plane else 1
-        t += lasts + n * rng.uniform(.1, .7)
+        # -1 to 1
+        k = np.arange(max(0, int(np.ceil(t))), max(0, min(n, int(np.ceil(t + lasts)))))
+        s = 2 * (k - t) / lasts - 1
+        away = np.outer(
+            s * (15 if through_plane else 150), [np.cos(towards), 0.75 * np.sin(towards)]
+        )
+        centre[k], section[k] = (
+            home + away,
+            np.sqrt(np.clip(1 - s**2, 0, 1)) if through_plane else 1,
+        )
+        t += lasts + n * rng.uniform(0.1, 0.7)
     return centre, section
 
 # %% ../../../nbs/data/simulate/65_phantom.ipynb #15-47-simulate-phantom
 def draw_sweep(
-    rng: np.random.Generator,     # source of randomness
-    configuration: str = "15S",   # one of CONFIGURATIONS
-    fps: float = 2.,              # frames a second
-) -> Sweep:                       # without pictures
-    "One scan: the machine's settings, the head, its passages, and lines that could be taken for one."
-    if configuration not in CONFIGURATIONS: raise ConfigError(f"configuration '{configuration}': one of {', '.join(CONFIGURATIONS)}")
-    n = max(8, int(round(float(configuration[:-1]) * fps * rng.uniform(.85, 1.15)))); zoom, never = rng.uniform(.85, 1.2), rng.random() < .25
+    rng: np.random.Generator,  # source of randomness
+    configuration: str = "15S",  # one of CONFIGURATIONS
+    fps: float = 2.0,  # frames a second
+) -> Sweep:  # without pictures
+    """One scan: the machine's settings, the head, its passages, and lines that could be taken for
+    one.
+    """
+    if configuration not in CONFIGURATIONS:
+        raise ConfigError(f"configuration '{configuration}': one of {', '.join(CONFIGURATIONS)}")
+    n = max(8, int(round(float(configuration[:-1]) * fps * rng.uniform(0.85, 1.15))))
+    zoom, never = rng.uniform(0.85, 1.2), rng.random() < 0.25
     centre, section = _passages(rng, n)
-    if never: centre[:], section[:] = np.nan, 0
-    a = zoom * rng.uniform(32, 40); arcs = rng.uniform((0, 0, 25, 0, .25), (WIDTH, HEIGHT, 110, 2 * np.pi, .6), (rng.integers(1, 4), 5))
-    return Sweep(configuration, gain=rng.normal(0, 3), loss=rng.uniform(8, 22), span=rng.uniform(48, 62), grain=rng.uniform(.8, 1.5),
-                 axes=(a, a * rng.uniform(.7, .85)), turn=rng.uniform(0, np.pi), centre=centre, section=section, arcs=arcs)
+    if never:
+        centre[:], section[:] = np.nan, 0
+    a = zoom * rng.uniform(32, 40)
+    arcs = rng.uniform(
+        (0, 0, 25, 0, 0.25), (WIDTH, HEIGHT, 110, 2 * np.pi, 0.6), (rng.integers(1, 4), 5)
+    )
+    return Sweep(
+        configuration,
+        gain=rng.normal(0, 3),
+        loss=rng.uniform(8, 22),
+        span=rng.uniform(48, 62),
+        grain=rng.uniform(0.8, 1.5),
+        axes=(a, a * rng.uniform(0.7, 0.85)),
+        turn=rng.uniform(0, np.pi),
+        centre=centre,
+        section=section,
+        arcs=arcs,
+    )
 
 # %% ../../../nbs/data/simulate/65_phantom.ipynb #16-47-simulate-phantom
 def ellipse_place(
-    sweep: Sweep,            # the scan
-    k: int,                  # frame
-    step: int = 1,           # every step-th pixel only
-) -> tuple:                  # u and v of each pixel [h, w]; None where there is no head
+    sweep: Sweep,  # the scan
+    k: int,  # frame
+    step: int = 1,  # every step-th pixel only
+) -> tuple:  # u and v of each pixel [h, w]; None where there is no head
     "Each pixel in the coordinates of the head, in which the skull is the unit circle."
-    if not sweep.section[k] > .05: return None
-    y, x = np.mgrid[:HEIGHT:step, :WIDTH:step].astype(np.float32); x -= sweep.centre[k, 0]; y -= sweep.centre[k, 1]
-    c, s = np.cos(sweep.turn), np.sin(sweep.turn); a, b = np.array(sweep.axes) * sweep.section[k]
+    if not sweep.section[k] > 0.05:
+        return None
+    y, x = np.mgrid[:HEIGHT:step, :WIDTH:step].astype(np.float32)
+    x -= sweep.centre[k, 0]
+    y -= sweep.centre[k, 1]
+    c, s = np.cos(sweep.turn), np.sin(sweep.turn)
+    a, b = np.array(sweep.axes) * sweep.section[k]
     return (c * x + s * y) / a, (c * y - s * x) / b
 
 
 def visible_share(
-    sweep: Sweep,            # the scan
-) -> np.ndarray:             # [frame], 0 to 1
+    sweep: Sweep,  # the scan
+) -> np.ndarray:  # [frame], 0 to 1
     "The area of the head in the picture, as a share of its largest section's."
     whole, seen = np.pi * np.prod(sweep.axes) / 4, fan()[0][::2, ::2]
     places = [ellipse_place(sweep, k, 2) for k in range(len(sweep))]
-    return np.array([0. if p is None else min(((np.hypot(*p) < 1) & seen).sum() / whole, 1.) for p in places])
+    return np.array(
+        [0.0 if p is None else min(((np.hypot(*p) < 1) & seen).sum() / whole, 1.0) for p in places]
+    )
 
 # %% ../../../nbs/data/simulate/65_phantom.ipynb #20-47-simulate-phantom
 def _left(sigma: float) -> float:
     "What a Gaussian filter along one axis leaves of the variance of white noise."
-    k = np.arange(-int(2.5 * sigma + .5), int(2.5 * sigma + .5) + 1); w = np.exp(-.5 * (k / sigma)**2); return float(((w / w.sum())**2).sum())
+    k = np.arange(-int(2.5 * sigma + 0.5), int(2.5 * sigma + 0.5) + 1)
+    w = np.exp(-0.5 * (k / sigma) ** 2)
+    return float(((w / w.sum()) ** 2).sum())
 
 
-def _speckle(rng, grain: float, before=None, keep: float = .7) -> np.ndarray:
-    "A complex field [2, h, w] of variance 1 with grains of this size, correlated with that of the frame before."
-    z = gaussian_filter(rng.standard_normal((2, HEIGHT, WIDTH), dtype=np.float32), (0, .8 * grain, 1.2 * grain), truncate=2.5)
-    z /= np.float32(np.sqrt(_left(.8 * grain) * _left(1.2 * grain)))
+def _speckle(rng, grain: float, before=None, keep: float = 0.7) -> np.ndarray:
+    """A complex field [2, h, w] of variance 1 with grains of this size, correlated with that of the
+    frame before.
+    """
+    z = gaussian_filter(
+        rng.standard_normal((2, HEIGHT, WIDTH), dtype=np.float32),
+        (0, 0.8 * grain, 1.2 * grain),
+        truncate=2.5,
+    )
+    z /= np.float32(np.sqrt(_left(0.8 * grain) * _left(1.2 * grain)))
     return z if before is None else np.float32(keep) * before + np.float32(np.sqrt(1 - keep**2)) * z
 
 
 def _tissue(rng) -> np.ndarray:
     "Bright and dark regions of a whole scan (dB), wider than a frame."
-    z = gaussian_filter(rng.standard_normal((HEIGHT + 40, WIDTH + 40), dtype=np.float32), 9); return 3 * z / z.std()
+    z = gaussian_filter(rng.standard_normal((HEIGHT + 40, WIDTH + 40), dtype=np.float32), 9)
+    return 3 * z / z.std()
 
 
 def _lines(sweep: Sweep, shift: tuple) -> np.ndarray:
     "Bright arcs that belong to no head (dB) [h, w]."
-    y, x = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32); out = np.zeros((HEIGHT, WIDTH), np.float32)
+    y, x = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
+    out = np.zeros((HEIGHT, WIDTH), np.float32)
     for cx, cy, radius, towards, width in sweep.arcs:
-        dx, dy = x - (cx - radius * np.cos(towards) + shift[0]), y - (cy - radius * np.sin(towards) + shift[1])
+        dx, dy = (
+            x - (cx - radius * np.cos(towards) + shift[0]),
+            y - (cy - radius * np.sin(towards) + shift[1]),
+        )
         angle = np.abs((np.arctan2(dy, dx) - towards + np.pi) % (2 * np.pi) - np.pi)
-        out += .8 * CONTRAST * np.exp(-.5 * ((np.hypot(dx, dy) - radius) / 2.5)**2) * (angle < width)
+        out += (
+            0.8
+            * CONTRAST
+            * np.exp(-0.5 * ((np.hypot(dx, dy) - radius) / 2.5) ** 2)
+            * (angle < width)
+        )
     return out
 
 # %% ../../../nbs/data/simulate/65_phantom.ipynb #21-47-simulate-phantom
 def render_sweep(
-    rng: np.random.Generator,     # source of randomness (speckle, tissue)
-    sweep: Sweep,                 # what is to be drawn
-    shared: float = 1.,           # share of the head's trace that is a skull
-    effect: float = 1.,           # size of the trace; 0: none
-):                                # yields frames [h, w], uint8
+    rng: np.random.Generator,  # source of randomness (speckle, tissue)
+    sweep: Sweep,  # what is to be drawn
+    shared: float = 1.0,  # share of the head's trace that is a skull
+    effect: float = 1.0,  # size of the trace; 0: none
+):  # yields frames [h, w], uint8
     "The frames of a scan, one after another."
-    inside, depth = fan(); tissue, z, way = _tissue(rng), None, rng.uniform(0, 2 * np.pi)
+    inside, depth = fan()
+    tissue, z, way = _tissue(rng), None, rng.uniform(0, 2 * np.pi)
     for k in range(len(sweep)):
-        z = _speckle(rng, sweep.grain, z); t = 2 * np.pi * k / 40 + way; dx, dy = int(20 + 19 * np.cos(t)), int(20 + 19 * np.sin(1.3 * t))
-        db = 10 * np.log10(z[0]**2 + z[1]**2 + 1e-4) + tissue[dy:dy + HEIGHT, dx:dx + WIDTH] + _lines(sweep, (20 - dx, 20 - dy)) - sweep.loss * depth
-        if effect and (place := ellipse_place(sweep, k)) is not None: db += effect * CONTRAST * head_trace(*place, shared)
-        yield np.where(inside, np.clip(255 * (db + sweep.gain + .62 * sweep.span) / sweep.span, 0, 255), 0).astype(np.uint8)
+        z = _speckle(rng, sweep.grain, z)
+        t = 2 * np.pi * k / 40 + way
+        dx, dy = int(20 + 19 * np.cos(t)), int(20 + 19 * np.sin(1.3 * t))
+        db = (
+            10 * np.log10(z[0] ** 2 + z[1] ** 2 + 1e-4)
+            + tissue[dy : dy + HEIGHT, dx : dx + WIDTH]
+            + _lines(sweep, (20 - dx, 20 - dy))
+            - sweep.loss * depth
+        )
+        if effect and (place := ellipse_place(sweep, k)) is not None:
+            db += effect * CONTRAST * head_trace(*place, shared)
+        yield np.where(
+            inside, np.clip(255 * (db + sweep.gain + 0.62 * sweep.span) / sweep.span, 0, 255), 0
+        ).astype(np.uint8)
 
 # %% ../../../nbs/data/simulate/65_phantom.ipynb #25-47-simulate-phantom
 def simulate_phantom(
-    root: str | Path,             # data root; the scans go to <root>/<name>
-    seed: int = 0,                # everything random hangs on it
-    n_scans: int = 24,            # the configurations take turns
-    shared: float = 1.,           # share of the head's trace that is a skull; 0: an unrelated pattern
-    effect: float = 1.,           # size of the trace; 0: the labels mean nothing
-    fps: float = 2.,              # frames a second
-    name: str = "phantom",        # of the folder and the database
-) -> Path:                        # folder for `read_scans`
-    "Write simulated sweeps as `<scan>/<frame>.png`, labels.csv and source.json. Raises `ConfigError` for sizes that make no data."
-    if n_scans < 1 or not 0 < fps <= 60: raise ConfigError(f"n_scans={n_scans}, fps={fps}: at least one scan, and 0 to 60 frames a second")
+    root: str | Path,  # data root; the scans go to <root>/<name>
+    seed: int = 0,  # everything random hangs on it
+    n_scans: int = 24,  # the configurations take turns
+    shared: float = 1.0,  # share of the head's trace that is a skull; 0: an unrelated pattern
+    effect: float = 1.0,  # size of the trace; 0: the labels mean nothing
+    fps: float = 2.0,  # frames a second
+    name: str = "phantom",  # of the folder and the database
+) -> Path:  # folder for `read_scans`
+    """Write simulated sweeps as `<scan>/<frame>.png`, labels.csv and source.json.
+
+    Raises `ConfigError` for sizes that make no data.
+    """
+    if n_scans < 1 or not 0 < fps <= 60:
+        raise ConfigError(
+            f"n_scans={n_scans}, fps={fps}: at least one scan, and 0 to 60 frames a second"
+        )
     for what, value, top in (("shared", shared, 1), ("effect", effect, 3)):
-        if not 0 <= value <= top: raise ConfigError(f"{what}={value}, must lie between 0 and {top}")
+        if not 0 <= value <= top:
+            raise ConfigError(f"{what}={value}, must lie between 0 and {top}")
     folder, rows = Path(root) / name, []
     for i in range(n_scans):
-        rng = np.random.default_rng([seed, 47, i]); sweep = draw_sweep(rng, CONFIGURATIONS[i % 6], fps); scan = f"{i // 6 + 1:02d}_{sweep.configuration}"
-        (folder / scan).mkdir(parents=True, exist_ok=True); share = visible_share(sweep)
-        for k, frame in enumerate(render_sweep(rng, sweep, shared, effect)): Image.fromarray(frame).save(folder / scan / f"{k + 1:04d}.png", compress_level=1)
-        rows += [(scan, k + 1, int(s >= THRESHOLD), scan, sweep.configuration, round(float(s), 4)) for k, s in enumerate(share)]
-    pd.DataFrame(rows, columns=["scan", "frame", "label", "patient", "configuration", "share"]).to_csv(folder / "labels.csv", index=False)
-    told = dict(database=name, version="1", simulated=True, fps=fps, seed=seed, shared=shared, effect=effect)
-    (folder / "source.json").write_text(json.dumps(told, indent=1) + "\n"); return folder
+        rng = np.random.default_rng([seed, 47, i])
+        sweep = draw_sweep(rng, CONFIGURATIONS[i % 6], fps)
+        scan = f"{i // 6 + 1:02d}_{sweep.configuration}"
+        (folder / scan).mkdir(parents=True, exist_ok=True)
+        share = visible_share(sweep)
+        for k, frame in enumerate(render_sweep(rng, sweep, shared, effect)):
+            Image.fromarray(frame).save(folder / scan / f"{k + 1:04d}.png", compress_level=1)
+        rows += [
+            (scan, k + 1, int(s >= THRESHOLD), scan, sweep.configuration, round(float(s), 4))
+            for k, s in enumerate(share)
+        ]
+    pd.DataFrame(
+        rows, columns=["scan", "frame", "label", "patient", "configuration", "share"]
+    ).to_csv(folder / "labels.csv", index=False)
+    told = dict(
+        database=name, version="1", simulated=True, fps=fps, seed=seed, shared=shared, effect=effect
+    )
+    (folder / "source.json").write_text(json.dumps(told, indent=1) + "\n")
+    return folder

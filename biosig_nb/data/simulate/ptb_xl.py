@@ -7,56 +7,104 @@ __all__ = ['digitise', 'simulate_ptbxl', 'write_challenge', 'simulate_georgia']
 
 # %% ../../../nbs/data/simulate/55_ptb_xl.ipynb #03-48-simulate-sites
 from pathlib import Path
+
 import numpy as np
 from scipy.io import savemat
-from .twelve_leads import FS, GAIN, LEADS, STATEMENTS, draw_person, draw_record, site, twelve_leads
+
 from .ecg import write_signals
+from biosig_nb.data.simulate.twelve_leads import (
+    FS,
+    GAIN,
+    LEADS,
+    STATEMENTS,
+    draw_person,
+    draw_record,
+    site,
+    twelve_leads,
+)
 from ...errors import ConfigError
 from ...signals.filters import resample
 
 # %% ../../../nbs/data/simulate/55_ptb_xl.ipynb #05-48-simulate-sites
 def digitise(
-    eight: np.ndarray,       # leads I, II, V1 to V6 [8, time] (mV)
-) -> np.ndarray:             # [12, time] whole numbers (ADC units)
+    eight: np.ndarray,  # leads I, II, V1 to V6 [8, time] (mV)
+) -> np.ndarray:  # [12, time] whole numbers (ADC units)
     "Stored values of the twelve leads."
     return np.round(np.clip(twelve_leads(np.round(eight * GAIN)), -32000, 32000))
 
 # %% ../../../nbs/data/simulate/55_ptb_xl.ipynb #06-48-simulate-sites
 PTBXL_HEAD = "ecg_id,patient_id,age,sex,scp_codes,strat_fold,filename_lr,filename_hr"
-SCP_HEAD = (",description,diagnostic,form,rhythm,diagnostic_class,diagnostic_subclass,Statement Category,SCP-ECG Statement Description,"
-            "AHA code,aECG REFID,CDISC Code,DICOM Code")
+SCP_HEAD = (
+    ",description,diagnostic,form,rhythm,diagnostic_class,diagnostic_subclass,Statement Category,SCP-ECG Statement Description,"
+    "AHA code,aECG REFID,CDISC Code,DICOM Code"
+)
 
 
 def _scp_table() -> str:
     "`scp_statements.csv` with the statements simulated here."
     flag = lambda s, k: "1.0" if k in s.kinds else ""
-    rows = [[c, s.title, *(flag(s, k) for k in "dfr"), s.superclass, s.subclass, "simulated", s.title, "", "", "", ""] for c, s in STATEMENTS.items()]
+    rows = [
+        [
+            c,
+            s.title,
+            *(flag(s, k) for k in "dfr"),
+            s.superclass,
+            s.subclass,
+            "simulated",
+            s.title,
+            "",
+            "",
+            "",
+            "",
+        ]
+        for c, s in STATEMENTS.items()
+    ]
     return "\n".join([SCP_HEAD, *(",".join(r) for r in rows)]) + "\n"
 
 
 def _said(codes: tuple) -> list:
-    "Statements as written: NORM where there is no other but of rhythm, SR where there is no other rhythm."
-    abnormal = [c for c in codes if STATEMENTS[c].kinds != "r"]; rhythm = [c for c in codes if STATEMENTS[c].kinds == "r"]
+    """Statements as written: NORM where there is no other but of rhythm, SR where there is no other
+    rhythm.
+    """
+    abnormal = [c for c in codes if STATEMENTS[c].kinds != "r"]
+    rhythm = [c for c in codes if STATEMENTS[c].kinds == "r"]
     return (abnormal or ["NORM"]) + (rhythm or ["SR"])
 
 # %% ../../../nbs/data/simulate/55_ptb_xl.ipynb #07-48-simulate-sites
 def simulate_ptbxl(
-    root: str | Path,             # data root; the database goes to <root>/ptb-xl/1.0.3
-    seed: int = 0,                # everything random hangs on it
-    n_records: int = 60,          # records 1, 2, ...
-    effect: float = 1.,           # size of the statements' traces; 0: the statements mean nothing
-    high: bool = False,           # whether to write records500/ too
-) -> Path:                        # folder of the database
-    "Write simulated recordings in PTB-XL's layout. Raises `ConfigError` for sizes that make no database."
-    _check(n_records, 1., effect); folder = Path(root) / "ptb-xl/1.0.3"; place = site("ptb-xl"); rows, patient = [], 0
+    root: str | Path,  # data root; the database goes to <root>/ptb-xl/1.0.3
+    seed: int = 0,  # everything random hangs on it
+    n_records: int = 60,  # records 1, 2, ...
+    effect: float = 1.0,  # size of the statements' traces; 0: the statements mean nothing
+    high: bool = False,  # whether to write records500/ too
+) -> Path:  # folder of the database
+    """Write simulated recordings in PTB-XL's layout.
+
+    Raises `ConfigError` for sizes that make no database.
+    """
+    _check(n_records, 1.0, effect)
+    folder = Path(root) / "ptb-xl/1.0.3"
+    place = site("ptb-xl")
+    rows, patient = [], 0
     for i in range(n_records):
         rng = np.random.default_rng([seed, 46, 0, i])
-        if i == 0 or rng.random() > .15: patient, person = patient + 1, draw_person(rng, place)
-        x = digitise(draw_record(rng, person, place, 1., effect)) / GAIN
-        for rate in (100, 500)[:1 + high]: _write_ptbxl(folder, i + 1, x, rate)
-        said = "{" + ", ".join(f"'{c}': {0. if STATEMENTS[c].kinds == 'r' else 100.}" for c in _said(person.codes)) + "}"
+        if i == 0 or rng.random() > 0.15:
+            patient, person = patient + 1, draw_person(rng, place)
+        x = digitise(draw_record(rng, person, place, 1.0, effect)) / GAIN
+        for rate in (100, 500)[: 1 + high]:
+            _write_ptbxl(folder, i + 1, x, rate)
+        said = (
+            "{"
+            + ", ".join(
+                f"'{c}': {0.0 if STATEMENTS[c].kinds == 'r' else 100.0}"
+                for c in _said(person.codes)
+            )
+            + "}"
+        )
         paths = ",".join(_path(i + 1, rate) for rate in (100, 500))
-        rows.append(f'{i + 1},{10000 + patient}.0,{person.age},{person.sex},"{said}",{(patient - 1) % 10 + 1},{paths}')
+        rows.append(
+            f'{i + 1},{10000 + patient}.0,{person.age},{person.sex},"{said}",{(patient - 1) % 10 + 1},{paths}'
+        )
     (folder / "ptbxl_database.csv").write_text("\n".join([PTBXL_HEAD, *rows]) + "\n")
     (folder / "scp_statements.csv").write_text(_scp_table())
     return folder
@@ -64,9 +112,12 @@ def simulate_ptbxl(
 # %% ../../../nbs/data/simulate/55_ptb_xl.ipynb #08-48-simulate-sites
 def _check(n_records: int, shared: float, effect: float) -> None:
     "Raise `ConfigError` for sizes that make no database."
-    if n_records < 1: raise ConfigError(f"n_records={n_records}: at least one simulated record")
-    if not 0 <= shared <= 1: raise ConfigError(f"shared={shared}, must lie between 0 and 1")
-    if not 0 <= effect <= 3: raise ConfigError(f"effect={effect}, must lie between 0 and 3")
+    if n_records < 1:
+        raise ConfigError(f"n_records={n_records}: at least one simulated record")
+    if not 0 <= shared <= 1:
+        raise ConfigError(f"shared={shared}, must lie between 0 and 1")
+    if not 0 <= effect <= 3:
+        raise ConfigError(f"effect={effect}, must lie between 0 and 3")
 
 
 def _path(number: int, rate: int) -> str:
@@ -76,57 +127,112 @@ def _path(number: int, rate: int) -> str:
 
 def _write_ptbxl(folder: Path, number: int, x: np.ndarray, rate: int) -> None:
     "Write a recording [12, time] (mV) at one rate."
-    path = folder / _path(number, rate); path.parent.mkdir(parents=True, exist_ok=True)
+    path = folder / _path(number, rate)
+    path.parent.mkdir(parents=True, exist_ok=True)
     if rate != FS:
-        low = np.round(resample(x[[0, 1, *range(6, 12)]], FS, rate) * GAIN) / GAIN; x = np.round(twelve_leads(low) * GAIN) / GAIN
-    write_signals(path.parent, path.name, x, tuple(k.upper() for k in LEADS), rate, "16", GAIN, 0, ["simulated"])
+        low = np.round(resample(x[[0, 1, *range(6, 12)]], FS, rate) * GAIN) / GAIN
+        x = np.round(twelve_leads(low) * GAIN) / GAIN
+    write_signals(
+        path.parent,
+        path.name,
+        x,
+        tuple(k.upper() for k in LEADS),
+        rate,
+        "16",
+        GAIN,
+        0,
+        ["simulated"],
+    )
 
 # %% ../../../nbs/data/simulate/55_ptb_xl.ipynb #10-48-simulate-sites
 def write_challenge(
-    folder: Path,            # folder of the database
-    record: str,             # "training/georgia/g1/E00001"
-    d: np.ndarray,           # stored values [12, time]
-    comments: list,          # lines after "#"
+    folder: Path,  # folder of the database
+    record: str,  # "training/georgia/g1/E00001"
+    d: np.ndarray,  # stored values [12, time]
+    comments: list,  # lines after "#"
 ) -> None:
     "Write header and signal file of a record as the challenge of 2020/2021 does."
-    path = Path(folder) / record; path.parent.mkdir(parents=True, exist_ok=True); d = d.astype("<i2")
+    path = Path(folder) / record
+    path.parent.mkdir(parents=True, exist_ok=True)
+    d = d.astype("<i2")
     savemat(path.with_suffix(".mat"), {"val": d}, format="4")
-    total = (d.sum(axis=1, dtype=np.int64) + 2**15) % 2**16 - 2**15                    # a signed checksum
-    rows = [f"{path.name}.mat 16+24 {GAIN:g}/mV 16 0 {x[0]} {s} 0 {k}" for k, x, s in zip(LEADS, d, total)]
-    lines = [f"{path.name} 12 {FS} {d.shape[1]} 05-May-2020 14:50:55", *rows, *(f"#{c}" for c in comments)]
+    total = (d.sum(axis=1, dtype=np.int64) + 2**15) % 2**16 - 2**15  # a signed checksum
+    rows = [
+        f"{path.name}.mat 16+24 {GAIN:g}/mV 16 0 {x[0]} {s} 0 {k}"
+        for k, x, s in zip(LEADS, d, total)
+    ]
+    lines = [
+        f"{path.name} 12 {FS} {d.shape[1]} 05-May-2020 14:50:55",
+        *rows,
+        *(f"#{c}" for c in comments),
+    ]
     path.with_suffix(".hea").write_text("\n".join(lines) + "\n", newline="\n")
 
 # %% ../../../nbs/data/simulate/55_ptb_xl.ipynb #11-48-simulate-sites
 SCORED = ("1AVB", "CLBBB", "CRBBB", "IRBBB", "LAFB", "LNGQT", "PVC", "AFIB", "SBRAD", "STACH", "SR")
-COMPLETE = ("713427006", "CRBBB", "complete right bundle branch block")                # the other code of right bundle branch block
+# the other code of right bundle branch block
+COMPLETE = ("713427006", "CRBBB", "complete right bundle branch block")
 SOURCES = "CPSC,CPSC_Extra,StPetersburg,PTB,PTB_XL,Georgia,Chapman_Shaoxing,Ningbo,Total"
 
 
 def _dx_tables(folder: Path, counts: dict) -> None:
     "Write the challenge's two lists of codes, with the counts of this database."
-    entries = [(c, s.snomed, s.abbreviation, s.name) for c, s in STATEMENTS.items() if s.snomed] + [("CRBBB", *COMPLETE)]
+    entries = [(c, s.snomed, s.abbreviation, s.name) for c, s in STATEMENTS.items() if s.snomed] + [
+        ("CRBBB", *COMPLETE)
+    ]
     for which, scored in (("scored", True), ("unscored", False)):
-        listed = [(name, code, short, counts.get(code, 0)) for c, code, short, name in entries if (c in SCORED) == scored]
-        rows = [f"{name},{code},{short},0,0,0,0,0,{n},0,0,{n}" + "," * scored for name, code, short, n in listed]
-        (folder / f"dx_mapping_{which}.csv").write_text("\n".join([f"Dx,SNOMEDCTCode,Abbreviation,{SOURCES}" + ",Notes" * scored, *rows]) + "\n")
+        listed = [
+            (name, code, short, counts.get(code, 0))
+            for c, code, short, name in entries
+            if (c in SCORED) == scored
+        ]
+        rows = [
+            f"{name},{code},{short},0,0,0,0,0,{n},0,0,{n}" + "," * scored
+            for name, code, short, n in listed
+        ]
+        (folder / f"dx_mapping_{which}.csv").write_text(
+            "\n".join([f"Dx,SNOMEDCTCode,Abbreviation,{SOURCES}" + ",Notes" * scored, *rows]) + "\n"
+        )
 
 # %% ../../../nbs/data/simulate/55_ptb_xl.ipynb #12-48-simulate-sites
 def simulate_georgia(
-    root: str | Path,             # data root; the database goes to <root>/challenge-2021/1.0.3
-    seed: int = 0,                # everything random hangs on it
-    n_records: int = 60,          # E00001, E00002, ...
-    shared: float = 1.,           # share of the statements' traces that PTB-XL shows too; 0: unrelated ones
-    effect: float = 1.,           # size of the traces; 0: the statements mean nothing
-    shift: float = 1.,            # how far the site differs from PTB-XL's in noise, filter, electrodes and prevalence
-) -> Path:                        # folder of the database
-    "Write simulated recordings as the Georgia set of the challenge has them. Raises `ConfigError` for sizes that make no database."
-    _check(n_records, shared, effect); folder = Path(root) / "challenge-2021/1.0.3"; place = site("georgia", shift); counts = {}
+    root: str | Path,  # data root; the database goes to <root>/challenge-2021/1.0.3
+    seed: int = 0,  # everything random hangs on it
+    n_records: int = 60,  # E00001, E00002, ...
+    shared: float = 1.0,  # share of the statements' traces that PTB-XL shows too; 0: unrelated ones
+    effect: float = 1.0,  # size of the traces; 0: the statements mean nothing
+    # how far the site differs from PTB-XL's in noise, filter, electrodes and prevalence
+    shift: float = 1.0,
+) -> Path:  # folder of the database
+    """Write simulated recordings as the Georgia set of the challenge has them.
+
+    Raises `ConfigError` for sizes that make no database.
+    """
+    _check(n_records, shared, effect)
+    folder = Path(root) / "challenge-2021/1.0.3"
+    place = site("georgia", shift)
+    counts = {}
     for i in range(n_records):
-        rng = np.random.default_rng([seed, 46, 1, i]); person = draw_person(rng, place)
+        rng = np.random.default_rng([seed, 46, 1, i])
+        person = draw_person(rng, place)
         d = digitise(draw_record(rng, person, place, shared, effect))
-        snomed = [COMPLETE[0] if c == "CRBBB" and rng.random() < .25 else STATEMENTS[c].snomed for c in _said(person.codes) if STATEMENTS[c].snomed]
-        for code in snomed: counts[code] = counts.get(code, 0) + 1
-        about = [f"Age: {'NaN' if rng.random() < .07 else f'{person.age:g}'}", f"Sex: {('Male', 'Female')[person.sex]}", f"Dx: {','.join(snomed)}"]
-        write_challenge(folder, f"training/georgia/g{(i + 1) // 1000 + 1}/E{i + 1:05d}", d, [*about, "Rx: Unknown", "Hx: Unknown", "Sx: Unknown", " simulated"])
+        snomed = [
+            COMPLETE[0] if c == "CRBBB" and rng.random() < 0.25 else STATEMENTS[c].snomed
+            for c in _said(person.codes)
+            if STATEMENTS[c].snomed
+        ]
+        for code in snomed:
+            counts[code] = counts.get(code, 0) + 1
+        about = [
+            f"Age: {'NaN' if rng.random() < 0.07 else f'{person.age:g}'}",
+            f"Sex: {('Male', 'Female')[person.sex]}",
+            f"Dx: {','.join(snomed)}",
+        ]
+        write_challenge(
+            folder,
+            f"training/georgia/g{(i + 1) // 1000 + 1}/E{i + 1:05d}",
+            d,
+            [*about, "Rx: Unknown", "Hx: Unknown", "Sx: Unknown", " simulated"],
+        )
     _dx_tables(folder, counts)
     return folder

@@ -8,77 +8,122 @@ __all__ = ['INFARCTION', 'HEALTHY', 'OTHERS', 'LIKE_THE_SOURCE', 'UNLIKE_IT', 'e
 
 # %% ../../../nbs/data/simulate/30_ptbdb.ipynb #03-42-simulate-ptbdb
 from pathlib import Path
+
 import numpy as np
+
 from .ecg import LEADS, Beat, beat_times, draw_patient, render, write_signals
 from ...errors import ConfigError
 
-INFARCTION, HEALTHY, OTHERS = "Myocardial infarction", "Healthy control", ("Cardiomyopathy", "Bundle branch block", "Dysrhythmia")
-LIKE_THE_SOURCE = ((-.28, .070, .020), (-.26, .270, .060))                                                   # (mV, s after R, s): late notch, T against the QRS
-UNLIKE_IT = tuple((.20 * (-1)**k, .115 + .022 * k, .0065) for k in range(6))                                  # a ripple on the ST segment, about 23 Hz
+INFARCTION, HEALTHY, OTHERS = (
+    "Myocardial infarction",
+    "Healthy control",
+    ("Cardiomyopathy", "Bundle branch block", "Dysrhythmia"),
+)
+# (mV, s after R, s): late notch, T against the QRS
+LIKE_THE_SOURCE = ((-0.28, 0.070, 0.020), (-0.26, 0.270, 0.060))
+# a ripple on the ST segment, about 23 Hz
+UNLIKE_IT = tuple((0.20 * (-1) ** k, 0.115 + 0.022 * k, 0.0065) for k in range(6))
 
 # %% ../../../nbs/data/simulate/30_ptbdb.ipynb #04-42-simulate-ptbdb
 def energy(
-    waves: tuple,            # of (amplitude mV, place s, width s)
-) -> float:                  # integral of the square (mV^2 s)
+    waves: tuple,  # of (amplitude mV, place s, width s)
+) -> float:  # integral of the square (mV^2 s)
     "Energy of a sum of Gaussian waves."
-    t = np.arange(-.5, 1., .0005)
-    return float(((sum(a * np.exp(-.5 * ((t - p) / w)**2) for a, p, w in waves))**2).sum() * .0005)
+    t = np.arange(-0.5, 1.0, 0.0005)
+    return float(
+        ((sum(a * np.exp(-0.5 * ((t - p) / w) ** 2) for a, p, w in waves)) ** 2).sum() * 0.0005
+    )
 
 # %% ../../../nbs/data/simulate/30_ptbdb.ipynb #05-42-simulate-ptbdb
 def signature(
-    shared: float,           # share of the trace that the source's classes also show, 0 to 1
-    strength: float,         # size; 1 is the usual one, 0 none
-) -> list:                   # of (amplitude mV, place s, width s)
-    "What an infarction adds to a beat; its energy does not depend on `shared`. Raises `ConfigError` outside 0..1."
-    if not 0 <= shared <= 1: raise ConfigError(f"shared={shared}, must lie between 0 and 1")
+    shared: float,  # share of the trace that the source's classes also show, 0 to 1
+    strength: float,  # size; 1 is the usual one, 0 none
+) -> list:  # of (amplitude mV, place s, width s)
+    """What an infarction adds to a beat; its energy does not depend on `shared`.
+
+    Raises `ConfigError` outside 0..1.
+    """
+    if not 0 <= shared <= 1:
+        raise ConfigError(f"shared={shared}, must lie between 0 and 1")
     level = np.sqrt(energy(LIKE_THE_SOURCE) / energy(UNLIKE_IT))
     parts = [(np.sqrt(shared), LIKE_THE_SOURCE), (np.sqrt(1 - shared) * level, UNLIKE_IT)]
     return [(strength * f * a, p, w) for f, waves in parts for a, p, w in waves]
 
 # %% ../../../nbs/data/simulate/30_ptbdb.ipynb #09-42-simulate-ptbdb
 def simulate_ptbdb(
-    root: str | Path,             # data root; the database goes to <root>/ptbdb/1.0.0
-    seed: int = 0,                # everything random hangs on it
-    n_patients: int = 24,         # patients: 45 % with infarction, 45 % healthy, 10 % with another diagnosis
-    seconds: float = 10.,         # length of a record (s)
-    shared: float = 1.,           # share of the infarction's trace that the source teaches
-    effect: float = 1.,           # size of the trace; 0: the label means nothing
-    fs: float = 1000.,            # sampling rate (Hz)
-) -> Path:                        # folder of the database
+    root: str | Path,  # data root; the database goes to <root>/ptbdb/1.0.0
+    seed: int = 0,  # everything random hangs on it
+    # patients: 45 % with infarction, 45 % healthy, 10 % with another diagnosis
+    n_patients: int = 24,
+    seconds: float = 10.0,  # length of a record (s)
+    shared: float = 1.0,  # share of the infarction's trace that the source teaches
+    effect: float = 1.0,  # size of the trace; 0: the label means nothing
+    fs: float = 1000.0,  # sampling rate (Hz)
+) -> Path:  # folder of the database
     "Write simulated PTB records: format 16, twelve leads, clinical comments, RECORDS."
-    if n_patients < 4: raise ConfigError(f"n_patients={n_patients}: at least 4 simulated patients")
-    folder = Path(root) / "ptbdb/1.0.0"; records = []
+    if n_patients < 4:
+        raise ConfigError(f"n_patients={n_patients}: at least 4 simulated patients")
+    folder = Path(root) / "ptbdb/1.0.0"
+    records = []
     rng = np.random.default_rng([seed, 42])
-    sick = max(1, round(.45 * n_patients)); other = n_patients - 2 * sick
-    reasons = rng.permutation([INFARCTION] * sick + [HEALTHY] * sick + [OTHERS[k % len(OTHERS)] for k in range(other)])
-    for k, reason in enumerate(reasons): records += write_patient(folder, k + 1, str(reason), np.random.default_rng([seed, 42, k + 1]), seconds, shared, effect, fs)
+    sick = max(1, round(0.45 * n_patients))
+    other = n_patients - 2 * sick
+    reasons = rng.permutation(
+        [INFARCTION] * sick + [HEALTHY] * sick + [OTHERS[k % len(OTHERS)] for k in range(other)]
+    )
+    for k, reason in enumerate(reasons):
+        records += write_patient(
+            folder,
+            k + 1,
+            str(reason),
+            np.random.default_rng([seed, 42, k + 1]),
+            seconds,
+            shared,
+            effect,
+            fs,
+        )
     (folder / "RECORDS").write_text("\n".join(records) + "\n")
     return folder
 
 # %% ../../../nbs/data/simulate/30_ptbdb.ipynb #11-42-simulate-ptbdb
 def write_patient(
-    folder: Path,                 # folder of the database
-    number: int,                  # patient
-    reason: str,                  # reason for admission
-    rng: np.random.Generator,     # this patient's randomness
-    seconds: float,               # length of a record (s)
-    shared: float,                # see `simulate_ptbdb`
-    effect: float,                # see `simulate_ptbdb`
-    fs: float,                    # sampling rate (Hz)
-) -> list:                        # names of the records written
+    folder: Path,  # folder of the database
+    number: int,  # patient
+    reason: str,  # reason for admission
+    rng: np.random.Generator,  # this patient's randomness
+    seconds: float,  # length of a record (s)
+    shared: float,  # see `simulate_ptbdb`
+    effect: float,  # see `simulate_ptbdb`
+    fs: float,  # sampling rate (Hz)
+) -> list:  # names of the records written
     "One simulated patient with one or two records."
     person = draw_patient(rng)
-    trace = signature(shared, effect * float(np.exp(rng.normal(-1., .5)))) if reason == INFARCTION else signature(shared, .15 * float(rng.normal()) * (effect > 0))
-    beat = Beat(person.normal.amplitude * np.r_[1, 1, 1, 1, np.exp(rng.normal(0, .35))], person.normal.place, person.normal.width).plus(*trace)
-    about = [f"age: {int(np.clip(rng.normal(60 if reason == INFARCTION else 54, 13), 18, 90))}", f"sex: {('male', 'female')[rng.integers(2)]}", "ECG date: n/a", "Diagnose:",
-             f"Reason for admission: {reason}", "Additional diagnoses: n/a", "simulated"]
+    trace = (
+        signature(shared, effect * float(np.exp(rng.normal(-1.0, 0.5))))
+        if reason == INFARCTION
+        else signature(shared, 0.15 * float(rng.normal()) * (effect > 0))
+    )
+    beat = Beat(
+        person.normal.amplitude * np.r_[1, 1, 1, 1, np.exp(rng.normal(0, 0.35))],
+        person.normal.place,
+        person.normal.width,
+    ).plus(*trace)
+    about = [
+        f"age: {int(np.clip(rng.normal(60 if reason == INFARCTION else 54, 13), 18, 90))}",
+        f"sex: {('male', 'female')[rng.integers(2)]}",
+        "ECG date: n/a",
+        "Diagnose:",
+        f"Reason for admission: {reason}",
+        "Additional diagnoses: n/a",
+        "simulated",
+    ]
     path, names = folder / f"patient{number:03d}", []
     path.mkdir(parents=True, exist_ok=True)
-    for k in range(1 + int(rng.random() < .25)):
+    for k in range(1 + int(rng.random() < 0.25)):
         name = f"s{number:04d}{'ab'[k]}_re"
-        times = beat_times(rng, person, np.full(int(seconds / (.5 * person.rr)), "N"))
-        times = times[times < seconds - .1]
+        times = beat_times(rng, person, np.full(int(seconds / (0.5 * person.rr)), "N"))
+        times = times[times < seconds - 0.1]
         x = render(rng, person, times, [beat] * len(times), LEADS, int(seconds * fs), fs)
-        write_signals(path, name, x, LEADS, fs, "16", 2000., 0, about)
+        write_signals(path, name, x, LEADS, fs, "16", 2000.0, 0, about)
         names.append(f"patient{number:03d}/{name}")
     return names

@@ -9,109 +9,325 @@ __all__ = ['FS', 'SECONDS', 'GAIN', 'LEADS', 'DOWER', 'WAVES', 'NORMAL', 'STATEM
 
 # %% ../../../nbs/data/simulate/50_twelve_leads.ipynb #03-46-simulate-12lead
 from dataclasses import dataclass, replace
+
 import numpy as np
+
 from .icentia11k_continuous_ecg import f_waves
 from ...errors import ConfigError, nearest
 
-FS, SECONDS, GAIN = 500, 10, 1000.          # rate of the simulated electrodes (Hz), length (s), ADC units per mV
+# rate of the simulated electrodes (Hz), length (s), ADC units per mV
+FS, SECONDS, GAIN = 500, 10, 1000.0
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 
 # %% ../../../nbs/data/simulate/50_twelve_leads.ipynb #05-46-simulate-12lead
-# Leads I, II, V1 to V6 as weights of X, Y and Z (Dower et al. 1980, as printed in Edenbrandt & Pahlm 1988)
-DOWER = np.array([[.632, -.235, .059], [.235, 1.066, -.132], [-.515, .157, -.917], [.044, .164, -1.387],
-                  [.882, .098, -1.277], [1.213, .127, -.601], [1.125, .127, -.086], [.831, .076, .230]])
+# Leads I, II, V1 to V6 as weights of X, Y and Z (Dower et al. 1980, as printed in Edenbrandt &
+# Pahlm 1988)
+DOWER = np.array(
+    [
+        [0.632, -0.235, 0.059],
+        [0.235, 1.066, -0.132],
+        [-0.515, 0.157, -0.917],
+        [0.044, 0.164, -1.387],
+        [0.882, 0.098, -1.277],
+        [1.213, 0.127, -0.601],
+        [1.125, 0.127, -0.086],
+        [0.831, 0.076, 0.230],
+    ]
+)
+
 
 def twelve_leads(
-    eight: np.ndarray,       # leads I, II, V1 to V6 [8, ...]
-) -> np.ndarray:             # leads in the order of LEADS [12, ...]
+    eight: np.ndarray,  # leads I, II, V1 to V6 [8, ...]
+) -> np.ndarray:  # leads in the order of LEADS [12, ...]
     "Add III, aVR, aVL and aVF, which follow from I and II."
     i, ii = eight[:2]
     return np.stack([i, ii, ii - i, -(i + ii) / 2, i - ii / 2, ii - i / 2, *eight[2:]])
 
 # %% ../../../nbs/data/simulate/50_twelve_leads.ipynb #07-46-simulate-12lead
 WAVES = ("P1", "P2", "Q", "R", "S", "T")
-NORMAL = np.array([[ .04,  .09, -.05, -.175, .018],           # X, Y, Z (mV), place from R (s), width (s)
-                   [ .06,  .05,  .05, -.135, .020],
-                   [-.12, -.04, -.20, -.028, .009],
-                   [1.00,  .85,  .30,  .000, .011],
-                   [-.10, -.20,  .40,  .030, .011],
-                   [ .30,  .22, -.15,  .270, .048]])
+NORMAL = np.array(
+    [
+        [0.04, 0.09, -0.05, -0.175, 0.018],  # X, Y, Z (mV), place from R (s), width (s)
+        [0.06, 0.05, 0.05, -0.135, 0.020],
+        [-0.12, -0.04, -0.20, -0.028, 0.009],
+        [1.00, 0.85, 0.30, 0.000, 0.011],
+        [-0.10, -0.20, 0.40, 0.030, 0.011],
+        [0.30, 0.22, -0.15, 0.270, 0.048],
+    ]
+)
+
 
 def trace_beat(
-    waves: np.ndarray,       # X, Y, Z (mV), place (s), width (s) of each wave [wave, 5]
-    t: np.ndarray,           # times from R [n] (s)
-) -> np.ndarray:             # dipole [3, n] (mV)
+    waves: np.ndarray,  # X, Y, Z (mV), place (s), width (s) of each wave [wave, 5]
+    t: np.ndarray,  # times from R [n] (s)
+) -> np.ndarray:  # dipole [3, n] (mV)
     "The dipole of one beat."
-    return waves[:, :3].T @ np.exp(-.5 * ((t - waves[:, 3:4]) / waves[:, 4:5])**2)
+    return waves[:, :3].T @ np.exp(-0.5 * ((t - waves[:, 3:4]) / waves[:, 4:5]) ** 2)
 
 # %% ../../../nbs/data/simulate/50_twelve_leads.ipynb #11-46-simulate-12lead
 @dataclass(frozen=True)
 class Statement:
     "A statement: how the two sites write it, how common it is, and what it does to the heart."
-    title: str                # PTB-XL's description
-    kinds: str                # of d (diagnostic), f (form), r (rhythm)
-    superclass: str           # of a diagnostic statement
-    subclass: str             # of a diagnostic statement
-    snomed: str               # code in the Georgia headers; "" where they have none
-    abbreviation: str         # the challenge's
-    name: str                 # the challenge's
-    prevalence: tuple         # (PTB-XL, Georgia)
-    move: dict = None         # wave: (shift in s, factor of width, factor of amplitude)
-    add: tuple = ()           # waves (X, Y, Z, place, width)
-    rr: tuple = ()            # range of mean intervals (s)
-    rhythm: str = ""          # "fibrillation" or "ectopy"
+
+    title: str  # PTB-XL's description
+    kinds: str  # of d (diagnostic), f (form), r (rhythm)
+    superclass: str  # of a diagnostic statement
+    subclass: str  # of a diagnostic statement
+    snomed: str  # code in the Georgia headers; "" where they have none
+    abbreviation: str  # the challenge's
+    name: str  # the challenge's
+    prevalence: tuple  # (PTB-XL, Georgia)
+    move: dict = None  # wave: (shift in s, factor of width, factor of amplitude)
+    add: tuple = ()  # waves (X, Y, Z, place, width)
+    rr: tuple = ()  # range of mean intervals (s)
+    rhythm: str = ""  # "fibrillation" or "ectopy"
 
 # %% ../../../nbs/data/simulate/50_twelve_leads.ipynb #12-46-simulate-12lead
 STATEMENTS = {
-    "1AVB": Statement("first degree AV block", "d", "CD", "_AVB", "270492004", "IAVB", "1st degree av block", (.06, .1),
-                      {"P1": (-.09, 1, 1), "P2": (-.09, 1, 1)}),
-    "CLBBB": Statement("complete left bundle branch block", "d", "CD", "CLBBB", "164909002", "LBBB", "left bundle branch block", (.05, .04),
-                       {"Q": (0, 1, 0), "R": (.01, 1.6, .7), "T": (0, 1, -.6)}, ((.6, .0, .7, .055, .022),)),
-    "CRBBB": Statement("complete right bundle branch block", "d", "CD", "CRBBB", "59118001", "RBBB", "right bundle branch block", (.05, .08),
-                       {"S": (0, 1.2, .5)}, ((-.55, .05, -.75, .066, .018), (.0, .0, .12, .27, .045))),
-    "IRBBB": Statement("incomplete right bundle branch block", "d", "CD", "IRBBB", "713426002", "IRBBB", "incomplete right bundle branch block", (.06, .05),
-                       {}, ((-.25, .0, -.5, .044, .009),)),
-    "LAFB": Statement("left anterior fascicular block", "d", "CD", "LAFB/LPFB", "445118002", "LAnFB", "left anterior fascicular block", (.08, .04),
-                      {}, ((.0, .35, .0, -.026, .009), (.2, -1.35, .0, .006, .013))),
-    "LVH": Statement("left ventricular hypertrophy", "d", "HYP", "LVH", "164873001", "LVH", "left ventricular hypertrophy", (.1, .14),
-                     {"R": (0, 1.1, 1.6), "S": (0, 1.1, 1.6), "T": (0, 1, .3)}),
-    "LAO/LAE": Statement("left atrial overload/enlargement", "d", "HYP", "LAO/LAE", "67741000119109", "LAE", "left atrial enlargement", (.05, .1),
-                         {"P2": (.02, 1.3, 1.8)}, ((.0, .0, .07, -.115, .02),)),
-    "LNGQT": Statement("long QT-interval", "df", "STTC", "STTC", "111975006", "LQT", "prolonged qt interval", (.04, .14), {"T": (.09, 1.15, 1)}),
-    "NDT": Statement("non-diagnostic T abnormalities", "df", "STTC", "STTC", "428750005", "NSSTTA", "nonspecific st t abnormality", (.1, .16),
-                     {"T": (0, 1, .2)}),
-    "ISCAN": Statement("ischemic in anterior leads", "d", "STTC", "ISCA", "426434006", "AnMIs", "anterior ischemia", (.04, .05),
-                       {}, ((.0, .0, .45, .27, .045), (.0, .0, .12, .14, .05))),
-    "ISCIN": Statement("ischemic in inferior leads", "d", "STTC", "ISCI", "425419005", "IIs", "inferior ischaemia", (.04, .06),
-                       {}, ((.0, -.45, .0, .27, .045), (.0, -.12, .0, .14, .05))),
-    "ISCLA": Statement("ischemic in lateral leads", "d", "STTC", "ISCA", "425623009", "LIs", "lateral ischaemia", (.04, .1),
-                       {}, ((-.5, .0, .0, .27, .045), (-.12, .0, .0, .14, .05))),
-    "IMI": Statement("inferior myocardial infarction", "d", "MI", "IMI", "", "", "", (.08, 0), {}, ((.0, -.5, .0, -.018, .011), (.0, -.25, .0, .28, .05))),
-    "ASMI": Statement("anteroseptal myocardial infarction", "d", "MI", "AMI", "", "", "", (.08, 0), {}, ((.0, .0, .5, -.018, .013), (.0, .0, -.15, .14, .05))),
-    "PVC": Statement("ventricular premature complex", "f", "", "", "17338001", "VPB", "ventricular premature beats", (.06, .05), rhythm="ectopy"),
-    "AFIB": Statement("atrial fibrillation", "r", "", "", "164889003", "AF", "atrial fibrillation", (.07, .06),
-                      {"P1": (0, 1, 0), "P2": (0, 1, 0)}, rhythm="fibrillation"),
-    "SBRAD": Statement("sinus bradycardia", "r", "", "", "426177001", "SB", "sinus bradycardia", (.05, .14), rr=(1.12, 1.4)),
-    "STACH": Statement("sinus tachycardia", "r", "", "", "427084000", "STach", "sinus tachycardia", (.05, .12), rr=(.44, .56)),
+    "1AVB": Statement(
+        "first degree AV block",
+        "d",
+        "CD",
+        "_AVB",
+        "270492004",
+        "IAVB",
+        "1st degree av block",
+        (0.06, 0.1),
+        {"P1": (-0.09, 1, 1), "P2": (-0.09, 1, 1)},
+    ),
+    "CLBBB": Statement(
+        "complete left bundle branch block",
+        "d",
+        "CD",
+        "CLBBB",
+        "164909002",
+        "LBBB",
+        "left bundle branch block",
+        (0.05, 0.04),
+        {"Q": (0, 1, 0), "R": (0.01, 1.6, 0.7), "T": (0, 1, -0.6)},
+        ((0.6, 0.0, 0.7, 0.055, 0.022),),
+    ),
+    "CRBBB": Statement(
+        "complete right bundle branch block",
+        "d",
+        "CD",
+        "CRBBB",
+        "59118001",
+        "RBBB",
+        "right bundle branch block",
+        (0.05, 0.08),
+        {"S": (0, 1.2, 0.5)},
+        ((-0.55, 0.05, -0.75, 0.066, 0.018), (0.0, 0.0, 0.12, 0.27, 0.045)),
+    ),
+    "IRBBB": Statement(
+        "incomplete right bundle branch block",
+        "d",
+        "CD",
+        "IRBBB",
+        "713426002",
+        "IRBBB",
+        "incomplete right bundle branch block",
+        (0.06, 0.05),
+        {},
+        ((-0.25, 0.0, -0.5, 0.044, 0.009),),
+    ),
+    "LAFB": Statement(
+        "left anterior fascicular block",
+        "d",
+        "CD",
+        "LAFB/LPFB",
+        "445118002",
+        "LAnFB",
+        "left anterior fascicular block",
+        (0.08, 0.04),
+        {},
+        ((0.0, 0.35, 0.0, -0.026, 0.009), (0.2, -1.35, 0.0, 0.006, 0.013)),
+    ),
+    "LVH": Statement(
+        "left ventricular hypertrophy",
+        "d",
+        "HYP",
+        "LVH",
+        "164873001",
+        "LVH",
+        "left ventricular hypertrophy",
+        (0.1, 0.14),
+        {"R": (0, 1.1, 1.6), "S": (0, 1.1, 1.6), "T": (0, 1, 0.3)},
+    ),
+    "LAO/LAE": Statement(
+        "left atrial overload/enlargement",
+        "d",
+        "HYP",
+        "LAO/LAE",
+        "67741000119109",
+        "LAE",
+        "left atrial enlargement",
+        (0.05, 0.1),
+        {"P2": (0.02, 1.3, 1.8)},
+        ((0.0, 0.0, 0.07, -0.115, 0.02),),
+    ),
+    "LNGQT": Statement(
+        "long QT-interval",
+        "df",
+        "STTC",
+        "STTC",
+        "111975006",
+        "LQT",
+        "prolonged qt interval",
+        (0.04, 0.14),
+        {"T": (0.09, 1.15, 1)},
+    ),
+    "NDT": Statement(
+        "non-diagnostic T abnormalities",
+        "df",
+        "STTC",
+        "STTC",
+        "428750005",
+        "NSSTTA",
+        "nonspecific st t abnormality",
+        (0.1, 0.16),
+        {"T": (0, 1, 0.2)},
+    ),
+    "ISCAN": Statement(
+        "ischemic in anterior leads",
+        "d",
+        "STTC",
+        "ISCA",
+        "426434006",
+        "AnMIs",
+        "anterior ischemia",
+        (0.04, 0.05),
+        {},
+        ((0.0, 0.0, 0.45, 0.27, 0.045), (0.0, 0.0, 0.12, 0.14, 0.05)),
+    ),
+    "ISCIN": Statement(
+        "ischemic in inferior leads",
+        "d",
+        "STTC",
+        "ISCI",
+        "425419005",
+        "IIs",
+        "inferior ischaemia",
+        (0.04, 0.06),
+        {},
+        ((0.0, -0.45, 0.0, 0.27, 0.045), (0.0, -0.12, 0.0, 0.14, 0.05)),
+    ),
+    "ISCLA": Statement(
+        "ischemic in lateral leads",
+        "d",
+        "STTC",
+        "ISCA",
+        "425623009",
+        "LIs",
+        "lateral ischaemia",
+        (0.04, 0.1),
+        {},
+        ((-0.5, 0.0, 0.0, 0.27, 0.045), (-0.12, 0.0, 0.0, 0.14, 0.05)),
+    ),
+    "IMI": Statement(
+        "inferior myocardial infarction",
+        "d",
+        "MI",
+        "IMI",
+        "",
+        "",
+        "",
+        (0.08, 0),
+        {},
+        ((0.0, -0.5, 0.0, -0.018, 0.011), (0.0, -0.25, 0.0, 0.28, 0.05)),
+    ),
+    "ASMI": Statement(
+        "anteroseptal myocardial infarction",
+        "d",
+        "MI",
+        "AMI",
+        "",
+        "",
+        "",
+        (0.08, 0),
+        {},
+        ((0.0, 0.0, 0.5, -0.018, 0.013), (0.0, 0.0, -0.15, 0.14, 0.05)),
+    ),
+    "PVC": Statement(
+        "ventricular premature complex",
+        "f",
+        "",
+        "",
+        "17338001",
+        "VPB",
+        "ventricular premature beats",
+        (0.06, 0.05),
+        rhythm="ectopy",
+    ),
+    "AFIB": Statement(
+        "atrial fibrillation",
+        "r",
+        "",
+        "",
+        "164889003",
+        "AF",
+        "atrial fibrillation",
+        (0.07, 0.06),
+        {"P1": (0, 1, 0), "P2": (0, 1, 0)},
+        rhythm="fibrillation",
+    ),
+    "SBRAD": Statement(
+        "sinus bradycardia",
+        "r",
+        "",
+        "",
+        "426177001",
+        "SB",
+        "sinus bradycardia",
+        (0.05, 0.14),
+        rr=(1.12, 1.4),
+    ),
+    "STACH": Statement(
+        "sinus tachycardia",
+        "r",
+        "",
+        "",
+        "427084000",
+        "STach",
+        "sinus tachycardia",
+        (0.05, 0.12),
+        rr=(0.44, 0.56),
+    ),
     "NORM": Statement("normal ECG", "d", "NORM", "NORM", "", "", "", (0, 0)),
     "SR": Statement("sinus rhythm", "r", "", "", "426783006", "NSR", "sinus rhythm", (0, 0)),
 }
-TRACED = tuple(c for c, s in STATEMENTS.items() if s.move or s.add or s.rr or s.rhythm)                # all but NORM and SR
-APART = (("CLBBB", "CRBBB"), ("CLBBB", "IRBBB"), ("CRBBB", "IRBBB"), ("CLBBB", "LAFB"),
-         ("AFIB", "SBRAD"), ("AFIB", "STACH"), ("SBRAD", "STACH"), ("AFIB", "1AVB"), ("AFIB", "LAO/LAE"))
+# all but NORM and SR
+TRACED = tuple(c for c, s in STATEMENTS.items() if s.move or s.add or s.rr or s.rhythm)
+APART = (
+    ("CLBBB", "CRBBB"),
+    ("CLBBB", "IRBBB"),
+    ("CRBBB", "IRBBB"),
+    ("CLBBB", "LAFB"),
+    ("AFIB", "SBRAD"),
+    ("AFIB", "STACH"),
+    ("SBRAD", "STACH"),
+    ("AFIB", "1AVB"),
+    ("AFIB", "LAO/LAE"),
+)
 
 # %% ../../../nbs/data/simulate/50_twelve_leads.ipynb #14-46-simulate-12lead
 def energy(
-    waves: np.ndarray,       # [wave, 5]
-) -> float:                  # (mV^2 s)
+    waves: np.ndarray,  # [wave, 5]
+) -> float:  # (mV^2 s)
     "Integral of the square of a beat, summed over the twelve leads (in closed form)."
-    lead = twelve_leads(DOWER); v, place, var = waves[:, :3] @ lead.T, waves[:, 3], waves[:, 4]**2
-    both = var[:, None] + var; product = np.sqrt(2 * np.pi * np.outer(var, var) / both) * np.exp(-.5 * (place[:, None] - place)**2 / both)
+    lead = twelve_leads(DOWER)
+    v, place, var = waves[:, :3] @ lead.T, waves[:, 3], waves[:, 4] ** 2
+    both = var[:, None] + var
+    product = np.sqrt(2 * np.pi * np.outer(var, var) / both) * np.exp(
+        -0.5 * (place[:, None] - place) ** 2 / both
+    )
     return float((v @ v.T * product).sum())
 
 # %% ../../../nbs/data/simulate/50_twelve_leads.ipynb #15-46-simulate-12lead
 def _own(code: str, normal: np.ndarray) -> np.ndarray:
-    "What a statement adds to a person's beat [wave, 5]: moved waves minus the waves themselves, and added ones."
+    """What a statement adds to a person's beat [wave, 5]: moved waves minus the waves themselves,
+    and added ones.
+    """
     s, rows = STATEMENTS[code], []
     for name, (shift, width, size) in (s.move or {}).items():
         w = normal[WAVES.index(name)]
@@ -122,97 +338,147 @@ def _own(code: str, normal: np.ndarray) -> np.ndarray:
 def _ripple(code: str) -> np.ndarray:
     "The unrelated trace of a statement, of energy 1 [wave, 5]."
     k, lead = TRACED.index(code), twelve_leads(DOWER)
-    toward = np.linalg.inv(np.linalg.cholesky(lead.T @ lead))[k % 3]                                # three directions that the leads see as orthogonal
-    place, half = (.14, .26, .38, -.12, -.24, -.36)[k // 3], .5 / (18, 23)[k // 3 % 2]
-    waves = np.array([[*(toward * (-1)**j), place + half * (j - 2.5), .3 * half] for j in range(6)])
-    waves[:, :3] /= np.sqrt(energy(waves)); return waves
+    # three directions that the leads see as orthogonal
+    toward = np.linalg.inv(np.linalg.cholesky(lead.T @ lead))[k % 3]
+    place, half = (0.14, 0.26, 0.38, -0.12, -0.24, -0.36)[k // 3], 0.5 / (18, 23)[k // 3 % 2]
+    waves = np.array(
+        [[*(toward * (-1) ** j), place + half * (j - 2.5), 0.3 * half] for j in range(6)]
+    )
+    waves[:, :3] /= np.sqrt(energy(waves))
+    return waves
 
 # %% ../../../nbs/data/simulate/50_twelve_leads.ipynb #16-46-simulate-12lead
 def statement_waves(
-    code: str,                         # one of TRACED
-    normal: np.ndarray = NORMAL,       # the person's normal beat [6, 5]
-    shared: float = 1.,                # share of the trace's energy that is the statement's own
-    effect: float = 1.,                # size of the trace
-) -> np.ndarray:                       # waves to add to the beat [wave, 5]
-    "The trace of a statement in a beat; one of rhythm alone has none of its own, its ripple is as large as the trace of NDT."
-    if code not in TRACED: raise ConfigError(f"statement {code!r}: {nearest(code, TRACED)}")
+    code: str,  # one of TRACED
+    normal: np.ndarray = NORMAL,  # the person's normal beat [6, 5]
+    shared: float = 1.0,  # share of the trace's energy that is the statement's own
+    effect: float = 1.0,  # size of the trace
+) -> np.ndarray:  # waves to add to the beat [wave, 5]
+    """The trace of a statement in a beat.
+
+    One of rhythm alone has none of its own, its ripple is as large as the trace of NDT.
+    """
+    if code not in TRACED:
+        raise ConfigError(f"statement {code!r}: {nearest(code, TRACED)}")
     own, ripple, s = _own(code, normal), _ripple(code), STATEMENTS[code]
     level = energy(_own("NDT", normal) if s.rr or s.rhythm else own)
-    own[:, :3] *= np.sqrt(shared); ripple[:, :3] *= np.sqrt((1 - shared) * level)
+    own[:, :3] *= np.sqrt(shared)
+    ripple[:, :3] *= np.sqrt((1 - shared) * level)
     both = own if shared == 1 else np.concatenate([own, ripple])
-    if not (s.rr or s.rhythm): both[:, :3] *= np.sqrt(level / energy(both))                          # what the two have in common
-    both[:, :3] *= effect; return both
+    # what the two have in common
+    if not (s.rr or s.rhythm):
+        both[:, :3] *= np.sqrt(level / energy(both))
+    both[:, :3] *= effect
+    return both
 
 # %% ../../../nbs/data/simulate/50_twelve_leads.ipynb #21-46-simulate-12lead
 @dataclass(frozen=True)
 class Site:
     "What a place does to a recording, and how common statements are there."
-    prevalence: dict         # statement: chance
-    gain: float              # factor of the amplifier
-    noise: float             # muscle noise of an electrode (mV)
-    wander: float            # baseline wander of an electrode (mV)
-    hum: float               # mains in an electrode (mV)
-    mains: float             # rate of the mains (Hz)
-    low_pass: float          # where the recorder's filter halves the power (Hz)
-    turn: float              # angle by which hearts lie more upright (rad)
-    moved: float             # chest electrodes, by how many places too far left
+
+    prevalence: dict  # statement: chance
+    gain: float  # factor of the amplifier
+    noise: float  # muscle noise of an electrode (mV)
+    wander: float  # baseline wander of an electrode (mV)
+    hum: float  # mains in an electrode (mV)
+    mains: float  # rate of the mains (Hz)
+    low_pass: float  # where the recorder's filter halves the power (Hz)
+    turn: float  # angle by which hearts lie more upright (rad)
+    moved: float  # chest electrodes, by how many places too far left
+
 
 def site(
-    name: str,               # "ptb-xl" or "georgia"
-    shift: float = 1.,       # how far Georgia differs from PTB-XL, 0 to 1
-) -> Site:                   # the place
+    name: str,  # "ptb-xl" or "georgia"
+    shift: float = 1.0,  # how far Georgia differs from PTB-XL, 0 to 1
+) -> Site:  # the place
     "A site; raises `ConfigError` for an unknown name."
-    if name not in ("ptb-xl", "georgia"): raise ConfigError(f"site {name!r}: {nearest(name, ('ptb-xl', 'georgia'))}")
-    if not 0 <= shift <= 1: raise ConfigError(f"shift={shift}, must lie between 0 and 1")
-    f = shift * (name == "georgia"); mix = lambda a, b: (1 - f) * a + f * b
-    chance = {c: mix(*s.prevalence) if name == "ptb-xl" or s.snomed else 0. for c, s in STATEMENTS.items() if c in TRACED}
-    return Site(chance, mix(1, 1.2), mix(.01, .02), mix(.04, .08), mix(.003, .01), 50. if f == 0 else 60., mix(120, 45), mix(0, .25), mix(0, .35))
+    if name not in ("ptb-xl", "georgia"):
+        raise ConfigError(f"site {name!r}: {nearest(name, ('ptb-xl', 'georgia'))}")
+    if not 0 <= shift <= 1:
+        raise ConfigError(f"shift={shift}, must lie between 0 and 1")
+    f = shift * (name == "georgia")
+    mix = lambda a, b: (1 - f) * a + f * b
+    chance = {
+        c: mix(*s.prevalence) if name == "ptb-xl" or s.snomed else 0.0
+        for c, s in STATEMENTS.items()
+        if c in TRACED
+    }
+    return Site(
+        chance,
+        mix(1, 1.2),
+        mix(0.01, 0.02),
+        mix(0.04, 0.08),
+        mix(0.003, 0.01),
+        50.0 if f == 0 else 60.0,
+        mix(120, 45),
+        mix(0, 0.25),
+        mix(0, 0.35),
+    )
 
 # %% ../../../nbs/data/simulate/50_twelve_leads.ipynb #25-46-simulate-12lead
 @dataclass(frozen=True)
 class Person:
     "What all recordings of one person share."
-    normal: np.ndarray       # normal beat [6, 5]
-    lead: np.ndarray         # weights of X, Y, Z in leads I, II, V1 to V6 [8, 3]
-    rr: float                # mean interval in sinus rhythm (s)
-    severity: dict           # statement: factor of its trace
-    ectopic: np.ndarray      # a ventricular beat [wave, 5]
-    codes: tuple             # statements, in the order of TRACED
-    age: float               # (years)
-    sex: int                 # 0 male, 1 female
+
+    normal: np.ndarray  # normal beat [6, 5]
+    lead: np.ndarray  # weights of X, Y, Z in leads I, II, V1 to V6 [8, 3]
+    rr: float  # mean interval in sinus rhythm (s)
+    severity: dict  # statement: factor of its trace
+    ectopic: np.ndarray  # a ventricular beat [wave, 5]
+    codes: tuple  # statements, in the order of TRACED
+    age: float  # (years)
+    sex: int  # 0 male, 1 female
+
 
 def draw_person(
-    rng: np.random.Generator,      # source of randomness
-    place: Site,                   # from `site`
-) -> Person:                       # a person
-    "A person of a site: a heart that lies and beats in its own way, and statements that can stand together."
+    rng: np.random.Generator,  # source of randomness
+    place: Site,  # from `site`
+) -> Person:  # a person
+    """A person of a site: a heart that lies and beats in its own way, and statements that can stand
+    together.
+    """
     vary = lambda spread, *n: np.exp(rng.normal(0, spread, n or None))
-    normal = NORMAL * np.c_[vary(.18, 6, 1) * vary(.12, 6, 3), vary(.05, 6, 1), vary(.08, 6, 1)]
-    a, b, c = rng.normal([0, 0, place.turn], [.12, .12, .18])
-    rotate = _turn(0, a) @ _turn(1, b) @ _turn(2, c)                                              # about X, Y and Z
-    chest = np.clip(np.arange(6) + rng.normal(place.moved, .15), 0, 5)
-    lead = np.r_[DOWER[:2], np.stack([np.interp(chest, np.arange(6), w) for w in DOWER[2:].T], axis=1)] @ rotate
-    toward = rng.normal(size=3); toward *= rng.uniform(1., 1.7) / np.linalg.norm(toward)
-    ectopic = np.c_[np.outer([1., -.3, -.4], toward), [0., .08, .3], [.03, .024, .06]]
-    return Person(normal, lead, float(rng.uniform(.65, 1.0)), dict(zip(TRACED, vary(.2, len(TRACED)))), ectopic,
-                  draw_statements(rng, place), float(np.clip(np.round(rng.normal(60, 15)), 18, 95)), int(rng.integers(2)))
+    normal = NORMAL * np.c_[vary(0.18, 6, 1) * vary(0.12, 6, 3), vary(0.05, 6, 1), vary(0.08, 6, 1)]
+    a, b, c = rng.normal([0, 0, place.turn], [0.12, 0.12, 0.18])
+    rotate = _turn(0, a) @ _turn(1, b) @ _turn(2, c)  # about X, Y and Z
+    chest = np.clip(np.arange(6) + rng.normal(place.moved, 0.15), 0, 5)
+    lead = (
+        np.r_[DOWER[:2], np.stack([np.interp(chest, np.arange(6), w) for w in DOWER[2:].T], axis=1)]
+        @ rotate
+    )
+    toward = rng.normal(size=3)
+    toward *= rng.uniform(1.0, 1.7) / np.linalg.norm(toward)
+    ectopic = np.c_[np.outer([1.0, -0.3, -0.4], toward), [0.0, 0.08, 0.3], [0.03, 0.024, 0.06]]
+    return Person(
+        normal,
+        lead,
+        float(rng.uniform(0.65, 1.0)),
+        dict(zip(TRACED, vary(0.2, len(TRACED)))),
+        ectopic,
+        draw_statements(rng, place),
+        float(np.clip(np.round(rng.normal(60, 15)), 18, 95)),
+        int(rng.integers(2)),
+    )
 
 # %% ../../../nbs/data/simulate/50_twelve_leads.ipynb #26-46-simulate-12lead
 def _turn(axis: int, angle: float) -> np.ndarray:
     "Rotation about one axis [3, 3]."
-    i, j = [k for k in range(3) if k != axis]; m = np.eye(3)
+    i, j = [k for k in range(3) if k != axis]
+    m = np.eye(3)
     m[[i, j, i, j], [i, j, j, i]] = np.cos(angle), np.cos(angle), -np.sin(angle), np.sin(angle)
     return m
 
 # %% ../../../nbs/data/simulate/50_twelve_leads.ipynb #27-46-simulate-12lead
 def draw_statements(
-    rng: np.random.Generator,      # source of randomness
-    place: Site,                   # gives how common they are
-) -> tuple:                        # codes, in the order of TRACED; without NORM and SR
+    rng: np.random.Generator,  # source of randomness
+    place: Site,  # gives how common they are
+) -> tuple:  # codes, in the order of TRACED; without NORM and SR
     "Statements of a person; of two that exclude each other, the one that comes first by lot stays."
-    found = [c for c, u in zip(TRACED, rng.random(len(TRACED))) if u < place.prevalence[c]]; kept = []
+    found = [c for c, u in zip(TRACED, rng.random(len(TRACED))) if u < place.prevalence[c]]
+    kept = []
     for c in rng.permutation(found).tolist():
-        if not any({c, k} == set(pair) for k in kept for pair in APART): kept.append(c)
+        if not any({c, k} == set(pair) for k in kept for pair in APART):
+            kept.append(c)
     return tuple(c for c in TRACED if c in kept)
 
 # %% ../../../nbs/data/simulate/50_twelve_leads.ipynb #30-46-simulate-12lead
@@ -220,43 +486,91 @@ def _times(rng, person: Person, size: float) -> tuple:
     "Times of the beats (s), whether each is premature, and the mean interval (s)."
     codes, rr = person.codes, person.rr
     for c in codes:
-        if STATEMENTS[c].rr: rr *= (rng.uniform(*STATEMENTS[c].rr) / rr)**min(size, 1.)
-    n = int(1.6 * SECONDS / rr) + 6; step = 1 + .03 * np.sin(2 * np.pi * np.arange(n) / 4.5 + rng.uniform(0, 6.28)) + rng.normal(0, .02, n)
-    if "AFIB" in codes: step += min(size, 1.) * (rng.gamma(1 / .22**2, .22**2, n) - 1)
+        if STATEMENTS[c].rr:
+            rr *= (rng.uniform(*STATEMENTS[c].rr) / rr) ** min(size, 1.0)
+    n = int(1.6 * SECONDS / rr) + 6
+    step = (
+        1
+        + 0.03 * np.sin(2 * np.pi * np.arange(n) / 4.5 + rng.uniform(0, 6.28))
+        + rng.normal(0, 0.02, n)
+    )
+    if "AFIB" in codes:
+        step += min(size, 1.0) * (rng.gamma(1 / 0.22**2, 0.22**2, n) - 1)
     early = np.zeros(n, bool)
-    if "PVC" in codes: early[rng.choice(np.arange(2, max(4, int(.9 * SECONDS / rr))), 1 + rng.integers(3), replace=False)] = True; early[1:] &= ~early[:-1]
-    step = step * np.where(early, 1 - .35 * min(size, 1.), 1); step[1:] += np.where(early[:-1], .35 * min(size, 1.), 0)
-    at = rng.uniform(-.5, 0) * rr + np.cumsum(np.maximum(step * rr, .28))
-    keep = at < SECONDS + .4; return at[keep], early[keep], rr
+    if "PVC" in codes:
+        early[
+            rng.choice(
+                np.arange(2, max(4, int(0.9 * SECONDS / rr))), 1 + rng.integers(3), replace=False
+            )
+        ] = True
+        early[1:] &= ~early[:-1]
+    step = step * np.where(early, 1 - 0.35 * min(size, 1.0), 1)
+    step[1:] += np.where(early[:-1], 0.35 * min(size, 1.0), 0)
+    at = rng.uniform(-0.5, 0) * rr + np.cumsum(np.maximum(step * rr, 0.28))
+    keep = at < SECONDS + 0.4
+    return at[keep], early[keep], rr
 
 # %% ../../../nbs/data/simulate/50_twelve_leads.ipynb #31-46-simulate-12lead
 def _electrodes(rng, place: Site, n: int) -> np.ndarray:
-    "What nine electrodes (right arm, left arm, left leg, V1 to V6) add to the eight leads [8, n] (mV)."
-    slow = np.arange(0, SECONDS + .1, .1); t = np.arange(n) / FS
-    f, phase, size = rng.uniform(.05, .4, (9, 3, 1)), rng.uniform(0, 6.28, (9, 3, 1)), rng.uniform(.3, 1, (9, 3, 1))
+    """What nine electrodes (right arm, left arm, left leg, V1 to V6) add to the eight leads [8, n]
+    (mV).
+    """
+    slow = np.arange(0, SECONDS + 0.1, 0.1)
+    t = np.arange(n) / FS
+    f, phase, size = (
+        rng.uniform(0.05, 0.4, (9, 3, 1)),
+        rng.uniform(0, 6.28, (9, 3, 1)),
+        rng.uniform(0.3, 1, (9, 3, 1)),
+    )
     wander = place.wander * (size * np.sin(2 * np.pi * f * slow + phase)).sum(axis=1)
-    v = place.noise * rng.standard_normal((9, n), dtype=np.float32) + np.stack([np.interp(t, slow, u) for u in wander])
+    v = place.noise * rng.standard_normal((9, n), dtype=np.float32) + np.stack(
+        [np.interp(t, slow, u) for u in wander]
+    )
     phase, w = rng.uniform(0, 6.28, 9), 2 * np.pi * place.mains * t
-    v += place.hum * rng.uniform(.2, 1.8, (9, 1)) * (np.c_[np.cos(phase), np.sin(phase)] @ np.stack([np.sin(w), np.cos(w)]))
-    ra, la, ll = v[:3]; return np.stack([la - ra, ll - ra, *(v[3:] - (ra + la + ll) / 3)])
+    v += (
+        place.hum
+        * rng.uniform(0.2, 1.8, (9, 1))
+        * (np.c_[np.cos(phase), np.sin(phase)] @ np.stack([np.sin(w), np.cos(w)]))
+    )
+    ra, la, ll = v[:3]
+    return np.stack([la - ra, ll - ra, *(v[3:] - (ra + la + ll) / 3)])
 
 # %% ../../../nbs/data/simulate/50_twelve_leads.ipynb #32-46-simulate-12lead
 def draw_record(
-    rng: np.random.Generator,      # randomness of this recording
-    person: Person,                # whose
-    place: Site,                   # where
-    shared: float = 1.,            # share of the statements' own trace
-    effect: float = 1.,            # its size
-) -> np.ndarray:                   # leads I, II, V1 to V6 at FS [8, time] (mV)
+    rng: np.random.Generator,  # randomness of this recording
+    person: Person,  # whose
+    place: Site,  # where
+    shared: float = 1.0,  # share of the statements' own trace
+    effect: float = 1.0,  # its size
+) -> np.ndarray:  # leads I, II, V1 to V6 at FS [8, time] (mV)
     "Ten seconds of eight leads; `twelve_leads` adds the others."
-    n, size = FS * SECONDS, effect * np.sqrt(shared); at, early, rr = _times(rng, person, size)
-    beat = np.concatenate([person.normal, *(statement_waves(c, person.normal, shared, effect * person.severity[c]) for c in person.codes)])
-    odd = np.concatenate([beat * np.r_[[1 - min(size, 1.)] * 3, 1, 1], person.ectopic * np.r_[[min(size, 1.)] * 3, 1, 1]])
-    for w in (beat, odd): w[w[:, 3] > .1, 3] *= np.sqrt(rr / .85)
-    dipole = np.zeros((3, n)); height = np.exp(rng.normal(0, .03, len(at)))
+    n, size = FS * SECONDS, effect * np.sqrt(shared)
+    at, early, rr = _times(rng, person, size)
+    beat = np.concatenate(
+        [
+            person.normal,
+            *(
+                statement_waves(c, person.normal, shared, effect * person.severity[c])
+                for c in person.codes
+            ),
+        ]
+    )
+    odd = np.concatenate(
+        [
+            beat * np.r_[[1 - min(size, 1.0)] * 3, 1, 1],
+            person.ectopic * np.r_[[min(size, 1.0)] * 3, 1, 1],
+        ]
+    )
+    for w in (beat, odd):
+        w[w[:, 3] > 0.1, 3] *= np.sqrt(rr / 0.85)
+    dipole = np.zeros((3, n))
+    height = np.exp(rng.normal(0, 0.03, len(at)))
     for t0, v, h in zip(at, early, height):
-        lo, hi = np.clip(np.ceil((np.array([-.45, .8]) + t0) * FS), 0, n).astype(int)
+        lo, hi = np.clip(np.ceil((np.array([-0.45, 0.8]) + t0) * FS), 0, n).astype(int)
         dipole[:, lo:hi] += h * trace_beat(odd if v else beat, np.arange(lo, hi) / FS - t0)
-    if "AFIB" in person.codes and size > 0: dipole += np.outer([-.3, .4, -.8], f_waves(rng, n, FS, size * rng.uniform(.06, .12)))
+    if "AFIB" in person.codes and size > 0:
+        dipole += np.outer([-0.3, 0.4, -0.8], f_waves(rng, n, FS, size * rng.uniform(0.06, 0.12)))
     x = place.gain * (person.lead @ dipole + _electrodes(rng, place, n))
-    return np.fft.irfft(np.fft.rfft(x) * 2**(-.5 * (np.fft.rfftfreq(n, 1 / FS) / place.low_pass)**2), n)
+    return np.fft.irfft(
+        np.fft.rfft(x) * 2 ** (-0.5 * (np.fft.rfftfreq(n, 1 / FS) / place.low_pass) ** 2), n
+    )

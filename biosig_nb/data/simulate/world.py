@@ -7,75 +7,114 @@ __all__ = ['wavelet', 'waveforms', 'draw', 'simulate_world', 'oracle_scores']
 
 # %% ../../../nbs/data/simulate/10_world.ipynb #03-35-simulate
 import hashlib
+
 import numpy as np
 import pandas as pd
+
 from ..cohort import Cohort
 from ...errors import ConfigError
 
 # %% ../../../nbs/data/simulate/10_world.ipynb #04-35-simulate
 def wavelet(
-    cycles: float,         # oscillations within the envelope
-    length: int = 16,      # samples
-) -> np.ndarray:           # [length], unit energy
+    cycles: float,  # oscillations within the envelope
+    length: int = 16,  # samples
+) -> np.ndarray:  # [length], unit energy
     "A sine under a Gaussian envelope, scaled to energy 1."
     t = np.arange(length) - (length - 1) / 2
-    w = np.exp(-.5 * (t / (length / 6))**2) * np.sin(2 * np.pi * cycles * t / length)
+    w = np.exp(-0.5 * (t / (length / 6)) ** 2) * np.sin(2 * np.pi * cycles * t / length)
     return w / np.sqrt((w**2).sum())
 
 # %% ../../../nbs/data/simulate/10_world.ipynb #05-35-simulate
 def waveforms(
-    shared: float,                                # share of A in the target's waveform, 0 to 1
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:   # (A, B, the target's), each [16] with energy 1
+    shared: float,  # share of A in the target's waveform, 0 to 1
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # (A, B, the target's), each [16] with energy 1
     "The source's waveform, an unrelated one, and their mixture; raises `ConfigError` outside 0..1."
-    if not 0 <= shared <= 1: raise ConfigError(f"shared={shared}, must lie between 0 and 1")
+    if not 0 <= shared <= 1:
+        raise ConfigError(f"shared={shared}, must lie between 0 and 1")
     a, b = wavelet(1.5), wavelet(4.5)
-    b = b - (a @ b) * a; b /= np.sqrt((b**2).sum())
+    b = b - (a @ b) * a
+    b /= np.sqrt((b**2).sum())
     return a, b, np.sqrt(shared) * a + np.sqrt(1 - shared) * b
 
 # %% ../../../nbs/data/simulate/10_world.ipynb #09-35-simulate
 def draw(
-    rng: np.random.Generator,     # source of randomness
-    present: np.ndarray,          # 0/1: does the example hold the waveform [n]
-    wave: np.ndarray,             # the waveform [16]
-    effect: float,                # its amplitude (standard deviations of the noise)
-    patient: np.ndarray,          # patient number of each example [n]
-    size: int = 64,               # samples an example
-) -> np.ndarray:                  # signals [n, 1, size]
+    rng: np.random.Generator,  # source of randomness
+    present: np.ndarray,  # 0/1: does the example hold the waveform [n]
+    wave: np.ndarray,  # the waveform [16]
+    effect: float,  # its amplitude (standard deviations of the noise)
+    patient: np.ndarray,  # patient number of each example [n]
+    size: int = 64,  # samples an example
+) -> np.ndarray:  # signals [n, 1, size]
     "Noise, a nuisance wave per patient, and the waveform where it is present, at random places."
     n = len(present)
     x = rng.normal(size=(n, size))
     t, number = np.arange(size), np.unique(patient, return_inverse=True)[1]
-    period, phase, height = rng.uniform(20, 40, number.max() + 1), rng.uniform(0, 6.28, number.max() + 1), rng.normal(0, .5, number.max() + 1)
-    x += height[number][:, None] * np.sin(2 * np.pi * t / period[number][:, None] + phase[number][:, None])
+    period, phase, height = (
+        rng.uniform(20, 40, number.max() + 1),
+        rng.uniform(0, 6.28, number.max() + 1),
+        rng.normal(0, 0.5, number.max() + 1),
+    )
+    x += height[number][:, None] * np.sin(
+        2 * np.pi * t / period[number][:, None] + phase[number][:, None]
+    )
     at = rng.integers(0, size - len(wave) + 1, n)
-    for i in np.flatnonzero(present): x[i, at[i]:at[i] + len(wave)] += effect * wave
+    for i in np.flatnonzero(present):
+        x[i, at[i] : at[i] + len(wave)] += effect * wave
     return x[:, None].astype(np.float32)
 
 # %% ../../../nbs/data/simulate/10_world.ipynb #10-35-simulate
 def simulate_world(
-    shared: float = 1.,           # share of the target's waveform that the source teaches
-    n_source: int = 300,          # source patients, 4 examples each
-    n_target: int = 40,           # target patients, half of them sick
-    n_examples: int = 3,          # examples a target patient
-    effect: float = 2.6,           # amplitude of the waveforms (noise standard deviations); 0: the target's labels mean nothing
-    seed: int = 0,                # everything random hangs on it
-) -> tuple[Cohort, Cohort]:       # (source, target)
+    shared: float = 1.0,  # share of the target's waveform that the source teaches
+    n_source: int = 300,  # source patients, 4 examples each
+    n_target: int = 40,  # target patients, half of them sick
+    n_examples: int = 3,  # examples a target patient
+    # amplitude of the waveforms (noise standard deviations); 0: the target's labels mean nothing
+    effect: float = 2.6,
+    seed: int = 0,  # everything random hangs on it
+) -> tuple[Cohort, Cohort]:  # (source, target)
     "A source and a target cohort with a chosen amount of common structure."
-    rng = np.random.default_rng([seed, 35]); a, _, t = waveforms(shared)
+    rng = np.random.default_rng([seed, 35])
+    a, _, t = waveforms(shared)
+
     def cohort(name, wave, patients, each, sick, height):
         who = np.repeat(np.arange(patients), each)
         names = np.array([f"{name}/{i:04d}" for i in who])
-        table = pd.DataFrame({"patient": names}, index=pd.Index([f"{g}/{k:02d}" for g, k in zip(names, np.tile(np.arange(each), patients))], name="example"))
-        finger = hashlib.sha256(repr((name, shared, patients, each, effect, seed)).encode()).hexdigest()[:16]
-        return Cohort(draw(rng, sick[who] if len(sick) == patients else sick, wave, height, who), (sick[who] if len(sick) == patients else sick).astype(int), names, table,
-                      fs=100., channels=("x",), label_names=("present",), provenance=dict(database=name, version="1", simulated=True, fingerprint=finger, missing=[]))
-    source = cohort("world-source", a, n_source, 4, rng.integers(0, 2, n_source * 4), 4.)
-    return source, cohort("world-target", t, n_target, n_examples, rng.permutation(np.arange(n_target) % 2), effect)
+        table = pd.DataFrame(
+            {"patient": names},
+            index=pd.Index(
+                [f"{g}/{k:02d}" for g, k in zip(names, np.tile(np.arange(each), patients))],
+                name="example",
+            ),
+        )
+        finger = hashlib.sha256(
+            repr((name, shared, patients, each, effect, seed)).encode()
+        ).hexdigest()[:16]
+        return Cohort(
+            draw(rng, sick[who] if len(sick) == patients else sick, wave, height, who),
+            (sick[who] if len(sick) == patients else sick).astype(int),
+            names,
+            table,
+            fs=100.0,
+            channels=("x",),
+            label_names=("present",),
+            provenance=dict(
+                database=name, version="1", simulated=True, fingerprint=finger, missing=[]
+            ),
+        )
+
+    source = cohort("world-source", a, n_source, 4, rng.integers(0, 2, n_source * 4), 4.0)
+    return source, cohort(
+        "world-target", t, n_target, n_examples, rng.permutation(np.arange(n_target) % 2), effect
+    )
 
 # %% ../../../nbs/data/simulate/10_world.ipynb #13-35-simulate
 def oracle_scores(
-    cohort: Cohort,               # a cohort of this world
-    wave: np.ndarray,             # waveform to look for [16]
-) -> np.ndarray:                  # one score an example [n]
+    cohort: Cohort,  # a cohort of this world
+    wave: np.ndarray,  # waveform to look for [16]
+) -> np.ndarray:  # one score an example [n]
     "Maximum of the matched filter's output."
-    return np.lib.stride_tricks.sliding_window_view(cohort.signals[:, 0], len(wave), axis=1).dot(wave).max(1)
+    return (
+        np.lib.stride_tricks.sliding_window_view(cohort.signals[:, 0], len(wave), axis=1)
+        .dot(wave)
+        .max(1)
+    )

@@ -14,21 +14,27 @@ import pandas as pd
 
 from ...errors import DataError
 from ..inference.bootstrap import metric_table
-from ..kernels.threshold_metrics import ratio
 from ..kernels.logistic import bend, curve, logistic_rows, logit, smoother
+from ..kernels.ranking_kernels import Weights, example_weights
+from ..kernels.threshold_metrics import ratio
 from ..metrics import METRICS, Metric, metric_title
 from ..style import estimate_text, pick
-from ..kernels.ranking_kernels import Weights, example_weights
 
 # %% ../../../nbs/evaluate/clinical/10_calibration.ipynb #06-44-calibration
-BINS = 10     # of ECE, the Brier decomposition and the diagram
+BINS = 10  # of ECE, the Brier decomposition and the diagram
 
 # %% ../../../nbs/evaluate/clinical/10_calibration.ipynb #08-44-calibration
 def _slope(y: np.ndarray, p: np.ndarray, weights: Weights) -> np.ndarray:
     "Calibration slope of each resample [resample]."
     x = logit(p)
-    if np.ptp(x) == 0: return np.full(len(weights.counts), np.nan)
-    return logistic_rows(np.stack([np.ones_like(x), (x - x.mean()) / x.std()], axis=1), y, weights)[:, 1] / x.std()
+    if np.ptp(x) == 0:
+        return np.full(len(weights.counts), np.nan)
+    return (
+        logistic_rows(np.stack([np.ones_like(x), (x - x.mean()) / x.std()], axis=1), y, weights)[
+            :, 1
+        ]
+        / x.std()
+    )
 
 
 def _intercept(y: np.ndarray, p: np.ndarray, weights: Weights) -> np.ndarray:
@@ -37,37 +43,56 @@ def _intercept(y: np.ndarray, p: np.ndarray, weights: Weights) -> np.ndarray:
 
 # %% ../../../nbs/evaluate/clinical/10_calibration.ipynb #09-44-calibration
 def _plain(rows: Callable, y, p, w):
-    "A measure on arrays: a float for one set of weights, [resample] for rows of them; a column a label where y has several."
+    """A measure on arrays: a float for one set of weights, [resample] for rows of them.
+
+    A column a label where y has several.
+    """
     y, p = np.asarray(y, float), np.asarray(p, float)
-    if y.shape != p.shape: raise DataError(f"calibration: truth has shape {y.shape}, probabilities {p.shape}; expected the same")
+    if y.shape != p.shape:
+        raise DataError(
+            f"calibration: truth has shape {y.shape}, probabilities {p.shape}; expected the same"
+        )
     W = example_weights(len(y), w)
-    if y.ndim == 2: out = np.stack([rows(y[:, j], p[:, j], W) for j in range(y.shape[1])], axis=1)
-    else: out = rows(y, p, W)
-    if np.ndim(w) == 2: return out
+    if y.ndim == 2:
+        out = np.stack([rows(y[:, j], p[:, j], W) for j in range(y.shape[1])], axis=1)
+    else:
+        out = rows(y, p, W)
+    if np.ndim(w) == 2:
+        return out
     return float(out[0]) if y.ndim == 1 else out[0]
 
 # %% ../../../nbs/evaluate/clinical/10_calibration.ipynb #10-44-calibration
 def calibration_slope(
-    y,         # truth [n] of 0/1, or [n, label]
-    p,         # probabilities, same shape
-    w=None,    # weights [n], or [resample, n]
-):             # float; [label], [resample] or [resample, label] accordingly; NaN where a class is absent or the logit separates the classes
-    "Slope of the logistic regression of the outcome on the logit (Cox 1958): 1 is right, below 1 the predictions are too extreme."
+    y,  # truth [n] of 0/1, or [n, label]
+    p,  # probabilities, same shape
+    w=None,  # weights [n], or [resample, n]
+):  # float; [label], [resample] or [resample, label] accordingly; NaN where a class is absent or the logit separates the classes
+    """Slope of the logistic regression of the outcome on the logit (Cox 1958): 1 is right, below 1
+    the predictions are too extreme.
+    """
     return _plain(_slope, y, p, w)
 
 # %% ../../../nbs/evaluate/clinical/10_calibration.ipynb #11-44-calibration
 def calibration_intercept(
-    y,         # truth [n] of 0/1, or [n, label]
-    p,         # probabilities, same shape
-    w=None,    # weights [n], or [resample, n]
-):             # as `calibration_slope`; NaN where a class is absent
-    "Calibration in the large: the constant to add to every logit, slope held at 1 (Van Calster 2016); below 0 the probabilities are too high."
+    y,  # truth [n] of 0/1, or [n, label]
+    p,  # probabilities, same shape
+    w=None,  # weights [n], or [resample, n]
+):  # as `calibration_slope`; NaN where a class is absent
+    """Calibration in the large: the constant to add to every logit, slope held at 1 (Van Calster
+    2016).
+
+    Below 0 the probabilities are too high.
+    """
     return _plain(_intercept, y, p, w)
 
 # %% ../../../nbs/evaluate/clinical/10_calibration.ipynb #17-44-calibration
 def bin_edges(p: np.ndarray, mass: bool, bins: int = BINS) -> np.ndarray:
-    "Inner edges of the bins; a probability on an edge belongs to the lower one, as in scikit-learn."
-    if not mass: return np.linspace(0, 1, bins + 1)[1:-1]
+    """Inner edges of the bins.
+
+    A probability on an edge belongs to the lower one, as in scikit-learn.
+    """
+    if not mass:
+        return np.linspace(0, 1, bins + 1)[1:-1]
     return np.unique(np.quantile(p, np.linspace(0, 1, bins + 1)[1:-1]))
 
 
@@ -75,23 +100,32 @@ def bin_sums(y: np.ndarray, p: np.ndarray, weights: Weights, edges: np.ndarray) 
     "Weighted sums of 1, p, y, p*p and p*y, each [resample, bin]."
     g, k = weights.counts.shape[1], len(edges) + 1
     at = weights.codes * k + np.searchsorted(edges, p)
-    return [weights.counts @ np.bincount(at, weights.base * v, minlength=g * k).reshape(g, k) for v in (np.ones_like(p), p, y, p * p, p * y)]
+    return [
+        weights.counts @ np.bincount(at, weights.base * v, minlength=g * k).reshape(g, k)
+        for v in (np.ones_like(p), p, y, p * p, p * y)
+    ]
 
 # %% ../../../nbs/evaluate/clinical/10_calibration.ipynb #18-44-calibration
-def _ece(y: np.ndarray, p: np.ndarray, weights: Weights, mass: bool, bins: int = BINS) -> np.ndarray:
+def _ece(
+    y: np.ndarray, p: np.ndarray, weights: Weights, mass: bool, bins: int = BINS
+) -> np.ndarray:
     "ECE of each resample [resample]."
     n, said, ill = bin_sums(y, p, weights, bin_edges(p, mass, bins))[:3]
     return ratio(np.abs(said - ill).sum(axis=1), n.sum(axis=1))
 
 # %% ../../../nbs/evaluate/clinical/10_calibration.ipynb #19-44-calibration
 def ece(
-    y,                    # truth [n] of 0/1, or [n, label]
-    p,                    # probabilities, same shape
-    w=None,               # weights [n], or [resample, n]
-    mass: bool = False,   # equal-mass bins; False: equal width
-    bins: int = BINS,     # how many
-):                        # as `calibration_slope`
-    "Expected calibration error: mean distance between predicted and observed rate over bins (Naeini 2015; Guo 2017). Biased upwards."
+    y,  # truth [n] of 0/1, or [n, label]
+    p,  # probabilities, same shape
+    w=None,  # weights [n], or [resample, n]
+    mass: bool = False,  # equal-mass bins; False: equal width
+    bins: int = BINS,  # how many
+):  # as `calibration_slope`
+    """Expected calibration error: mean distance between predicted and observed rate over bins
+    (Naeini 2015; Guo 2017).
+
+    Biased upwards.
+    """
     return _plain(lambda *a: _ece(*a, mass, bins), y, p, w)
 
 # %% ../../../nbs/evaluate/clinical/10_calibration.ipynb #25-44-calibration
@@ -106,37 +140,56 @@ def _ici(y: np.ndarray, p: np.ndarray, weights: Weights) -> np.ndarray:
 
 # %% ../../../nbs/evaluate/clinical/10_calibration.ipynb #26-44-calibration
 def ici(
-    y,         # truth [n] of 0/1, or [n, label]
-    p,         # probabilities, same shape
-    w=None,    # weights [n], or [resample, n]
-):             # as `calibration_slope`; NaN where a class is absent or the curve cannot be fitted
-    "Integrated calibration index: mean distance between prediction and smoothed outcome (Austin & Steyerberg 2019), by logistic splines."
+    y,  # truth [n] of 0/1, or [n, label]
+    p,  # probabilities, same shape
+    w=None,  # weights [n], or [resample, n]
+):  # as `calibration_slope`; NaN where a class is absent or the curve cannot be fitted
+    """Integrated calibration index: mean distance between prediction and smoothed outcome (Austin &
+    Steyerberg 2019), by logistic splines.
+    """
     return _plain(_ici, y, p, w)
 
 # %% ../../../nbs/evaluate/clinical/10_calibration.ipynb #30-44-calibration
-def _brier(y: np.ndarray, p: np.ndarray, weights: Weights, bins: int = BINS) -> dict[str, np.ndarray]:
-    "The score and its parts, each [resample]; score = reliability - resolution + uncertainty + within."
+def _brier(
+    y: np.ndarray, p: np.ndarray, weights: Weights, bins: int = BINS
+) -> dict[str, np.ndarray]:
+    """The score and its parts, each [resample].
+
+    Score = reliability - resolution + uncertainty + within.
+    """
     n, sp, sy, spp, spy = bin_sums(y, p, weights, bin_edges(p, True, bins))
     total = n.sum(axis=1)
     mean, said, seen = (ratio(a, b) for a, b in ((sy.sum(axis=1), total), (sp, n), (sy, n)))
     part = lambda x: ratio(np.nansum(x, axis=1), total)
-    return {"score": part(spp - 2 * spy + sy), "reliability": part(n * (said - seen) ** 2), "resolution": part(n * (seen - mean[:, None]) ** 2),
-            "uncertainty": mean * (1 - mean), "within": part(spp - n * said ** 2 - 2 * (spy - n * said * seen))}
+    return {
+        "score": part(spp - 2 * spy + sy),
+        "reliability": part(n * (said - seen) ** 2),
+        "resolution": part(n * (seen - mean[:, None]) ** 2),
+        "uncertainty": mean * (1 - mean),
+        "within": part(spp - n * said**2 - 2 * (spy - n * said * seen)),
+    }
 
 # %% ../../../nbs/evaluate/clinical/10_calibration.ipynb #31-44-calibration
 def brier_parts(
-    y,                  # truth [n] of 0/1
-    p,                  # probabilities [n]
-    w=None,             # weights [n], or [resample, n]
-    bins: int = BINS,   # equal-mass bins
-) -> dict:              # score, reliability, resolution, uncertainty, within: a float each, or [resample]
-    "Brier score = reliability - resolution + uncertainty (Murphy 1973) + within-bin variance - 2 covariance (Stephenson 2008)."
-    return {k: _plain(lambda *a, k=k: _brier(*a, bins)[k], y, p, w) for k in ("score", "reliability", "resolution", "uncertainty", "within")}
+    y,  # truth [n] of 0/1
+    p,  # probabilities [n]
+    w=None,  # weights [n], or [resample, n]
+    bins: int = BINS,  # equal-mass bins
+) -> dict:  # score, reliability, resolution, uncertainty, within: a float each, or [resample]
+    """Brier score = reliability - resolution + uncertainty (Murphy 1973) + within-bin variance - 2
+    covariance (Stephenson 2008).
+    """
+    return {
+        k: _plain(lambda *a, k=k: _brier(*a, bins)[k], y, p, w)
+        for k in ("score", "reliability", "resolution", "uncertainty", "within")
+    }
 
 # %% ../../../nbs/evaluate/clinical/10_calibration.ipynb #35-44-calibration
 def _each(rows: Callable) -> Callable:
     "A measure of one label as the `rows` of a `Metric`."
-    return lambda Y, P, D, weights: np.stack([rows(Y[:, j], P[:, j], weights) for j in range(Y.shape[1])], axis=1)
+    return lambda Y, P, D, weights: np.stack(
+        [rows(Y[:, j], P[:, j], weights) for j in range(Y.shape[1])], axis=1
+    )
 
 
 def _expected_observed(y: np.ndarray, p: np.ndarray, weights: Weights) -> np.ndarray:
@@ -145,60 +198,100 @@ def _expected_observed(y: np.ndarray, p: np.ndarray, weights: Weights) -> np.nda
     return ratio(s[:, 0], s[:, 1])
 
 # %% ../../../nbs/evaluate/clinical/10_calibration.ipynb #36-44-calibration
-CALIBRATION = {m.name: m for m in (
-    Metric("calibration_slope", "calibration slope", True, _each(_slope)),
-    Metric("calibration_intercept", "calibration intercept", True, _each(_intercept)),
-    Metric("expected_observed", "expected / observed", True, _each(_expected_observed)),
-    Metric("ece", "ECE, equal width", True, _each(lambda *a: _ece(*a, mass=False)), higher=False),
-    Metric("ece_mass", "ECE, equal mass", True, _each(lambda *a: _ece(*a, mass=True)), higher=False),
-    Metric("ici", "ICI", True, _each(_ici), higher=False),
-    METRICS["brier"],
-    Metric("brier_reliability", "reliability", True, _each(lambda *a: _brier(*a)["reliability"]), higher=False),
-    Metric("brier_resolution", "resolution", True, _each(lambda *a: _brier(*a)["resolution"])),
-    Metric("brier_uncertainty", "uncertainty", True, _each(lambda *a: _brier(*a)["uncertainty"])),
-    Metric("brier_within", "within bins", True, _each(lambda *a: _brier(*a)["within"]), higher=False),
-)}
+CALIBRATION = {
+    m.name: m
+    for m in (
+        Metric("calibration_slope", "calibration slope", True, _each(_slope)),
+        Metric("calibration_intercept", "calibration intercept", True, _each(_intercept)),
+        Metric("expected_observed", "expected / observed", True, _each(_expected_observed)),
+        Metric(
+            "ece", "ECE, equal width", True, _each(lambda *a: _ece(*a, mass=False)), higher=False
+        ),
+        Metric(
+            "ece_mass", "ECE, equal mass", True, _each(lambda *a: _ece(*a, mass=True)), higher=False
+        ),
+        Metric("ici", "ICI", True, _each(_ici), higher=False),
+        METRICS["brier"],
+        Metric(
+            "brier_reliability",
+            "reliability",
+            True,
+            _each(lambda *a: _brier(*a)["reliability"]),
+            higher=False,
+        ),
+        Metric("brier_resolution", "resolution", True, _each(lambda *a: _brier(*a)["resolution"])),
+        Metric(
+            "brier_uncertainty", "uncertainty", True, _each(lambda *a: _brier(*a)["uncertainty"])
+        ),
+        Metric(
+            "brier_within",
+            "within bins",
+            True,
+            _each(lambda *a: _brier(*a)["within"]),
+            higher=False,
+        ),
+    )
+}
 
 # %% ../../../nbs/evaluate/clinical/10_calibration.ipynb #38-44-calibration
 def pool_folds(
-    predictions: pd.DataFrame,     # of one study
-) -> pd.DataFrame:                 # its test rows, the folds of each repeat taken together
+    predictions: pd.DataFrame,  # of one study
+) -> pd.DataFrame:  # its test rows, the folds of each repeat taken together
     "One test side a repeat and seed in place of one a fold."
     return predictions[predictions.part == "test"].assign(fold=0)
 
 # %% ../../../nbs/evaluate/clinical/10_calibration.ipynb #39-44-calibration
 def calibration_table(
-    predictions: pd.DataFrame,     # of one study
-    arms=None,                     # names; default all
-    unit: str = "beat",            # beat, record, frame: as they are; patient, scan: mean probability over the group
-    n_resamples: int = 500,        # of the groups
-    metrics=tuple(CALIBRATION),    # names in CALIBRATION, or any that `metric_table` takes
-    **kw,                          # of `metric_table`: labels, conf, seed, the support rule
-) -> pd.DataFrame:                 # as `metric_table`
-    "Every calibration measure of every arm and label, with intervals over groups. Raises `ConfigError` for an unknown arm."
-    for a in arms or (): pick(a, list(dict.fromkeys(predictions.arm)), "arm")
+    predictions: pd.DataFrame,  # of one study
+    arms=None,  # names; default all
+    # beat, record, frame: as they are; patient, scan: mean probability over the group
+    unit: str = "beat",
+    n_resamples: int = 500,  # of the groups
+    metrics=tuple(CALIBRATION),  # names in CALIBRATION, or any that `metric_table` takes
+    **kw,  # of `metric_table`: labels, conf, seed, the support rule
+) -> pd.DataFrame:  # as `metric_table`
+    """Every calibration measure of every arm and label, with intervals over groups.
+
+    Raises `ConfigError` for an unknown arm.
+    """
+    for a in arms or ():
+        pick(a, list(dict.fromkeys(predictions.arm)), "arm")
     df = predictions[predictions.arm.isin(list(arms))] if arms is not None else predictions
-    found = [metric_table(d, [CALIBRATION.get(m, m) for m in names], unit=unit, n_resamples=n_resamples, **kw)
-             for d, names in ((df, [m for m in metrics if m not in CALIBRATION]), (pool_folds(df), [m for m in metrics if m in CALIBRATION])) if names]
-    notes, rejected = list(dict.fromkeys(n for t in found for n in t.attrs["notes"])), max(t.attrs["rejected"] for t in found)
-    for t in found: t.attrs = {}
+    found = [
+        metric_table(
+            d, [CALIBRATION.get(m, m) for m in names], unit=unit, n_resamples=n_resamples, **kw
+        )
+        for d, names in (
+            (df, [m for m in metrics if m not in CALIBRATION]),
+            (pool_folds(df), [m for m in metrics if m in CALIBRATION]),
+        )
+        if names
+    ]
+    notes, rejected = (
+        list(dict.fromkeys(n for t in found for n in t.attrs["notes"])),
+        max(t.attrs["rejected"] for t in found),
+    )
+    for t in found:
+        t.attrs = {}
     out = pd.concat(found, ignore_index=True)
     out.attrs.update(notes=notes, rejected=rejected)
     return out
 
 # %% ../../../nbs/evaluate/clinical/10_calibration.ipynb #40-44-calibration
 def measure_title(
-    name: str,    # name in CALIBRATION or METRICS
-) -> str:         # as tables and axes show it
+    name: str,  # name in CALIBRATION or METRICS
+) -> str:  # as tables and axes show it
     "A measure in words."
     return CALIBRATION[name].title if name in CALIBRATION else metric_title(name)
 
 # %% ../../../nbs/evaluate/clinical/10_calibration.ipynb #41-44-calibration
 def calibration_text(
-    table: pd.DataFrame,      # of `calibration_table`
-) -> pd.DataFrame:            # a row an arm and label, a column a measure, "1.02 [.91, 1.13]"
+    table: pd.DataFrame,  # of `calibration_table`
+) -> pd.DataFrame:  # a row an arm and label, a column a measure, "1.02 [.91, 1.13]"
     "The table as a reader wants it."
     text = [estimate_text(r.estimate, r.lo, r.hi) for r in table.itertuples()]
     keys = [c for c in ("target", "protocol", "model") if table[c].nunique() > 1] + ["arm", "label"]
     wide = table.assign(text=text, measure=table.metric.map(measure_title))
-    return wide.pivot_table(index=keys, columns="measure", values="text", aggfunc="first", sort=False).rename_axis(columns=None)
+    return wide.pivot_table(
+        index=keys, columns="measure", values="text", aggfunc="first", sort=False
+    ).rename_axis(columns=None)

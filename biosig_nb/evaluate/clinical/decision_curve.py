@@ -13,128 +13,242 @@ import numpy as np
 import pandas as pd
 
 from ...errors import ConfigError, DataError, nearest
-from ..inference.bootstrap import Setting, fold_predictions, averaged, interval, setting_counts, settings
+from biosig_nb.evaluate.inference.bootstrap import (
+    Setting,
+    averaged,
+    fold_predictions,
+    interval,
+    setting_counts,
+    settings,
+)
+from ..kernels.ranking_kernels import Weights, example_weights
 from ..metrics import Metric
 from ..predictions import GROUP_NOUN, label_names
 from ..style import arm_colours, arm_title, new_axes, number
-from ..kernels.ranking_kernels import Weights, example_weights
 
 # %% ../../../nbs/evaluate/clinical/40_decision_curve.ipynb #07-47-utility
 def _thresholds(thresholds) -> np.ndarray:
     "Sorted thresholds without repeats; a `ConfigError` outside 0 to 1."
     t = np.unique(np.atleast_1d(np.asarray(thresholds, float)))
-    if not len(t) or not ((t > 0) & (t < 1)).all(): raise ConfigError(f"thresholds {thresholds}: expected probabilities between 0 and 1, both excluded")
+    if not len(t) or not ((t > 0) & (t < 1)).all():
+        raise ConfigError(
+            f"thresholds {thresholds}: expected probabilities between 0 and 1, both excluded"
+        )
     return t
 
 # %% ../../../nbs/evaluate/clinical/40_decision_curve.ipynb #08-47-utility
 def net_benefit_rows(
-    y: np.ndarray,             # truth [n] of 0/1
-    p: np.ndarray,             # probabilities [n]
-    weights: Weights,          # of the examples in each resample
-    thresholds: np.ndarray,    # sorted [threshold]
-) -> np.ndarray:               # [resample, 2 * threshold]: of treating by p, then of treating all; NaN where a resample is empty
+    y: np.ndarray,  # truth [n] of 0/1
+    p: np.ndarray,  # probabilities [n]
+    weights: Weights,  # of the examples in each resample
+    thresholds: np.ndarray,  # sorted [threshold]
+    # [resample, 2 * threshold]: of treating by p, then of treating all; NaN where a resample is
+    # empty
+) -> np.ndarray:
     "Net benefit of each resample at each threshold (Vickers & Elkin 2006)."
     T, g = len(thresholds), weights.counts.shape[1]
-    step, cost = np.searchsorted(thresholds, p, "right"), thresholds / (1 - thresholds)      # treated at the first `step` thresholds
+    # treated at the first `step` thresholds
+    step, cost = np.searchsorted(thresholds, p, "right"), thresholds / (1 - thresholds)
     at = weights.codes * (T + 1) + step
-    above = lambda v: np.bincount(at, weights.base * v, minlength=g * (T + 1)).reshape(g, T + 1)[:, ::-1].cumsum(axis=1)[:, ::-1]
-    tp, fp = weights.counts @ above(y), weights.counts @ above(1 - y)                         # [resample, T + 1]; column 0: everybody
+    above = lambda v: (
+        np.bincount(at, weights.base * v, minlength=g * (T + 1))
+        .reshape(g, T + 1)[:, ::-1]
+        .cumsum(axis=1)[:, ::-1]
+    )
+    # [resample, T + 1]; column 0: everybody
+    tp, fp = weights.counts @ above(y), weights.counts @ above(1 - y)
     n = tp[:, :1] + fp[:, :1]
     both = np.hstack([tp[:, 1:] - fp[:, 1:] * cost, tp[:, :1] - fp[:, :1] * cost])
     return np.divide(both, n, out=np.full(both.shape, np.nan), where=n > 0)
 
 # %% ../../../nbs/evaluate/clinical/40_decision_curve.ipynb #09-47-utility
 def net_benefit(
-    y,             # truth [n] of 0/1
-    p,             # probabilities [n]
-    thresholds,    # one or several
-    w=None,        # weights [n]
-):                 # float, or [threshold] in rising order
+    y,  # truth [n] of 0/1
+    p,  # probabilities [n]
+    thresholds,  # one or several
+    w=None,  # weights [n]
+):  # float, or [threshold] in rising order
     "Net benefit of treating where p reaches the threshold."
     t = _thresholds(thresholds)
-    out = net_benefit_rows(np.asarray(y, float), np.asarray(p, float), example_weights(len(y), w), t)[0, :len(t)]
+    out = net_benefit_rows(
+        np.asarray(y, float), np.asarray(p, float), example_weights(len(y), w), t
+    )[0, : len(t)]
     return float(out[0]) if np.ndim(thresholds) == 0 else out
 
 # %% ../../../nbs/evaluate/clinical/40_decision_curve.ipynb #14-47-utility
 def net_benefit_metric(
-    threshold: float,    # probability from which one would treat
-) -> Metric:             # for `metric_table` and `compare_arms`
+    threshold: float,  # probability from which one would treat
+) -> Metric:  # for `metric_table` and `compare_arms`
     "Net benefit at one threshold, label by label."
     t = _thresholds(threshold)
-    rows = lambda Y, P, D, weights: np.stack([net_benefit_rows(Y[:, j], P[:, j], weights, t)[:, 0] for j in range(Y.shape[1])], axis=1)
-    return Metric(f"net_benefit_at_{number(threshold, 2)}", f"net benefit at {number(threshold, 2)}", True, rows)
+    rows = lambda Y, P, D, weights: np.stack(
+        [net_benefit_rows(Y[:, j], P[:, j], weights, t)[:, 0] for j in range(Y.shape[1])], axis=1
+    )
+    return Metric(
+        f"net_benefit_at_{number(threshold, 2)}",
+        f"net benefit at {number(threshold, 2)}",
+        True,
+        rows,
+    )
 
 # %% ../../../nbs/evaluate/clinical/40_decision_curve.ipynb #19-47-utility
-CURVE_COLUMNS = ("target", "protocol", "model", "arm", "role", "label", "unit", "threshold", "net_benefit", "lo", "hi", "conf", "treat_all",
-                 "over_all", "over_all_lo", "over_all_hi", "standardized", "n_groups")
+CURVE_COLUMNS = (
+    "target",
+    "protocol",
+    "model",
+    "arm",
+    "role",
+    "label",
+    "unit",
+    "threshold",
+    "net_benefit",
+    "lo",
+    "hi",
+    "conf",
+    "treat_all",
+    "over_all",
+    "over_all_lo",
+    "over_all_hi",
+    "standardized",
+    "n_groups",
+)
 THRESHOLDS = tuple(i / 100 for i in range(2, 61, 2))
 
 # %% ../../../nbs/evaluate/clinical/40_decision_curve.ipynb #20-47-utility
-def _curve_rows(df: pd.DataFrame, s: Setting, j: int, t: np.ndarray, counts: np.ndarray, ok: bool, conf: float, equal_groups: bool) -> list[tuple]:
-    "threshold, net benefit ... standardized of one arm; the first row of the counts gives the estimates."
-    metric = Metric("net_benefit", "net benefit", False, lambda Y, P, D, w: net_benefit_rows(Y[:, j], P[:, j], w, t))
-    share = Metric("share", "share", False, lambda Y, P, D, w: (lambda x: x[:, :1] / x[:, 1:])(w.sums(np.stack([Y[:, j], np.ones(len(Y))], axis=1))))
+def _curve_rows(
+    df: pd.DataFrame,
+    s: Setting,
+    j: int,
+    t: np.ndarray,
+    counts: np.ndarray,
+    ok: bool,
+    conf: float,
+    equal_groups: bool,
+) -> list[tuple]:
+    """threshold, net benefit ... standardized of one arm.
+
+    The first row of the counts gives the estimates.
+    """
+    metric = Metric(
+        "net_benefit",
+        "net benefit",
+        False,
+        lambda Y, P, D, w: net_benefit_rows(Y[:, j], P[:, j], w, t),
+    )
+    share = Metric(
+        "share",
+        "share",
+        False,
+        lambda Y, P, D, w: (lambda x: x[:, :1] / x[:, 1:])(
+            w.sums(np.stack([Y[:, j], np.ones(len(Y))], axis=1))
+        ),
+    )
     pieces, T = fold_predictions(df, s.groups, equal_groups), len(t)
-    scores, cases = averaged(pieces, metric, counts), float(averaged(pieces, share, counts[:1])[0, 0])
+    scores, cases = (
+        averaged(pieces, metric, counts),
+        float(averaged(pieces, share, counts[:1])[0, 0]),
+    )
     own, every = scores[:, :T], scores[:, T:]
     ends = lambda x: interval(x, conf) if ok else (math.nan, math.nan)
-    return [(float(t[k]), float(own[0, k]), *ends(own[1:, k]), conf, float(every[0, k]), float(own[0, k] - every[0, k]), *ends(own[1:, k] - every[1:, k]),
-             float(own[0, k]) / cases if cases else math.nan) for k in range(T)]
+    return [
+        (
+            float(t[k]),
+            float(own[0, k]),
+            *ends(own[1:, k]),
+            conf,
+            float(every[0, k]),
+            float(own[0, k] - every[0, k]),
+            *ends(own[1:, k] - every[1:, k]),
+            float(own[0, k]) / cases if cases else math.nan,
+        )
+        for k in range(T)
+    ]
 
 # %% ../../../nbs/evaluate/clinical/40_decision_curve.ipynb #21-47-utility
 def decision_curve(
-    predictions: pd.DataFrame,        # of one study
-    label: str | None = None,         # None: the only label
-    thresholds=THRESHOLDS,            # probabilities from which one might treat
-    unit: str = "patient",            # patient, scan: mean probability over the group; beat, record, frame: as they are
-    arms=None,                        # names; default all
-    n_resamples: int = 2000,          # bootstrap resamples of the groups
-    conf: float = .95,                # confidence, for each threshold by itself
-    seed: int = 0,                    # of the resamples
-    equal_groups: bool = False,       # each group weighs the same, however many examples it has
-    **rules,                          # of `support_table`: min_positives, min_groups, max_share
-) -> pd.DataFrame:                    # columns CURVE_COLUMNS, one row an arm and threshold
-    """Net benefit of treating by each arm (Vickers & Elkin 2006) with percentile intervals over groups, of treating all, and their paired difference.
+    predictions: pd.DataFrame,  # of one study
+    label: str | None = None,  # None: the only label
+    thresholds=THRESHOLDS,  # probabilities from which one might treat
+    # patient, scan: mean probability over the group; beat, record, frame: as they are
+    unit: str = "patient",
+    arms=None,  # names; default all
+    n_resamples: int = 2000,  # bootstrap resamples of the groups
+    conf: float = 0.95,  # confidence, for each threshold by itself
+    seed: int = 0,  # of the resamples
+    equal_groups: bool = False,  # each group weighs the same, however many examples it has
+    **rules,  # of `support_table`: min_positives, min_groups, max_share
+) -> pd.DataFrame:  # columns CURVE_COLUMNS, one row an arm and threshold
+    """Net benefit of treating by each arm (Vickers & Elkin 2006) with percentile intervals over
+    groups, of treating all, and their paired difference.
 
-    Computed within a fold and averaged over folds, repeats and seeds. `standardized` is the share of the largest net benefit possible, the
-    prevalence. A label without enough support has no interval; `attrs["notes"]` says why. Raises `ConfigError` for names or thresholds that cannot be."""
+    Computed within a fold and averaged over folds, repeats and seeds. `standardized` is the share
+    of the largest net benefit possible, the prevalence. A label without enough support has no
+    interval; `attrs["notes"]` says why. Raises `ConfigError` for names or thresholds that cannot
+    be.
+    """
     known, t, out, notes = label_names(predictions), _thresholds(thresholds), [], []
     label = known[0] if label is None and len(known) == 1 else label
-    if label not in known: raise ConfigError(f"label {label!r}: {nearest(label, known)}")
+    if label not in known:
+        raise ConfigError(f"label {label!r}: {nearest(label, known)}")
     for a in arms or ():
-        if a not in set(predictions.arm): raise ConfigError(f"arm {a!r}: {nearest(a, predictions.arm.unique())}")
+        if a not in set(predictions.arm):
+            raise ConfigError(f"arm {a!r}: {nearest(a, predictions.arm.unique())}")
     for (target, protocol), s in settings(predictions, unit, **rules):
         why = s.no_interval_reason(True, label, rules.get("min_groups", 5))
-        if why: notes.append(f"{target}, {protocol}, by {unit}: no interval for {label}: {why}")
+        if why:
+            notes.append(f"{target}, {protocol}, by {unit}: no interval for {label}: {why}")
         counts = setting_counts(s, n_resamples, seed)[0]
         for (model, arm, role), df in s.arms():
-            if arms and arm not in arms: continue
+            if arms and arm not in arms:
+                continue
             rows = _curve_rows(df, s, known.index(label), t, counts, not why, conf, equal_groups)
-            out += [(target, protocol, model, arm, role, label, unit, *r, len(s.groups)) for r in rows]
+            out += [
+                (target, protocol, model, arm, role, label, unit, *r, len(s.groups)) for r in rows
+            ]
     out = pd.DataFrame(out, columns=CURVE_COLUMNS)
     out.attrs.update(notes=notes, n_resamples=n_resamples, seed=seed)
     return out
 
 # %% ../../../nbs/evaluate/clinical/40_decision_curve.ipynb #24-47-utility
 def plot_decision_curve(
-    table: pd.DataFrame,    # of `decision_curve`: one target, protocol, label and unit
-    ax=None,                # axes; default new ones
-    floor: float = -.05,    # lower end of the picture: far below zero no one would go
-):                          # axes
-    "Net benefit against the threshold, with bands; treating all is dashed, treating nobody the line at zero."
+    table: pd.DataFrame,  # of `decision_curve`: one target, protocol, label and unit
+    ax=None,  # axes; default new ones
+    floor: float = -0.05,  # lower end of the picture: far below zero no one would go
+):  # axes
+    """Net benefit against the threshold, with bands.
+
+    Treating all is dashed, treating nobody the line at zero.
+    """
     kinds = table[["target", "protocol", "label", "unit"]].drop_duplicates()
-    if len(kinds) != 1: raise ConfigError(f"decision curve: {len(kinds)} sets of curves in one table; choose one target, protocol, label and unit")
-    ax, colours, arms = new_axes(ax, (5.6, 3.6)), arm_colours(table.arm), list(table.groupby(["model", "arm"], sort=False))
+    if len(kinds) != 1:
+        raise ConfigError(
+            f"decision curve: {len(kinds)} sets of curves in one table; choose one target, protocol, label and unit"
+        )
+    ax, colours, arms = (
+        new_axes(ax, (5.6, 3.6)),
+        arm_colours(table.arm),
+        list(table.groupby(["model", "arm"], sort=False)),
+    )
     for (model, arm), t in arms:
         several = len({m for (m, a), _ in arms if a == arm}) > 1
-        ax.fill_between(t.threshold, t.lo, t.hi, color=colours[arm], alpha=.15, lw=0)
-        ax.plot(t.threshold, t.net_benefit, color=colours[arm], label=arm_title(arm) + (f" ({model})" if several else ""))
+        ax.fill_between(t.threshold, t.lo, t.hi, color=colours[arm], alpha=0.15, lw=0)
+        ax.plot(
+            t.threshold,
+            t.net_benefit,
+            color=colours[arm],
+            label=arm_title(arm) + (f" ({model})" if several else ""),
+        )
     base = arms[0][1]
     ax.plot(base.threshold, base.treat_all, "--", color="0.45", lw=1.2, label="treat all")
     ax.axhline(0, color="0.45", lw=1, label="treat nobody")
     top = float(np.nanmax(table[["net_benefit", "hi", "treat_all"]].to_numpy()))
-    ax.set(xlabel="threshold probability", ylabel=f"net benefit per {_one(kinds.unit.iloc[0])}", ylim=(floor, 1.05 * max(top, .02)),
-           xlim=(base.threshold.min(), base.threshold.max()), title=str(kinds.label.iloc[0]))
+    ax.set(
+        xlabel="threshold probability",
+        ylabel=f"net benefit per {_one(kinds.unit.iloc[0])}",
+        ylim=(floor, 1.05 * max(top, 0.02)),
+        xlim=(base.threshold.min(), base.threshold.max()),
+        title=str(kinds.label.iloc[0]),
+    )
     ax.legend()
     return ax
 
@@ -145,19 +259,40 @@ def _one(unit: str) -> str:
 
 # %% ../../../nbs/evaluate/clinical/40_decision_curve.ipynb #30-47-utility
 def utility_sentence(
-    table: pd.DataFrame,    # of `decision_curve`: one target, protocol, model, label and unit
-    arm: str,               # which arm
-    threshold: float,       # probability from which one would treat, declared beforehand
-) -> str:                   # a sentence
-    "What acting on an arm is worth at one threshold, and whether both intervals (against treating nobody and against treating all) lie above zero."
-    if arm not in set(table.arm): raise ConfigError(f"arm {arm!r}: {nearest(arm, table.arm.unique())}")
+    table: pd.DataFrame,  # of `decision_curve`: one target, protocol, model, label and unit
+    arm: str,  # which arm
+    threshold: float,  # probability from which one would treat, declared beforehand
+) -> str:  # a sentence
+    """What acting on an arm is worth at one threshold, and whether both intervals (against treating
+    nobody and against treating all) lie above zero.
+    """
+    if arm not in set(table.arm):
+        raise ConfigError(f"arm {arm!r}: {nearest(arm, table.arm.unique())}")
     t = table[(table.arm == arm) & np.isclose(table.threshold, threshold)]
-    if not len(t): raise ConfigError(f"threshold {threshold} is not in the table: it has {', '.join(f'{v:g}' for v in sorted(set(table.threshold)))}")
-    if len(t) > 1: raise DataError(f"decision curve of {arm}: threshold {threshold} comes {len(t)} times; choose one target, protocol, model, label and unit")
+    if not len(t):
+        raise ConfigError(
+            f"threshold {threshold} is not in the table: it has {', '.join(f'{v:g}' for v in sorted(set(table.threshold)))}"
+        )
+    if len(t) > 1:
+        raise DataError(
+            f"decision curve of {arm}: threshold {threshold} comes {len(t)} times; choose one target, protocol, model, label and unit"
+        )
     r, name = t.iloc[0], arm_title(arm)
     groups, few = f"{r.n_groups} {GROUP_NOUN.get(r.unit, 'groups')}", pd.isna(r.lo)
-    found = number(r.net_benefit) + ("" if few else f" (95 % CI {number(r.lo)} to {number(r.hi)})".replace("95", f"{100 * r.conf:.3g}"))
+    found = number(r.net_benefit) + (
+        ""
+        if few
+        else f" (95 % CI {number(r.lo)} to {number(r.hi)})".replace("95", f"{100 * r.conf:.3g}")
+    )
     better = r.lo > 0 and r.over_all_lo > 0
-    end = "too little support to say more" if few else "it is worth more than either" if better else "it is not shown to be worth more than both"
-    acting = f"At a threshold of {number(threshold, 2)} acting on {name} has a net benefit of {found}"
+    end = (
+        "too little support to say more"
+        if few
+        else "it is worth more than either"
+        if better
+        else "it is not shown to be worth more than both"
+    )
+    acting = (
+        f"At a threshold of {number(threshold, 2)} acting on {name} has a net benefit of {found}"
+    )
     return f"{acting}, treating all {number(r.treat_all)}, treating nobody 0: {end}; {groups}."

@@ -17,162 +17,285 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from ...errors import ConfigError, DataError, nearest
 from ..inference.bootstrap import setting_counts, settings
+from ..inference.resampling import interval
 from ..kernels.threshold_metrics import ratio
 from ..metrics import is_exclusive
 from ..predictions import label_names, probabilities, truth
-from ..inference.resampling import interval
 from ..style import PALETTE, arm_title, estimate_text, number
 
 # %% ../../../nbs/evaluate/clinical/50_ec57.ipynb #07-57-ec57
 def _record(df: pd.DataFrame) -> np.ndarray:
-    "Record of each example: its name up to the last slash (mitdb/114 of mitdb/114/000498), without one its group."
+    """Record of each example: its name up to the last slash (mitdb/114 of mitdb/114/000498),
+    without one its group.
+    """
     parts = df.example.astype("str").str.rsplit("/", n=1)
     return np.where(parts.str.len() == 2, parts.str[0], df.group).astype(object)
 
 # %% ../../../nbs/evaluate/clinical/50_ec57.ipynb #08-57-ec57
 def beat_counts(
-    predictions: pd.DataFrame,          # of classes that exclude each other; test rows are counted
-    record: Callable | None = None,     # function of an example's name; default the name up to its last slash, else the group
-) -> pd.DataFrame:                      # a row for each model, arm, seed, repeat, record and reference class; a column a called class
-    "Beats by reference class and called class, the most probable one. Raises `DataError` for labels that do not exclude each other."
+    predictions: pd.DataFrame,  # of classes that exclude each other; test rows are counted
+    # function of an example's name; default the name up to its last slash, else the group
+    record: Callable | None = None,
+    # a row for each model, arm, seed, repeat, record and reference class; a column a called class
+) -> pd.DataFrame:
+    """Beats by reference class and called class, the most probable one.
+
+    Raises `DataError` for labels that do not exclude each other.
+    """
     test, labels = predictions[predictions.part == "test"], label_names(predictions)
-    if not len(test): raise DataError("ec57: no row with part 'test'; only those are counted")
+    if not len(test):
+        raise DataError("ec57: no row with part 'test'; only those are counted")
     Y, P = truth(test), probabilities(test)
     if not is_exclusive(Y, P):
-        raise DataError(f"ec57: labels {', '.join(labels)} do not exclude each other; it takes one class a beat and probabilities that sum to 1")
+        raise DataError(
+            f"ec57: labels {', '.join(labels)} do not exclude each other; it takes one class a beat and probabilities that sum to 1"
+        )
     keys = ["target", "protocol", "model", "arm", "role", "seed", "repeat", "group"]
     where = _record(test) if record is None else test.example.map(record).to_numpy(object)
     t = test[keys].assign(record=where, reference=Y.argmax(axis=1), called=P.argmax(axis=1))
-    n = t.groupby([*keys, "record", "reference", "called"], sort=False).size().unstack(fill_value=0).reindex(columns=range(len(labels)), fill_value=0)
-    return n.set_axis(list(labels), axis=1).reset_index().assign(reference=lambda d: np.array(labels, object)[d.reference])
+    n = (
+        t.groupby([*keys, "record", "reference", "called"], sort=False)
+        .size()
+        .unstack(fill_value=0)
+        .reindex(columns=range(len(labels)), fill_value=0)
+    )
+    return (
+        n.set_axis(list(labels), axis=1)
+        .reset_index()
+        .assign(reference=lambda d: np.array(labels, object)[d.reference])
+    )
 
 # %% ../../../nbs/evaluate/clinical/50_ec57.ipynb #09-57-ec57
 def counts_matrix(
-    counts: pd.DataFrame,    # of `beat_counts`; the rows that shall be added up
-) -> pd.DataFrame:           # reference x called
+    counts: pd.DataFrame,  # of `beat_counts`; the rows that shall be added up
+) -> pd.DataFrame:  # reference x called
     "Confusion matrix of all beats, classes in the order of the columns."
-    labels = list(counts.columns[list(counts.columns).index("reference") + 1:])
-    return counts.groupby("reference")[labels].sum().reindex(labels, fill_value=0).rename_axis(columns="called")
+    labels = list(counts.columns[list(counts.columns).index("reference") + 1 :])
+    return (
+        counts.groupby("reference")[labels]
+        .sum()
+        .reindex(labels, fill_value=0)
+        .rename_axis(columns="called")
+    )
 
 # %% ../../../nbs/evaluate/clinical/50_ec57.ipynb #13-57-ec57
-NOT_FALSE = {"S": ("Q",), "V": ("F", "Q")}     # beats of these classes called S (V) are not counted as false (EC57; bxb, WFDB software)
+# beats of these classes called S (V) are not counted as false (EC57; bxb, WFDB software)
+NOT_FALSE = {"S": ("Q",), "V": ("F", "Q")}
 RATES = ("sensitivity", "ppv")
 
 # %% ../../../nbs/evaluate/clinical/50_ec57.ipynb #14-57-ec57
 def _terms(M: np.ndarray, labels, classes) -> np.ndarray:
-    "Right calls, beats and counted calls of each class [..., class, 3] from matrices [..., reference, called]."
+    """Right calls, beats and counted calls of each class [..., class, 3] from matrices [...,
+    reference, called].
+    """
     labels, out = list(labels), []
     for c in classes:
-        if c not in labels: raise ConfigError(f"ec57: class {c!r}: {nearest(c, labels)}")
-        i, left_out = labels.index(c), [labels.index(l) for l in NOT_FALSE.get(c, ()) if l in labels]
-        out.append(np.stack([M[..., i, i], M[..., i, :].sum(axis=-1), np.delete(M, left_out, axis=-2)[..., i].sum(axis=-1)], axis=-1))
+        if c not in labels:
+            raise ConfigError(f"ec57: class {c!r}: {nearest(c, labels)}")
+        i, left_out = (
+            labels.index(c),
+            [labels.index(l) for l in NOT_FALSE.get(c, ()) if l in labels],
+        )
+        out.append(
+            np.stack(
+                [
+                    M[..., i, i],
+                    M[..., i, :].sum(axis=-1),
+                    np.delete(M, left_out, axis=-2)[..., i].sum(axis=-1),
+                ],
+                axis=-1,
+            )
+        )
     return np.stack(out, axis=-2)
 
 
 def _rates(terms: np.ndarray) -> np.ndarray:
-    "Sensitivity and positive predictive value [..., class, 2]; NaN where there is no beat, or no call."
+    """Sensitivity and positive predictive value [..., class, 2].
+
+    NaN where there is no beat, or no call.
+    """
     return ratio(terms[..., :1], terms[..., 1:])
 
 # %% ../../../nbs/evaluate/clinical/50_ec57.ipynb #15-57-ec57
 def ec57_rates(
-    M: np.ndarray,          # beats [reference, called], or [..., reference, called]
-    labels,                 # names of the classes, in the order of M
-    classes=("S", "V"),     # classes to report
-) -> tuple[np.ndarray, np.ndarray]:    # sensitivity and positive predictive value, [..., class] each; NaN: undefined
+    M: np.ndarray,  # beats [reference, called], or [..., reference, called]
+    labels,  # names of the classes, in the order of M
+    classes=("S", "V"),  # classes to report
+    # sensitivity and positive predictive value, [..., class] each; NaN: undefined
+) -> tuple[np.ndarray, np.ndarray]:
     "The two rates of EC57 from a confusion matrix, with the beats that do not count left out."
     rates = _rates(_terms(np.asarray(M, float), labels, classes))
     return rates[..., 0], rates[..., 1]
 
 # %% ../../../nbs/evaluate/clinical/50_ec57.ipynb #19-57-ec57
-def _gross_and_average(df: pd.DataFrame, groups: np.ndarray, W: np.ndarray, labels, classes, record) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    "Rates [resample, statistic, class, rate], denominators and records that have them [class, rate]; means over seeds and repeats."
+def _gross_and_average(
+    df: pd.DataFrame, groups: np.ndarray, W: np.ndarray, labels, classes, record
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rates [resample, statistic, class, rate], denominators and records that have them [class,
+    rate].
+
+    Means over seeds and repeats.
+    """
     found = []
     for _, c in beat_counts(df, record).groupby(["seed", "repeat"], sort=False):
         of, k = c.groupby(["record", "group"], sort=False), len(labels)
         M = np.zeros((of.ngroups, k, k))
         M[of.ngroup().to_numpy(), [labels.index(r) for r in c.reference]] = c[labels].to_numpy()
-        w = W[:, np.searchsorted(groups, of.first().index.get_level_values("group").to_numpy(str))].astype(float)
+        w = W[
+            :, np.searchsorted(groups, of.first().index.get_level_values("group").to_numpy(str))
+        ].astype(float)
         terms = _terms(M, labels, classes)
         each = _rates(terms)
         gross, there = _rates(np.tensordot(w, terms, 1)), ~np.isnan(each)
-        average = ratio(np.tensordot(w, np.where(there, each, 0), 1), np.tensordot(w, there.astype(float), 1))
-        found.append((np.stack([gross, average], axis=1), terms[..., 1:].sum(axis=0), there.sum(axis=0)))
+        average = ratio(
+            np.tensordot(w, np.where(there, each, 0), 1), np.tensordot(w, there.astype(float), 1)
+        )
+        found.append(
+            (np.stack([gross, average], axis=1), terms[..., 1:].sum(axis=0), there.sum(axis=0))
+        )
     rates = np.stack([f[0] for f in found])
     known = ~np.isnan(rates)
-    return (ratio(np.where(known, rates, 0).sum(axis=0), known.sum(axis=0)), *(np.mean([f[i] for f in found], axis=0) for i in (1, 2)))
+    return (
+        ratio(np.where(known, rates, 0).sum(axis=0), known.sum(axis=0)),
+        *(np.mean([f[i] for f in found], axis=0) for i in (1, 2)),
+    )
 
 # %% ../../../nbs/evaluate/clinical/50_ec57.ipynb #20-57-ec57
-EC57_COLUMNS = ("target", "protocol", "model", "arm", "role", "label", "rate", "statistic", "estimate", "lo", "hi", "conf", "n", "n_records", "n_groups")
+EC57_COLUMNS = (
+    "target",
+    "protocol",
+    "model",
+    "arm",
+    "role",
+    "label",
+    "rate",
+    "statistic",
+    "estimate",
+    "lo",
+    "hi",
+    "conf",
+    "n",
+    "n_records",
+    "n_groups",
+)
 
 # %% ../../../nbs/evaluate/clinical/50_ec57.ipynb #21-57-ec57
 def ec57_table(
-    predictions: pd.DataFrame,         # of classes that exclude each other, named N, S, V, F, Q
-    classes=("S", "V"),                # classes to report
-    n_resamples: int = 2000,           # of the patients
-    conf: float = .95,                 # confidence
-    seed: int = 0,                     # of the resamples
-    record: Callable | None = None,    # as in `beat_counts`
-    **rules,                           # of `support_table`
-) -> pd.DataFrame:                     # columns EC57_COLUMNS; n: beats (of ppv: calls) counted, n_records: records where the rate is defined
-    """Sensitivity and positive predictive value as EC57 reports them, gross and as the average over records.
+    predictions: pd.DataFrame,  # of classes that exclude each other, named N, S, V, F, Q
+    classes=("S", "V"),  # classes to report
+    n_resamples: int = 2000,  # of the patients
+    conf: float = 0.95,  # confidence
+    seed: int = 0,  # of the resamples
+    record: Callable | None = None,  # as in `beat_counts`
+    **rules,  # of `support_table`
+    # columns EC57_COLUMNS; n: beats (of ppv: calls) counted, n_records: records where the rate is
+    # defined
+) -> pd.DataFrame:
+    """Sensitivity and positive predictive value as EC57 reports them, gross and as the average over
+    records.
 
-    `attrs["notes"]` says which class has no interval, and why. Raises `ConfigError` for a class that is not there, `DataError` as `beat_counts`."""
+    `attrs["notes"]` says which class has no interval, and why. Raises `ConfigError` for a class
+    that is not there, `DataError` as `beat_counts`.
+    """
     labels, out, notes = list(label_names(predictions)), [], []
     for c in classes:
-        if c not in labels: raise ConfigError(f"ec57: class {c!r}: {nearest(c, labels)}")
+        if c not in labels:
+            raise ConfigError(f"ec57: class {c!r}: {nearest(c, labels)}")
     for (target, protocol), s in settings(predictions, "beat", **rules):
         W = setting_counts(s, n_resamples, seed)[0]
         lack = {c: s.no_interval_reason(True, c, rules.get("min_groups", 5)) for c in classes}
-        notes += [f"{target}, {protocol}: no interval for {c}: {why}" for c, why in lack.items() if why]
+        notes += [
+            f"{target}, {protocol}: no interval for {c}: {why}" for c, why in lack.items() if why
+        ]
         for (model, arm, role), df in s.arms():
             rates, n, records = _gross_and_average(df, s.groups, W, labels, classes, record)
             for i, c in enumerate(classes):
-                for (j, rate), (k, statistic) in product(enumerate(RATES), enumerate(("gross", "average"))):
+                for (j, rate), (k, statistic) in product(
+                    enumerate(RATES), enumerate(("gross", "average"))
+                ):
                     x = rates[:, k, i, j]
                     ends = (np.nan, np.nan) if lack[c] else interval(x[1:], conf)
                     support = float(n[i, j]), float(records[i, j]), len(s.groups)
-                    out.append((target, protocol, model, arm, role, c, rate, statistic, float(x[0]), *ends, conf, *support))
+                    out.append(
+                        (
+                            target,
+                            protocol,
+                            model,
+                            arm,
+                            role,
+                            c,
+                            rate,
+                            statistic,
+                            float(x[0]),
+                            *ends,
+                            conf,
+                            *support,
+                        )
+                    )
     out = pd.DataFrame(out, columns=EC57_COLUMNS)
     out.attrs["notes"] = notes
     return out
 
 # %% ../../../nbs/evaluate/clinical/50_ec57.ipynb #29-57-ec57
 def ec57_text(
-    table: pd.DataFrame,    # of `ec57_table`
-) -> pd.DataFrame:          # a row an arm and class, a column a rate and statistic, "87.4 [80.2, 93.0]" in percent
+    table: pd.DataFrame,  # of `ec57_table`
+    # a row an arm and class, a column a rate and statistic, "87.4 [80.2, 93.0]" in percent
+) -> pd.DataFrame:
     "The table as papers print it, in percent, intervals in brackets where there is support."
     f = lambda v: "-" if np.isnan(v) else f"{100 * v:.1f}"
-    text = [f(r.estimate) + (f" [{f(r.lo)}, {f(r.hi)}]" if not np.isnan(r.lo) else "") for r in table.itertuples()]
+    text = [
+        f(r.estimate) + (f" [{f(r.lo)}, {f(r.hi)}]" if not np.isnan(r.lo) else "")
+        for r in table.itertuples()
+    ]
     keys = [c for c in ("target", "protocol", "model") if table[c].nunique() > 1] + ["arm", "label"]
     rate = table.rate.map({"sensitivity": "sensitivity", "ppv": "PPV"}) + ", " + table.statistic
-    wide = table.assign(text=text, column=rate + " (%)").pivot_table(index=keys, columns="column", values="text", aggfunc="first", sort=False)
+    wide = table.assign(text=text, column=rate + " (%)").pivot_table(
+        index=keys, columns="column", values="text", aggfunc="first", sort=False
+    )
     return wide.rename_axis(columns=None)
 
 # %% ../../../nbs/evaluate/clinical/50_ec57.ipynb #33-57-ec57
 def plot_ec57(
-    counts: pd.DataFrame,         # of `beat_counts`: one target, protocol, model, arm, seed and repeat
-    rate: str = "sensitivity",    # or "ppv"
-    classes=("S", "V"),           # one panel each
-    axes=None,                    # as many axes as classes
-):                                # axes
-    "A rate in each record against the number of beats (of ppv: calls) it rests on, with the gross and the average number as lines."
-    if rate not in RATES: raise ConfigError(f"ec57: rate {rate!r}: {nearest(rate, RATES)}")
+    counts: pd.DataFrame,  # of `beat_counts`: one target, protocol, model, arm, seed and repeat
+    rate: str = "sensitivity",  # or "ppv"
+    classes=("S", "V"),  # one panel each
+    axes=None,  # as many axes as classes
+):  # axes
+    """A rate in each record against the number of beats (of ppv: calls) it rests on, with the gross
+    and the average number as lines.
+    """
+    if rate not in RATES:
+        raise ConfigError(f"ec57: rate {rate!r}: {nearest(rate, RATES)}")
     if len(counts[["target", "protocol", "model", "arm", "seed", "repeat"]].drop_duplicates()) != 1:
         raise ConfigError("plot_ec57: counts of several models in one table; choose one")
-    if axes is None: axes = plt.subplots(1, len(classes), figsize=(4.4 * len(classes), 3.2), sharey=True, squeeze=False)[1][0]
+    if axes is None:
+        axes = plt.subplots(
+            1, len(classes), figsize=(4.4 * len(classes), 3.2), sharey=True, squeeze=False
+        )[1][0]
     matrices = {r: counts_matrix(c) for r, c in counts.groupby("record")}
     labels, j = list(counts_matrix(counts).columns), RATES.index(rate)
     terms = _terms(np.stack([m.to_numpy(float) for m in matrices.values()]), labels, classes)
     each, gross = _rates(terms)[..., j], _rates(terms.sum(axis=0))[:, j]
     for i, (c, ax) in enumerate(zip(classes, axes)):
         there = ~np.isnan(each[:, i])
-        ax.scatter(terms[there, i, 1 + j], each[there, i], s=26, color=PALETTE[0], alpha=.75, lw=0)
+        ax.scatter(terms[there, i, 1 + j], each[there, i], s=26, color=PALETTE[0], alpha=0.75, lw=0)
         mean = each[there, i].mean() if there.any() else np.nan
         for value, style, name in ((gross[i], "-", "gross"), (mean, "--", "average")):
-            if not np.isnan(value): ax.axhline(value, ls=style, color=PALETTE[1], lw=1.4, label=f"{name} {number(value)}")
+            if not np.isnan(value):
+                ax.axhline(
+                    value, ls=style, color=PALETTE[1], lw=1.4, label=f"{name} {number(value)}"
+                )
         what = f"{c} beats" if rate == "sensitivity" else f"beats called {c}"
-        ax.set(xscale="log", xlabel=f"{what} in the record", ylim=(-.04, 1.04), title=f"{c}: {there.sum()} of {len(matrices)} records"); ax.grid(axis="y")
-        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5))); ax.xaxis.set_major_formatter("{x:g}"); ax.xaxis.set_minor_formatter(NullFormatter())
+        ax.set(
+            xscale="log",
+            xlabel=f"{what} in the record",
+            ylim=(-0.04, 1.04),
+            title=f"{c}: {there.sum()} of {len(matrices)} records",
+        )
+        ax.grid(axis="y")
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.xaxis.set_major_formatter("{x:g}")
+        ax.xaxis.set_minor_formatter(NullFormatter())
         ax.legend(loc="lower right")
     axes[0].set_ylabel("positive predictive value" if rate == "ppv" else rate)
     return axes

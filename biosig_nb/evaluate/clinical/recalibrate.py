@@ -25,28 +25,34 @@ from ..style import estimate_text
 # %% ../../../nbs/evaluate/clinical/20_recalibrate.ipynb #07-45-recalibrate
 def _validation(df: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, tuple]:
     "Truth, probabilities and labels of a table that holds validation rows only."
-    if not len(df): raise DataError("recalibration: no row to fit on; it needs rows with part 'validation'")
+    if not len(df):
+        raise DataError("recalibration: no row to fit on; it needs rows with part 'validation'")
     other = df[df.part != "validation"]
-    if len(other): raise DataError(f"recalibration: {len(other)} of {len(df)} rows have part {other.part.iloc[0]!r}; it is fitted on validation rows only")
+    if len(other):
+        raise DataError(
+            f"recalibration: {len(other)} of {len(df)} rows have part {other.part.iloc[0]!r}; it is fitted on validation rows only"
+        )
     return truth(df), probabilities(df), label_names(df)
 
 
 def _logit(P: np.ndarray) -> np.ndarray:
     "Log odds; only a flat 0 or 1 is moved, so that the order of the others stays."
-    P = np.clip(P, 1e-30, 1 - 2.**-53)
+    P = np.clip(P, 1e-30, 1 - 2.0**-53)
     return np.log(P) - np.log1p(-P)
 
 # %% ../../../nbs/evaluate/clinical/20_recalibrate.ipynb #10-45-recalibrate
 @dataclass(frozen=True)
 class Temperature:
     "Logits divided by T."
-    T: np.ndarray            # [label], or [1] for all
+
+    T: np.ndarray  # [label], or [1] for all
     exclusive: bool = False  # the classes exclude each other
-    notes: tuple = ()        # labels that were left as they are, and why
+    notes: tuple = ()  # labels that were left as they are, and why
 
     def apply(self, P: np.ndarray) -> np.ndarray:
         "Probabilities [n, label] made more modest (T > 1) or bolder."
-        if self.exclusive: return np.exp(log_softmax(np.log(np.clip(P, 1e-30, 1)) / self.T, axis=1))
+        if self.exclusive:
+            return np.exp(log_softmax(np.log(np.clip(P, 1e-30, 1)) / self.T, axis=1))
         return np.where(self.T == 1, P, expit(_logit(P) / self.T))
 
 # %% ../../../nbs/evaluate/clinical/20_recalibrate.ipynb #11-45-recalibrate
@@ -57,40 +63,64 @@ def _loss(Y: np.ndarray, P: np.ndarray, exclusive: bool) -> float:
 
 def _best_T(Y: np.ndarray, P: np.ndarray, exclusive: bool) -> float:
     "T between 1/20 and 20 with the smallest loss."
-    loss = lambda t: _loss(Y, np.clip(Temperature(np.exp([t]), exclusive).apply(P), 1e-300, 1 - 2.**-53), exclusive)
-    return float(np.exp(minimize_scalar(loss, bounds=(-np.log(20), np.log(20)), method="bounded", options={"xatol": 1e-9}).x))
+    loss = lambda t: _loss(
+        Y, np.clip(Temperature(np.exp([t]), exclusive).apply(P), 1e-300, 1 - 2.0**-53), exclusive
+    )
+    return float(
+        np.exp(
+            minimize_scalar(
+                loss, bounds=(-np.log(20), np.log(20)), method="bounded", options={"xatol": 1e-9}
+            ).x
+        )
+    )
 
 # %% ../../../nbs/evaluate/clinical/20_recalibrate.ipynb #12-45-recalibrate
 def _unfit(y: np.ndarray, p: np.ndarray) -> str:
     "Why a label cannot be fitted by itself; empty where it can."
-    if len(np.unique(y)) < 2: return f"{'no case' if not y.any() else 'no control'} among {len(y)} validation rows"
+    if len(np.unique(y)) < 2:
+        return f"{'no case' if not y.any() else 'no control'} among {len(y)} validation rows"
     one, other = p[y == 1], p[y == 0]
-    return "the validation rows separate its classes" if one.min() >= other.max() or one.max() <= other.min() else ""
+    return (
+        "the validation rows separate its classes"
+        if one.min() >= other.max() or one.max() <= other.min()
+        else ""
+    )
 
 # %% ../../../nbs/evaluate/clinical/20_recalibrate.ipynb #13-45-recalibrate
 def fit_temperature(
-    validation: pd.DataFrame,    # predictions with part "validation" only
-    per_label: bool = False,     # a temperature for each label; not for classes that exclude each other
-) -> Temperature:                # its `apply(P)` recalibrates
+    validation: pd.DataFrame,  # predictions with part "validation" only
+    # a temperature for each label; not for classes that exclude each other
+    per_label: bool = False,
+) -> Temperature:  # its `apply(P)` recalibrates
     "Temperature by maximum likelihood. Raises `DataError` for rows that are not validation rows."
     Y, P, labels = _validation(validation)
     exclusive = is_exclusive(Y, P)
-    if per_label and exclusive: raise ConfigError("temperature: classes that exclude each other share one temperature; per_label is for labels that do not")
+    if per_label and exclusive:
+        raise ConfigError(
+            "temperature: classes that exclude each other share one temperature; per_label is for labels that do not"
+        )
     if not per_label:
         why = _unfit(Y.ravel(), P.ravel())
-        return Temperature(np.ones(1), exclusive, (f"all labels left as they are: {why}",)) if why else Temperature(np.array([_best_T(Y, P, exclusive)]), exclusive)
+        return (
+            Temperature(np.ones(1), exclusive, (f"all labels left as they are: {why}",))
+            if why
+            else Temperature(np.array([_best_T(Y, P, exclusive)]), exclusive)
+        )
     why = [_unfit(Y[:, j], P[:, j]) for j in range(len(labels))]
-    T = [1. if w else _best_T(Y[:, [j]], P[:, [j]], False) for j, w in enumerate(why)]
-    return Temperature(np.array(T), False, tuple(f"{l} left as it is: {w}" for l, w in zip(labels, why) if w))
+    T = [1.0 if w else _best_T(Y[:, [j]], P[:, [j]], False) for j, w in enumerate(why)]
+    return Temperature(
+        np.array(T), False, tuple(f"{l} left as it is: {w}" for l, w in zip(labels, why) if w)
+    )
 
 # %% ../../../nbs/evaluate/clinical/20_recalibrate.ipynb #19-45-recalibrate
 @dataclass(frozen=True)
 class Platt:
     "Logit times slope plus intercept."
-    slope: np.ndarray        # [label]; NaN: left as it is
-    intercept: np.ndarray    # [label]
+
+    slope: np.ndarray  # [label]; NaN: left as it is
+    intercept: np.ndarray  # [label]
     exclusive: bool = False  # the classes exclude each other: rows are scaled to sum to 1
-    notes: tuple = ()        # labels that were left as they are or turned round, and why
+    notes: tuple = ()  # labels that were left as they are or turned round, and why
 
     def apply(self, P: np.ndarray) -> np.ndarray:
         "Recalibrated probabilities [n, label]."
@@ -105,105 +135,164 @@ def _to_one(out: np.ndarray, before: np.ndarray) -> np.ndarray:
 
 # %% ../../../nbs/evaluate/clinical/20_recalibrate.ipynb #21-45-recalibrate
 def fit_platt(
-    validation: pd.DataFrame,    # predictions with part "validation" only
-) -> Platt:                      # its `apply(P)` recalibrates
-    "Platt scaling without penalty (scikit-learn), label by label. Raises `DataError` for rows that are not validation rows."
+    validation: pd.DataFrame,  # predictions with part "validation" only
+) -> Platt:  # its `apply(P)` recalibrates
+    """Platt scaling without penalty (scikit-learn), label by label.
+
+    Raises `DataError` for rows that are not validation rows.
+    """
     Y, P, labels = _validation(validation)
     a, b, notes = np.full(len(labels), np.nan), np.full(len(labels), np.nan), []
     for j, l in enumerate(labels):
-        if why := _unfit(Y[:, j], P[:, j]): notes.append(f"{l} left as it is: {why}"); continue
-        model = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-10).fit(_logit(P[:, [j]]), Y[:, j])
+        if why := _unfit(Y[:, j], P[:, j]):
+            notes.append(f"{l} left as it is: {why}")
+            continue
+        model = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-10).fit(
+            _logit(P[:, [j]]), Y[:, j]
+        )
         b[j], a[j] = model.coef_[0, 0], model.intercept_[0]
-        if b[j] <= 0: notes.append(f"{l} turned round: its slope is {b[j]:.2f}")
+        if b[j] <= 0:
+            notes.append(f"{l} turned round: its slope is {b[j]:.2f}")
     return Platt(b, a, is_exclusive(Y, P), tuple(notes))
 
 # %% ../../../nbs/evaluate/clinical/20_recalibrate.ipynb #24-45-recalibrate
 @dataclass(frozen=True)
 class Isotonic:
     "A rising staircase for each label."
-    steps: tuple             # scikit-learn's IsotonicRegression, or None: left as it is [label]
+
+    steps: tuple  # scikit-learn's IsotonicRegression, or None: left as it is [label]
     exclusive: bool = False  # the classes exclude each other: rows are scaled to sum to 1
-    notes: tuple = ()        # labels that were left as they are, and why
+    notes: tuple = ()  # labels that were left as they are, and why
 
     def apply(self, P: np.ndarray) -> np.ndarray:
         "Recalibrated probabilities [n, label]."
-        out = np.stack([P[:, j] if s is None else s.predict(P[:, j]) for j, s in enumerate(self.steps)], axis=1)
+        out = np.stack(
+            [P[:, j] if s is None else s.predict(P[:, j]) for j, s in enumerate(self.steps)], axis=1
+        )
         return _to_one(out, P) if self.exclusive else out
 
 # %% ../../../nbs/evaluate/clinical/20_recalibrate.ipynb #25-45-recalibrate
 def fit_isotonic(
-    validation: pd.DataFrame,    # predictions with part "validation" only
-) -> Isotonic:                   # its `apply(P)` recalibrates
-    "Isotonic regression (scikit-learn), label by label. Raises `DataError` for rows that are not validation rows."
+    validation: pd.DataFrame,  # predictions with part "validation" only
+) -> Isotonic:  # its `apply(P)` recalibrates
+    """Isotonic regression (scikit-learn), label by label.
+
+    Raises `DataError` for rows that are not validation rows.
+    """
     Y, P, labels = _validation(validation)
-    why = [f"{'no case' if not y.any() else 'no control'} among {len(y)} validation rows" if len(np.unique(y)) < 2 else "" for y in Y.T]
-    steps = [None if w else IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(P[:, j], Y[:, j]) for j, w in enumerate(why)]
-    return Isotonic(tuple(steps), is_exclusive(Y, P), tuple(f"{l} left as it is: {w}" for l, w in zip(labels, why) if w))
+    why = [
+        f"{'no case' if not y.any() else 'no control'} among {len(y)} validation rows"
+        if len(np.unique(y)) < 2
+        else ""
+        for y in Y.T
+    ]
+    steps = [
+        None
+        if w
+        else IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(P[:, j], Y[:, j])
+        for j, w in enumerate(why)
+    ]
+    return Isotonic(
+        tuple(steps),
+        is_exclusive(Y, P),
+        tuple(f"{l} left as it is: {w}" for l, w in zip(labels, why) if w),
+    )
 
 # %% ../../../nbs/evaluate/clinical/20_recalibrate.ipynb #28-45-recalibrate
 METHODS = {"temperature": fit_temperature, "platt": fit_platt, "isotonic": fit_isotonic}
 
 # %% ../../../nbs/evaluate/clinical/20_recalibrate.ipynb #29-45-recalibrate
 def recalibrated(
-    predictions: pd.DataFrame,        # with validation and test rows of every model
-    method: str = "temperature",      # a name in METHODS
-    **kw,                             # of its fit: per_label
-) -> pd.DataFrame:                    # the test rows, recalibrated; same columns
+    predictions: pd.DataFrame,  # with validation and test rows of every model
+    method: str = "temperature",  # a name in METHODS
+    **kw,  # of its fit: per_label
+) -> pd.DataFrame:  # the test rows, recalibrated; same columns
     """Each model's test rows, recalibrated by what its own validation rows teach.
 
-    `attrs["notes"]` names the labels left as they are and why. Raises `ConfigError` for an unknown method and `DataError` for a model with test
-    rows but no validation rows."""
-    if method not in METHODS: raise ConfigError(f"recalibration {method!r}: {nearest(method, METHODS)}")
+    `attrs["notes"]` names the labels left as they are and why. Raises `ConfigError` for an unknown
+    method and `DataError` for a model with test rows but no validation rows.
+    """
+    if method not in METHODS:
+        raise ConfigError(f"recalibration {method!r}: {nearest(method, METHODS)}")
     columns, out, notes = [f"p_{l}" for l in label_names(predictions)], [], []
-    for _, rows in predictions.groupby([c for c in FIT_COLUMNS if c != "part"], sort=False, dropna=False):
+    for _, rows in predictions.groupby(
+        [c for c in FIT_COLUMNS if c != "part"], sort=False, dropna=False
+    ):
         test, validation = rows[rows.part == "test"], rows[rows.part == "validation"]
-        if not len(test): continue
+        if not len(test):
+            continue
         r = test.iloc[0]
         name = f"{r.protocol}, {r.model}, arm {r.arm}, seed {r.seed}, repeat {r['repeat']}, fold {r.fold}"
-        if not len(validation): raise DataError(f"recalibration: {name} has {len(test)} test rows and no validation row; keep part 'validation' in the predictions")
+        if not len(validation):
+            raise DataError(
+                f"recalibration: {name} has {len(test)} test rows and no validation row; keep part 'validation' in the predictions"
+            )
         fitted, test = METHODS[method](validation, **kw), test.copy()
         test[columns] = fitted.apply(probabilities(test))
-        out.append(test); notes += [f"{name}: {n}" for n in fitted.notes]
-    if not out: raise DataError("recalibration: no row with part 'test'")
+        out.append(test)
+        notes += [f"{name}: {n}" for n in fitted.notes]
+    if not out:
+        raise DataError("recalibration: no row with part 'test'")
     out = pd.concat(out).sort_index()
     out.attrs["notes"] = notes
     return out
 
 # %% ../../../nbs/evaluate/clinical/20_recalibrate.ipynb #32-45-recalibrate
-MEASURES = ("auroc", "calibration_slope", "calibration_intercept", "expected_observed", "ece", "ici", "brier")
+MEASURES = (
+    "auroc",
+    "calibration_slope",
+    "calibration_intercept",
+    "expected_observed",
+    "ece",
+    "ici",
+    "brier",
+)
 
 # %% ../../../nbs/evaluate/clinical/20_recalibrate.ipynb #33-45-recalibrate
 def before_after(
-    predictions: pd.DataFrame,    # with validation and test rows of every model
-    methods=tuple(METHODS),       # names in METHODS
-    metrics=MEASURES,             # of `calibration_table`
-    unit: str = "beat",           # beat, record, frame: as they are; patient, scan: mean of the recalibrated probabilities of the group
-    n_resamples: int = 500,       # of the groups
-    **kw,                         # of `calibration_table`: arms, labels, conf, seed, the support rule
-) -> pd.DataFrame:                # column method ("as it came", ...), then those of `metric_table`
-    "Measures of the test side as it came and after each recalibration. `attrs[\"notes\"]` holds those of the fits and of the tables."
-    tables = {"as it came": predictions[predictions.part == "test"]} | {m: recalibrated(predictions, m) for m in methods}
+    predictions: pd.DataFrame,  # with validation and test rows of every model
+    methods=tuple(METHODS),  # names in METHODS
+    metrics=MEASURES,  # of `calibration_table`
+    # beat, record, frame: as they are; patient, scan: mean of the recalibrated probabilities of the
+    # group
+    unit: str = "beat",
+    n_resamples: int = 500,  # of the groups
+    **kw,  # of `calibration_table`: arms, labels, conf, seed, the support rule
+) -> pd.DataFrame:  # column method ("as it came", ...), then those of `metric_table`
+    """Measures of the test side as it came and after each recalibration.
+
+    `attrs["notes"]` holds those of the fits and of the tables.
+    """
+    tables = {"as it came": predictions[predictions.part == "test"]} | {
+        m: recalibrated(predictions, m) for m in methods
+    }
     notes, out = [f"{m}: {n}" for m, t in tables.items() for n in t.attrs.get("notes", [])], []
     for method, t in tables.items():
         found = calibration_table(t, metrics=metrics, unit=unit, n_resamples=n_resamples, **kw)
         notes += [n for n in found.attrs["notes"] if n not in notes]
         found.insert(0, "method", method)
         out.append(found)
-    for t in out: t.attrs = {}
+    for t in out:
+        t.attrs = {}
     out = pd.concat(out, ignore_index=True)
     out.attrs["notes"] = notes
     return out
 
 # %% ../../../nbs/evaluate/clinical/20_recalibrate.ipynb #34-45-recalibrate
 def before_after_text(
-    table: pd.DataFrame,            # of `before_after`
-    label: str | None = None,       # default the macro average, of a single label that
-) -> pd.DataFrame:                  # a row an arm and method, a column a measure, "1.02 [.91, 1.13]"
+    table: pd.DataFrame,  # of `before_after`
+    label: str | None = None,  # default the macro average, of a single label that
+) -> pd.DataFrame:  # a row an arm and method, a column a measure, "1.02 [.91, 1.13]"
     "The table as a reader wants it."
     labels = list(dict.fromkeys(table.label))
     label = label or ("macro" if "macro" in labels else labels[0])
-    if label not in labels: raise ConfigError(f"label {label!r}: {nearest(label, labels)}")
+    if label not in labels:
+        raise ConfigError(f"label {label!r}: {nearest(label, labels)}")
     rows = table[table.label == label]
     text = [estimate_text(r.estimate, r.lo, r.hi) for r in rows.itertuples()]
     keys = [c for c in ("target", "protocol", "model") if rows[c].nunique() > 1] + ["arm", "method"]
-    return rows.assign(text=text).pivot_table(index=keys, columns="metric", values="text", aggfunc="first", sort=False).rename_axis(columns=None)
+    return (
+        rows.assign(text=text)
+        .pivot_table(index=keys, columns="metric", values="text", aggfunc="first", sort=False)
+        .rename_axis(columns=None)
+    )

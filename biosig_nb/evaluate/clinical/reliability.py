@@ -12,62 +12,126 @@ import pandas as pd
 from statsmodels.stats.proportion import proportion_confint
 
 from ...errors import ConfigError
-from ..inference.bootstrap import interval, resample_counts, settings
 from .calibration import BINS, bin_edges, bin_sums, calibration_table
-from ..kernels.threshold_metrics import ratio
+from ..inference.bootstrap import interval, resample_counts, settings
 from ..kernels.logistic import bend, curve, logistic_rows, smoother
+from ..kernels.ranking_kernels import Weights
+from ..kernels.threshold_metrics import ratio
 from ..predictions import GROUP_NOUN, label_names, probabilities, truth
 from ..style import PALETTE, estimate_text, pick
-from ..kernels.ranking_kernels import Weights
 
 # %% ../../../nbs/evaluate/clinical/30_reliability.ipynb #05-46-reliability
 def _scores(predictions: pd.DataFrame, label: str | None, arm: str | None, unit: str):
-    "Label, setting, truth [n], probabilities [n] and group columns [n] of one arm, all pieces pooled."
+    """Label, setting, truth [n], probabilities [n] and group columns [n] of one arm, all pieces
+    pooled.
+    """
     label, found = pick(label, label_names(predictions), "label"), list(settings(predictions, unit))
-    if len(found) > 1: raise ConfigError(f"reliability: {len(found)} targets or protocols in one table; choose one")
+    if len(found) > 1:
+        raise ConfigError(
+            f"reliability: {len(found)} targets or protocols in one table; choose one"
+        )
     s = found[0][1]
     df = s.df[s.df.arm == pick(arm, list(dict.fromkeys(s.df.arm)), "arm")]
     j, sizes = label_names(df).index(label), df[["model", "source_n"]].drop_duplicates()
-    if len(sizes) > 1: raise ConfigError(f"reliability: {len(sizes)} models or sizes of the source in one table; choose one")
-    return label, s, truth(df)[:, j], probabilities(df)[:, j], np.searchsorted(s.groups, df.group.to_numpy(str))
+    if len(sizes) > 1:
+        raise ConfigError(
+            f"reliability: {len(sizes)} models or sizes of the source in one table; choose one"
+        )
+    return (
+        label,
+        s,
+        truth(df)[:, j],
+        probabilities(df)[:, j],
+        np.searchsorted(s.groups, df.group.to_numpy(str)),
+    )
 
 # %% ../../../nbs/evaluate/clinical/30_reliability.ipynb #06-46-reliability
-def _bin_interval(observed, resampled, n: int, groups: int, conf: float) -> tuple[float, float, str]:
+def _bin_interval(
+    observed, resampled, n: int, groups: int, conf: float
+) -> tuple[float, float, str]:
     "Ends and name of a bin's interval."
     size, name = (n, "Wilson") if n == groups else (groups, "Wilson on groups")
-    if n > groups and groups >= 5 and 0 < observed < 1: return *interval(resampled, conf), "group bootstrap"
+    if n > groups and groups >= 5 and 0 < observed < 1:
+        return *interval(resampled, conf), "group bootstrap"
     return *map(float, proportion_confint(observed * size, size, 1 - conf, method="wilson")), name
 
 # %% ../../../nbs/evaluate/clinical/30_reliability.ipynb #07-46-reliability
 def reliability_table(
-    predictions: pd.DataFrame,     # of one target and protocol
-    label: str | None = None,      # default the only one
-    arm: str | None = None,        # default the only one
-    unit: str = "beat",            # beat, record, frame: as they are; patient, scan: mean probability over the group
-    bins: int = BINS,              # how many
-    mass: bool = True,             # equal mass; False: equal width
-    n_resamples: int = 1000,       # of the groups
-    conf: float = .95,             # of the intervals
-    seed: int = 0,                 # of the resamples
-) -> pd.DataFrame:                 # start, end, n, n_pos, n_groups, predicted, observed, lo, hi, interval (its name); empty bins left out
-    "Predicted and observed rate by bin over all folds, with an interval. Raises `ConfigError` where label, arm, target or protocol is not one."
+    predictions: pd.DataFrame,  # of one target and protocol
+    label: str | None = None,  # default the only one
+    arm: str | None = None,  # default the only one
+    # beat, record, frame: as they are; patient, scan: mean probability over the group
+    unit: str = "beat",
+    bins: int = BINS,  # how many
+    mass: bool = True,  # equal mass; False: equal width
+    n_resamples: int = 1000,  # of the groups
+    conf: float = 0.95,  # of the intervals
+    seed: int = 0,  # of the resamples
+    # start, end, n, n_pos, n_groups, predicted, observed, lo, hi, interval (its name); empty bins
+    # left out
+) -> pd.DataFrame:
+    """Predicted and observed rate by bin over all folds, with an interval.
+
+    Raises `ConfigError` where label, arm, target or protocol is not one.
+    """
     _, s, y, p, codes = _scores(predictions, label, arm, unit)
     edges, rows = bin_edges(p, mass, bins), []
-    at, ends = np.searchsorted(edges, p), [0., *edges, 1.]
-    n, _, ill, *_ = bin_sums(y, p, Weights(resample_counts(s.groups, n_resamples, seed).astype(float), codes, np.ones(len(y))), edges)
+    at, ends = np.searchsorted(edges, p), [0.0, *edges, 1.0]
+    n, _, ill, *_ = bin_sums(
+        y,
+        p,
+        Weights(resample_counts(s.groups, n_resamples, seed).astype(float), codes, np.ones(len(y))),
+        edges,
+    )
     for k in np.unique(at):
         here, groups = at == k, len(np.unique(codes[at == k]))
         observed = float(y[here].mean())
-        lo, hi, name = _bin_interval(observed, ratio(ill[:, k], n[:, k]), int(here.sum()), groups, conf)
-        rows.append((ends[k], ends[k + 1], int(here.sum()), int(y[here].sum()), groups, float(p[here].mean()), observed, lo, hi, name))
-    return pd.DataFrame(rows, columns=["start", "end", "n", "n_pos", "n_groups", "predicted", "observed", "lo", "hi", "interval"])
+        lo, hi, name = _bin_interval(
+            observed, ratio(ill[:, k], n[:, k]), int(here.sum()), groups, conf
+        )
+        rows.append(
+            (
+                ends[k],
+                ends[k + 1],
+                int(here.sum()),
+                int(y[here].sum()),
+                groups,
+                float(p[here].mean()),
+                observed,
+                lo,
+                hi,
+                name,
+            )
+        )
+    return pd.DataFrame(
+        rows,
+        columns=[
+            "start",
+            "end",
+            "n",
+            "n_pos",
+            "n_groups",
+            "predicted",
+            "observed",
+            "lo",
+            "hi",
+            "interval",
+        ],
+    )
 
 # %% ../../../nbs/evaluate/clinical/30_reliability.ipynb #10-46-reliability
 def _curve(y, p, codes, counts, conf: float) -> tuple[np.ndarray, ...]:
-    "Smooth observed rate at 100 predictions between the 1st and the 99th percentile: (predictions, rate, lower, upper)."
-    columns, grid = smoother(y, p), np.quantile(p, np.linspace(.01, .99, 100))
+    """Smooth observed rate at 100 predictions between the 1st and the 99th percentile:
+    (predictions, rate, lower, upper).
+    """
+    columns, grid = smoother(y, p), np.quantile(p, np.linspace(0.01, 0.99, 100))
     all_ones = np.ones((1, counts.shape[1]))
-    beta = logistic_rows(columns(p), y, Weights(np.concatenate([all_ones, counts]), codes, np.ones(len(y))), ridge=bend(columns(p[:2])))
+    beta = logistic_rows(
+        columns(p),
+        y,
+        Weights(np.concatenate([all_ones, counts]), codes, np.ones(len(y))),
+        ridge=bend(columns(p[:2])),
+    )
     rate = curve(columns(grid), beta, 0)
     return grid, rate[0], *np.array([interval(r, conf) for r in rate[1:].T]).T
 
@@ -76,35 +140,65 @@ def _numbers(predictions, label, arm, unit: str, n_resamples: int, conf: float, 
     "Slope, intercept, ECE and ICI with their intervals, a line each."
     names = ("calibration_slope", "calibration_intercept", "ece", "ici")
     arms = None if arm is None else [arm]
-    t = calibration_table(predictions, arms, unit, n_resamples, names, labels=[label], conf=conf, seed=seed)
+    t = calibration_table(
+        predictions, arms, unit, n_resamples, names, labels=[label], conf=conf, seed=seed
+    )
     t = t[t.label == label].set_index("metric")
     short = dict(zip(names, ("slope", "intercept", "ECE", "ICI")))
     return "\n".join(f"{short[m]} {estimate_text(t.estimate[m], t.lo[m], t.hi[m])}" for m in names)
 
 # %% ../../../nbs/evaluate/clinical/30_reliability.ipynb #12-46-reliability
 def reliability_diagram(
-    predictions: pd.DataFrame,     # of one target and protocol
-    label: str | None = None,      # default the only one
-    arm: str | None = None,        # default the only one
-    axes=None,                     # two axes: diagram and histogram
-    unit: str = "beat",            # as in `reliability_table`
-    n_resamples: int = 500,        # of the groups
-    conf: float = .95,             # of intervals and band
-    seed: int = 0,                 # of the resamples
-    **kw,                          # of `reliability_table`: bins, mass
-):                                 # the two axes
-    "Reliability diagram with interval per bin, smooth curve with band, slope, intercept, ECE and ICI, and the histogram of the predictions."
+    predictions: pd.DataFrame,  # of one target and protocol
+    label: str | None = None,  # default the only one
+    arm: str | None = None,  # default the only one
+    axes=None,  # two axes: diagram and histogram
+    unit: str = "beat",  # as in `reliability_table`
+    n_resamples: int = 500,  # of the groups
+    conf: float = 0.95,  # of intervals and band
+    seed: int = 0,  # of the resamples
+    **kw,  # of `reliability_table`: bins, mass
+):  # the two axes
+    """Reliability diagram with interval per bin, smooth curve with band, slope, intercept, ECE and
+    ICI, and the histogram of the predictions.
+    """
     label, s, y, p, codes = _scores(predictions, label, arm, unit)
-    t = reliability_table(predictions, label, arm, unit, n_resamples=n_resamples, conf=conf, seed=seed, **kw)
-    if axes is None: axes = plt.subplots(2, 1, figsize=(4.6, 5.6), sharex=True, height_ratios=(4, 1))[1]
+    t = reliability_table(
+        predictions, label, arm, unit, n_resamples=n_resamples, conf=conf, seed=seed, **kw
+    )
+    if axes is None:
+        axes = plt.subplots(2, 1, figsize=(4.6, 5.6), sharex=True, height_ratios=(4, 1))[1]
     (ax, below), blue = axes, PALETTE[0]
     ax.plot([0, 1], [0, 1], "--", color="0.4", lw=1, label="says what happens")
-    grid, rate, lo, hi = _curve(y, p, codes, resample_counts(s.groups, n_resamples, seed).astype(float), conf)
-    ax.plot(grid, rate, color=blue, label="smooth curve"); ax.fill_between(grid, lo, hi, color=blue, alpha=.15, lw=0)
-    ax.vlines(t.predicted, t.lo, t.hi, color="0.15", lw=1.2); ax.plot(t.predicted, t.observed, "o", ms=4.5, color="0.15", label="bins")
-    ax.text(.97, .03, _numbers(predictions, label, arm, unit, n_resamples, conf, seed), transform=ax.transAxes, ha="right", va="bottom", fontsize=8.5)
-    ax.set(xlim=(-.01, 1.01), ylim=(-.01, 1.01), ylabel="observed rate"); ax.legend(loc="upper left")
-    below.hist([p[y == 0], p[y == 1]], bins=np.linspace(0, 1, 26), stacked=True, color=["0.75", PALETTE[1]], label=["without", "with"])
-    below.set(xlabel=f"predicted probability of {label}", ylabel="examples"); below.legend(loc="upper right", fontsize=8, ncols=2); below.set_ylim(0, 1.35 * below.get_ylim()[1])
-    ax.set_title(f"{len(y):,} predictions, {len(s.groups):,} {GROUP_NOUN.get(unit, 'groups')}", fontsize=10)
+    grid, rate, lo, hi = _curve(
+        y, p, codes, resample_counts(s.groups, n_resamples, seed).astype(float), conf
+    )
+    ax.plot(grid, rate, color=blue, label="smooth curve")
+    ax.fill_between(grid, lo, hi, color=blue, alpha=0.15, lw=0)
+    ax.vlines(t.predicted, t.lo, t.hi, color="0.15", lw=1.2)
+    ax.plot(t.predicted, t.observed, "o", ms=4.5, color="0.15", label="bins")
+    ax.text(
+        0.97,
+        0.03,
+        _numbers(predictions, label, arm, unit, n_resamples, conf, seed),
+        transform=ax.transAxes,
+        ha="right",
+        va="bottom",
+        fontsize=8.5,
+    )
+    ax.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), ylabel="observed rate")
+    ax.legend(loc="upper left")
+    below.hist(
+        [p[y == 0], p[y == 1]],
+        bins=np.linspace(0, 1, 26),
+        stacked=True,
+        color=["0.75", PALETTE[1]],
+        label=["without", "with"],
+    )
+    below.set(xlabel=f"predicted probability of {label}", ylabel="examples")
+    below.legend(loc="upper right", fontsize=8, ncols=2)
+    below.set_ylim(0, 1.35 * below.get_ylim()[1])
+    ax.set_title(
+        f"{len(y):,} predictions, {len(s.groups):,} {GROUP_NOUN.get(unit, 'groups')}", fontsize=10
+    )
     return axes

@@ -21,122 +21,190 @@ from ..predictions import label_names
 
 # %% ../../../nbs/evaluate/inference/40_analytic_tests.ipynb #07-42-closed-form
 def _checked(y, scores, groups) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    "Truth [n], scores [k, n] and group of each example as codes [n]; a `DataError` where no variance can be had."
+    """Truth [n], scores [k, n] and group of each example as codes [n].
+
+    A `DataError` where no variance can be had.
+    """
     y, P = np.asarray(y, float), np.atleast_2d(np.asarray(scores, float))
-    if y.ndim != 1 or P.shape[1] != len(y): raise DataError(f"AUROC: truth of shape {y.shape} and scores of shape {P.shape[1:]}; both must be [n]")
-    if not np.isin(y, (0, 1)).all() or not np.isfinite(P).all(): raise DataError("AUROC: truth must be 0 or 1, and every score a finite number")
-    codes = np.arange(len(y)) if groups is None else np.unique(np.asarray(groups, dtype=str), return_inverse=True)[1]
-    if len(codes) != len(y): raise DataError(f"AUROC: {len(codes)} groups for {len(y)} examples; give the group of each example")
+    if y.ndim != 1 or P.shape[1] != len(y):
+        raise DataError(
+            f"AUROC: truth of shape {y.shape} and scores of shape {P.shape[1:]}; both must be [n]"
+        )
+    if not np.isin(y, (0, 1)).all() or not np.isfinite(P).all():
+        raise DataError("AUROC: truth must be 0 or 1, and every score a finite number")
+    codes = (
+        np.arange(len(y))
+        if groups is None
+        else np.unique(np.asarray(groups, dtype=str), return_inverse=True)[1]
+    )
+    if len(codes) != len(y):
+        raise DataError(
+            f"AUROC: {len(codes)} groups for {len(y)} examples; give the group of each example"
+        )
     for side, name in ((y == 1, "positives"), (y == 0, "negatives")):
         n = len(np.unique(codes[side]))
-        if n < 2: raise DataError(f"AUROC: {name} in {n} {'groups' if n != 1 else 'group'}; a variance needs at least 2")
+        if n < 2:
+            raise DataError(
+                f"AUROC: {name} in {n} {'groups' if n != 1 else 'group'}; a variance needs at least 2"
+            )
     return y, P, codes
 
 # %% ../../../nbs/evaluate/inference/40_analytic_tests.ipynb #08-42-closed-form
 def _components(y: np.ndarray, P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    "Of each positive the share of negatives below it [k, m], of each negative the share of positives above it [k, n]."
+    """Of each positive the share of negatives below it [k, m], of each negative the share of
+    positives above it [k, n].
+    """
     pos = y == 1
     every, among_pos, among_neg = (rankdata(X, axis=1) for X in (P, P[:, pos], P[:, ~pos]))
     return (every[:, pos] - among_pos) / (~pos).sum(), 1 - (every[:, ~pos] - among_neg) / pos.sum()
 
 # %% ../../../nbs/evaluate/inference/40_analytic_tests.ipynb #12-42-closed-form
 def _covariance(y: np.ndarray, P: np.ndarray, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    "AUROC of each score [k] and their covariance [k, k], the groups being independent (Obuchowski 1997)."
+    """AUROC of each score [k] and their covariance [k, k], the groups being independent (Obuchowski
+    1997).
+    """
     pos, m, n = y == 1, (y == 1).sum(), (y == 0).sum()
     above, below = _components(y, P)
     A = above.mean(1)
-    per_group = lambda V, side: np.stack([np.bincount(codes[side], v, minlength=codes.max() + 1) for v in V - A[:, None]])
-    a, b = per_group(above, pos), per_group(below, ~pos)                                     # [k, group]
+    per_group = lambda V, side: np.stack(
+        [np.bincount(codes[side], v, minlength=codes.max() + 1) for v in V - A[:, None]]
+    )
+    a, b = per_group(above, pos), per_group(below, ~pos)  # [k, group]
     with_pos, with_neg, groups = (len(np.unique(codes[side])) for side in (pos, ~pos, pos | True))
     both = groups / (groups - 1) * (a @ b.T)
-    C = with_pos / (with_pos - 1) * (a @ a.T) / m**2 + with_neg / (with_neg - 1) * (b @ b.T) / n**2 + (both + both.T) / (m * n)
+    C = (
+        with_pos / (with_pos - 1) * (a @ a.T) / m**2
+        + with_neg / (with_neg - 1) * (b @ b.T) / n**2
+        + (both + both.T) / (m * n)
+    )
     return A, C
 
 # %% ../../../nbs/evaluate/inference/40_analytic_tests.ipynb #16-42-closed-form
 @dataclass(frozen=True)
 class Area:
     "An AUROC with its variance and two intervals."
+
     auroc: float
     variance: float
-    lo: float          # Wald
+    lo: float  # Wald
     hi: float
-    logit_lo: float    # on the logit scale
+    logit_lo: float  # on the logit scale
     logit_hi: float
     conf: float
-    n_groups: int      # independent units
-    method: str        # DeLong or Obuchowski
+    n_groups: int  # independent units
+    method: str  # DeLong or Obuchowski
 
     @property
-    def se(self) -> float: return math.sqrt(self.variance)
+    def se(self) -> float:
+        return math.sqrt(self.variance)
 
 # %% ../../../nbs/evaluate/inference/40_analytic_tests.ipynb #17-42-closed-form
 def _area(y, p, groups, conf: float, method: str) -> Area:
     "One AUROC, its variance by group, its intervals."
     y, P, codes = _checked(y, p, groups)
-    if len(P) != 1: raise DataError(f"AUROC: {len(P)} rows of scores; one at a time, or the paired function for two")
+    if len(P) != 1:
+        raise DataError(
+            f"AUROC: {len(P)} rows of scores; one at a time, or the paired function for two"
+        )
     A, C = _covariance(y, P, codes)
-    a, v, q = float(A[0]), float(C[0, 0]), norm.ppf(.5 + conf / 2)
-    if v <= 0 or a in (0., 1.): return Area(a, v, *[math.nan] * 4, conf, int(codes.max()) + 1, method)
+    a, v, q = float(A[0]), float(C[0, 0]), norm.ppf(0.5 + conf / 2)
+    if v <= 0 or a in (0.0, 1.0):
+        return Area(a, v, *[math.nan] * 4, conf, int(codes.max()) + 1, method)
     half, logit, step = q * math.sqrt(v), math.log(a / (1 - a)), q * math.sqrt(v) / (a * (1 - a))
     back = lambda x: 1 / (1 + math.exp(-x))
-    return Area(a, v, max(0., a - half), min(1., a + half), back(logit - step), back(logit + step), conf, int(codes.max()) + 1, method)
+    return Area(
+        a,
+        v,
+        max(0.0, a - half),
+        min(1.0, a + half),
+        back(logit - step),
+        back(logit + step),
+        conf,
+        int(codes.max()) + 1,
+        method,
+    )
 
 # %% ../../../nbs/evaluate/inference/40_analytic_tests.ipynb #18-42-closed-form
 def _refuse_clusters(groups, method: str, instead: str) -> None:
-    "A `DataError` where a group holds several examples: the formula would take them for independent."
-    if groups is None: return
+    """A `DataError` where a group holds several examples: the formula would take them for
+    independent.
+    """
+    if groups is None:
+        return
     sizes = np.unique(np.asarray(groups, dtype=str), return_counts=True)[1]
     if (sizes > 1).any():
-        raise DataError(f"{method}: {(sizes > 1).sum()} of {len(sizes)} groups hold more than one example (the largest {sizes.max()}), and {method} takes "
-                        f"examples for independent; use {instead}, or one example a group")
+        raise DataError(
+            f"{method}: {(sizes > 1).sum()} of {len(sizes)} groups hold more than one example (the largest {sizes.max()}), and {method} takes "
+            f"examples for independent; use {instead}, or one example a group"
+        )
 
 # %% ../../../nbs/evaluate/inference/40_analytic_tests.ipynb #19-42-closed-form
 def delong(
-    y,                    # truth [n] of 0/1
-    p,                    # scores [n]; any monotone scale
-    groups=None,          # group of each example [n]; None: each its own
-    conf: float = .95,    # confidence
+    y,  # truth [n] of 0/1
+    p,  # scores [n]; any monotone scale
+    groups=None,  # group of each example [n]; None: each its own
+    conf: float = 0.95,  # confidence
 ) -> Area:
     """AUROC with DeLong's variance (DeLong, DeLong & Clarke-Pearson 1988; by ranks, Sun & Xu 2014).
 
     Raises `DataError` where a group holds several examples, or a class has fewer than two."""
-    _refuse_clusters(groups, "DeLong", "compare_arms or metric_table (they resample groups) or obuchowski")
+    _refuse_clusters(
+        groups, "DeLong", "compare_arms or metric_table (they resample groups) or obuchowski"
+    )
     return _area(y, p, None, conf, "DeLong")
 
 # %% ../../../nbs/evaluate/inference/40_analytic_tests.ipynb #24-42-closed-form
 @dataclass(frozen=True)
 class AreaDifference:
     "The difference of two AUROCs of the same examples."
+
     auroc_a: float
     auroc_b: float
-    difference: float    # a minus b
+    difference: float  # a minus b
     se: float
     lo: float
     hi: float
     z: float
-    p: float             # two-sided
+    p: float  # two-sided
     conf: float
-    n_groups: int        # independent units
-    method: str          # DeLong or Obuchowski
+    n_groups: int  # independent units
+    method: str  # DeLong or Obuchowski
 
 # %% ../../../nbs/evaluate/inference/40_analytic_tests.ipynb #25-42-closed-form
 def _difference(y, p_a, p_b, groups, conf: float, method: str) -> AreaDifference:
-    "Two correlated AUROCs: difference, interval, z and p; p is 1 where the scores rank alike, unknown where the variance is 0 though they differ."
+    """Two correlated AUROCs: difference, interval, z and p.
+
+    P is 1 where the scores rank alike, unknown where the variance is 0 though they differ.
+    """
     y, P, codes = _checked(y, np.stack([np.asarray(p_a, float), np.asarray(p_b, float)]), groups)
     A, C = _covariance(y, P, codes)
-    d, se = float(A[0] - A[1]), math.sqrt(max(0., float(C[0, 0] + C[1, 1] - 2 * C[0, 1])))
-    if se < 1e-12: se, z, p = 0., math.nan, 1. if abs(d) < 1e-12 else math.nan
-    else: z, p = d / se, float(2 * norm.sf(abs(d / se)))
-    half = norm.ppf(.5 + conf / 2) * se if se or p == 1. else math.nan
-    return AreaDifference(float(A[0]), float(A[1]), d, se, d - half, d + half, z, p, conf, int(codes.max()) + 1, method)
+    d, se = float(A[0] - A[1]), math.sqrt(max(0.0, float(C[0, 0] + C[1, 1] - 2 * C[0, 1])))
+    if se < 1e-12:
+        se, z, p = 0.0, math.nan, 1.0 if abs(d) < 1e-12 else math.nan
+    else:
+        z, p = d / se, float(2 * norm.sf(abs(d / se)))
+    half = norm.ppf(0.5 + conf / 2) * se if se or p == 1.0 else math.nan
+    return AreaDifference(
+        float(A[0]),
+        float(A[1]),
+        d,
+        se,
+        d - half,
+        d + half,
+        z,
+        p,
+        conf,
+        int(codes.max()) + 1,
+        method,
+    )
 
 # %% ../../../nbs/evaluate/inference/40_analytic_tests.ipynb #26-42-closed-form
 def delong_paired(
-    y,                    # truth [n] of 0/1
-    p_a,                  # scores of the one [n]
-    p_b,                  # scores of the other [n]
-    groups=None,          # group of each example [n]; None: each its own
-    conf: float = .95,    # confidence
+    y,  # truth [n] of 0/1
+    p_a,  # scores of the one [n]
+    p_b,  # scores of the other [n]
+    groups=None,  # group of each example [n]; None: each its own
+    conf: float = 0.95,  # confidence
 ) -> AreaDifference:
     """Difference of two correlated AUROCs (DeLong, DeLong & Clarke-Pearson 1988).
 
@@ -146,92 +214,154 @@ def delong_paired(
 
 # %% ../../../nbs/evaluate/inference/40_analytic_tests.ipynb #31-42-closed-form
 def obuchowski(
-    y,                    # truth [n] of 0/1
-    p,                    # scores [n]
-    groups,               # group of each example [n]
-    conf: float = .95,    # confidence
+    y,  # truth [n] of 0/1
+    p,  # scores [n]
+    groups,  # group of each example [n]
+    conf: float = 0.95,  # confidence
 ) -> Area:
     """AUROC with a variance that counts groups, not examples (Obuchowski 1997, Biometrics 53:567).
 
-    With one example a group it is DeLong's. Raises `DataError` where fewer than two groups hold a class."""
+    With one example a group it is DeLong's. Raises `DataError` where fewer than two groups hold a
+    class.
+    """
     return _area(y, p, groups, conf, "Obuchowski")
 
 # %% ../../../nbs/evaluate/inference/40_analytic_tests.ipynb #32-42-closed-form
 def obuchowski_paired(
-    y,                    # truth [n] of 0/1
-    p_a,                  # scores of the one [n]
-    p_b,                  # scores of the other [n]
-    groups,               # group of each example [n]
-    conf: float = .95,    # confidence
+    y,  # truth [n] of 0/1
+    p_a,  # scores of the one [n]
+    p_b,  # scores of the other [n]
+    groups,  # group of each example [n]
+    conf: float = 0.95,  # confidence
 ) -> AreaDifference:
-    "Difference of two correlated AUROCs of clustered examples (Obuchowski 1997); errors as `obuchowski`."
+    """Difference of two correlated AUROCs of clustered examples (Obuchowski 1997).
+
+    Errors as `obuchowski`.
+    """
     return _difference(y, p_a, p_b, groups, conf, "Obuchowski")
 
 # %% ../../../nbs/evaluate/inference/40_analytic_tests.ipynb #40-42-closed-form
 @dataclass(frozen=True)
 class McNemar:
     "Which of two deciders is right more often on the same examples."
-    a_only: int        # examples that only the first got right
-    b_only: int        # examples that only the second got right
+
+    a_only: int  # examples that only the first got right
+    b_only: int  # examples that only the second got right
     difference: float  # accuracy of the first minus that of the second
-    p_exact: float     # binomial, two-sided
-    p_mid: float       # the same with half of the observed split
-    chi2: float        # with continuity correction
+    p_exact: float  # binomial, two-sided
+    p_mid: float  # the same with half of the observed split
+    chi2: float  # with continuity correction
     p_chi2: float
 
 # %% ../../../nbs/evaluate/inference/40_analytic_tests.ipynb #41-42-closed-form
 def mcnemar(
-    y,              # truth [n]: 0/1 or classes
-    d_a,            # decisions of the first [n]
-    d_b,            # decisions of the second [n]
-    groups=None,    # group of each example [n]; None: each its own
+    y,  # truth [n]: 0/1 or classes
+    d_a,  # decisions of the first [n]
+    d_b,  # decisions of the second [n]
+    groups=None,  # group of each example [n]; None: each its own
 ) -> McNemar:
     "McNemar's test (1947) in three forms; a `DataError` where a group holds several examples."
     _refuse_clusters(groups, "McNemar", "compare_arms with metric 'accuracy' (it resamples groups)")
     y, d_a, d_b = (np.asarray(v) for v in (y, d_a, d_b))
-    if not y.shape == d_a.shape == d_b.shape or y.ndim != 1: raise DataError(f"McNemar: shapes {y.shape}, {d_a.shape}, {d_b.shape}; all must be [n]")
+    if not y.shape == d_a.shape == d_b.shape or y.ndim != 1:
+        raise DataError(f"McNemar: shapes {y.shape}, {d_a.shape}, {d_b.shape}; all must be [n]")
     a, b = int(((d_a == y) & (d_b != y)).sum()), int(((d_a != y) & (d_b == y)).sum())
-    if not a + b: return McNemar(0, 0, 0., 1., 1., 0., 1.)
-    twice, stat = 2 * float(binom.cdf(min(a, b), a + b, .5)), max(0, abs(a - b) - 1) ** 2 / (a + b)
-    return McNemar(a, b, (a - b) / len(y), min(1., twice), twice - float(binom.pmf(min(a, b), a + b, .5)), stat, float(chi2.sf(stat, 1)))
+    if not a + b:
+        return McNemar(0, 0, 0.0, 1.0, 1.0, 0.0, 1.0)
+    twice, stat = 2 * float(binom.cdf(min(a, b), a + b, 0.5)), max(0, abs(a - b) - 1) ** 2 / (a + b)
+    return McNemar(
+        a,
+        b,
+        (a - b) / len(y),
+        min(1.0, twice),
+        twice - float(binom.pmf(min(a, b), a + b, 0.5)),
+        stat,
+        float(chi2.sf(stat, 1)),
+    )
 
 # %% ../../../nbs/evaluate/inference/40_analytic_tests.ipynb #45-42-closed-form
 METHODS = {"delong": delong_paired, "obuchowski": obuchowski_paired}
 
 # %% ../../../nbs/evaluate/inference/40_analytic_tests.ipynb #46-42-closed-form
 def _single(df: pd.DataFrame, arm: str) -> pd.DataFrame:
-    "The rows of one fitted model in the order of the examples; a `DataError` where there are several."
+    """The rows of one fitted model in the order of the examples.
+
+    A `DataError` where there are several.
+    """
     n = len(df[["seed", "repeat", "fold"]].drop_duplicates())
     if n > 1 or df.example.duplicated().any():
-        raise DataError(f"arm {arm}: {n} test sets (seed, repeat, fold); a closed form holds for one. Use compare_arms, which averages over them")
+        raise DataError(
+            f"arm {arm}: {n} test sets (seed, repeat, fold); a closed form holds for one. Use compare_arms, which averages over them"
+        )
     return df.sort_values("example")
 
 # %% ../../../nbs/evaluate/inference/40_analytic_tests.ipynb #47-42-closed-form
 def delong_table(
-    predictions: pd.DataFrame,     # one test set an arm
-    label: str | None = None,      # None: the only label
-    unit: str = "patient",         # patient, scan: mean probability over the group; beat, record, frame: as they are
-    baseline: str = "scratch",     # what the arms are compared with
-    method: str = "delong",        # "delong", or "obuchowski" for several examples a group
-    conf: float = .95,             # confidence of the intervals
-) -> pd.DataFrame:                 # COMPARISON_COLUMNS, then auroc, baseline_auroc, z; one row an arm
+    predictions: pd.DataFrame,  # one test set an arm
+    label: str | None = None,  # None: the only label
+    # patient, scan: mean probability over the group; beat, record, frame: as they are
+    unit: str = "patient",
+    baseline: str = "scratch",  # what the arms are compared with
+    method: str = "delong",  # "delong", or "obuchowski" for several examples a group
+    conf: float = 0.95,  # confidence of the intervals
+) -> pd.DataFrame:  # COMPARISON_COLUMNS, then auroc, baseline_auroc, z; one row an arm
     """Arm minus baseline by a closed form, p after Holm over the arms of a target and protocol.
 
-    Raises `DataError` for several folds, repeats or seeds, and for clustered examples unless the method is obuchowski."""
+    Raises `DataError` for several folds, repeats or seeds, and for clustered examples unless the
+    method is obuchowski.
+    """
     known, out = label_names(predictions), []
-    if method not in METHODS: raise ConfigError(f"method {method!r}: {nearest(method, METHODS)}")
+    if method not in METHODS:
+        raise ConfigError(f"method {method!r}: {nearest(method, METHODS)}")
     label = known[0] if label is None and len(known) == 1 else label
-    if label not in known: raise ConfigError(f"label {label!r}: {nearest(label, known)}")
-    if baseline not in set(predictions.arm): raise ConfigError(f"arm {baseline!r}: {nearest(baseline, predictions.arm.unique())}")
+    if label not in known:
+        raise ConfigError(f"label {label!r}: {nearest(label, known)}")
+    if baseline not in set(predictions.arm):
+        raise ConfigError(f"arm {baseline!r}: {nearest(baseline, predictions.arm.unique())}")
     for (target, protocol), s in settings(predictions, unit):
-        arms = {(model, arm): _single(df, arm) for (model, arm, role), df in s.arms() if role == "arm"}
+        arms = {
+            (model, arm): _single(df, arm) for (model, arm, role), df in s.arms() if role == "arm"
+        }
         base = [df for (_, arm), df in arms.items() if arm == baseline]
-        if len(base) != 1: raise ConfigError(f"{target}, {protocol}: {len(base)} models have a baseline {baseline!r}; compare one at a time")
+        if len(base) != 1:
+            raise ConfigError(
+                f"{target}, {protocol}: {len(base)} models have a baseline {baseline!r}; compare one at a time"
+            )
         block = []
         for (model, arm), df in arms.items():
-            if arm == baseline: continue
-            d = METHODS[method](base[0][f"y_{label}"], df[f"p_{label}"], base[0][f"p_{label}"], groups=base[0].group, conf=conf)
-            block.append([target, protocol, model, arm, baseline, "auroc", label, unit, d.difference, d.lo, d.hi, conf, d.p, math.nan, d.n_groups,
-                          d.auroc_a, d.auroc_b, d.z])
-        out += [[*row[:13], adjusted, *row[14:]] for row, adjusted in zip(block, holm([row[12] for row in block]))]
+            if arm == baseline:
+                continue
+            d = METHODS[method](
+                base[0][f"y_{label}"],
+                df[f"p_{label}"],
+                base[0][f"p_{label}"],
+                groups=base[0].group,
+                conf=conf,
+            )
+            block.append(
+                [
+                    target,
+                    protocol,
+                    model,
+                    arm,
+                    baseline,
+                    "auroc",
+                    label,
+                    unit,
+                    d.difference,
+                    d.lo,
+                    d.hi,
+                    conf,
+                    d.p,
+                    math.nan,
+                    d.n_groups,
+                    d.auroc_a,
+                    d.auroc_b,
+                    d.z,
+                ]
+            )
+        out += [
+            [*row[:13], adjusted, *row[14:]]
+            for row, adjusted in zip(block, holm([row[12] for row in block]))
+        ]
     return pd.DataFrame(out, columns=[*COMPARISON_COLUMNS, "auroc", "baseline_auroc", "z"])

@@ -15,41 +15,64 @@ import numpy as np
 import pandas as pd
 
 from ...errors import ConfigError, DataError, nearest
+from biosig_nb.evaluate.inference.resampling import (
+    METHODS,
+    MISSING_RULES,
+    Needs,
+    bca_interval,
+    group_strata,
+    interval,
+    jackknife,
+    resample_counts,
+)
+from ..kernels.ranking_kernels import Weights
 from ..metrics import Metric, decide, get_metric, is_exclusive, mean_defined
 from ..predictions import aggregate, label_names, probabilities, truth
-from .resampling import METHODS, MISSING_RULES, Needs, bca_interval, group_strata, interval, jackknife, resample_counts
-from ..kernels.ranking_kernels import Weights
 
 # %% ../../../nbs/evaluate/inference/20_bootstrap.ipynb #10-30-bootstrap
 @dataclass(frozen=True)
 class FoldPredictions:
     "The test examples of one fitted model, as arrays."
-    key: tuple            # (seed, repeat, fold)
-    Y: np.ndarray         # truth [n, label]
-    P: np.ndarray         # probabilities [n, label]
-    codes: np.ndarray     # group of each example, as a column of the counts [n]
-    base: np.ndarray      # weight of each example [n]
 
-    def rows(self, metric: Metric, counts: np.ndarray, threshold: float = .5, columns=slice(None)) -> np.ndarray:
-        "The metric of each resample [resample, label or 1], of a metric per label for the labels `columns`; NaN where a class is missing."
+    key: tuple  # (seed, repeat, fold)
+    Y: np.ndarray  # truth [n, label]
+    P: np.ndarray  # probabilities [n, label]
+    codes: np.ndarray  # group of each example, as a column of the counts [n]
+    base: np.ndarray  # weight of each example [n]
+
+    def rows(
+        self, metric: Metric, counts: np.ndarray, threshold: float = 0.5, columns=slice(None)
+    ) -> np.ndarray:
+        """The metric of each resample [resample, label or 1], of a metric per label for the labels
+        `columns`.
+
+        NaN where a class is missing.
+        """
         used, codes = np.unique(self.codes, return_inverse=True)
-        D, step = decide(self.P, is_exclusive(self.Y, self.P), threshold), max(1, 4_000_000 // len(used))
+        D, step = (
+            decide(self.P, is_exclusive(self.Y, self.P), threshold),
+            max(1, 4_000_000 // len(used)),
+        )
         seen = [M[:, columns] if metric.per_label else M for M in (self.Y, self.P, D)]
-        part = lambda i: metric.rows(*seen, Weights(counts[i:i + step][:, used].astype(float), codes, self.base))
+        part = lambda i: metric.rows(
+            *seen, Weights(counts[i : i + step][:, used].astype(float), codes, self.base)
+        )
         return np.concatenate([part(i) for i in range(0, len(counts), step)])
 
 # %% ../../../nbs/evaluate/inference/20_bootstrap.ipynb #11-30-bootstrap
 def fold_predictions(
-    df: pd.DataFrame,         # test rows of one arm
-    groups: np.ndarray,       # all groups that are resampled, sorted
-    equal_groups: bool = False,    # each example weighs 1 / (examples of its group in the piece)
-) -> list[FoldPredictions]:             # one a seed, repeat and fold
+    df: pd.DataFrame,  # test rows of one arm
+    groups: np.ndarray,  # all groups that are resampled, sorted
+    equal_groups: bool = False,  # each example weighs 1 / (examples of its group in the piece)
+) -> list[FoldPredictions]:  # one a seed, repeat and fold
     "The pieces of one arm; a `DataError` where an example is scored twice in one."
     out, codes = [], np.searchsorted(groups, df.group.to_numpy(str))
     keys = df[["seed", "repeat", "fold"]].to_numpy()
     distinct, of = np.unique(keys, axis=0, return_inverse=True)
     if pd.Series(df.example.to_numpy(object)).groupby(of).nunique().sum() < len(df):
-        raise DataError(f"arm {df.arm.iloc[0]}: an example is scored twice in one fold; with several source_n or target_n evaluate each size by itself")
+        raise DataError(
+            f"arm {df.arm.iloc[0]}: an example is scored twice in one fold; with several source_n or target_n evaluate each size by itself"
+        )
     Y, P = truth(df), probabilities(df)
     for i, key in enumerate(distinct):
         rows = np.flatnonzero(of == i)
@@ -59,14 +82,14 @@ def fold_predictions(
 
 # %% ../../../nbs/evaluate/inference/20_bootstrap.ipynb #12-30-bootstrap
 def averaged(
-    pieces: list[FoldPredictions],       # of one arm
-    metric: Metric,            # which number
-    counts: np.ndarray,        # resamples [resample, group]; a row of ones gives the estimate
-    threshold: float = .5,     # for decisions
-    columns=slice(None),       # labels of a metric per label; default all
-) -> np.ndarray:               # [resample, label or 1]; NaN where no piece is usable
+    pieces: list[FoldPredictions],  # of one arm
+    metric: Metric,  # which number
+    counts: np.ndarray,  # resamples [resample, group]; a row of ones gives the estimate
+    threshold: float = 0.5,  # for decisions
+    columns=slice(None),  # labels of a metric per label; default all
+) -> np.ndarray:  # [resample, label or 1]; NaN where no piece is usable
     "A metric within each piece, averaged over the usable pieces of each resample."
-    total = used = 0.
+    total = used = 0.0
     for piece in pieces:
         x = piece.rows(metric, counts, threshold, columns)
         there = ~np.isnan(x)
@@ -75,210 +98,423 @@ def averaged(
 
 # %% ../../../nbs/evaluate/inference/20_bootstrap.ipynb #14-30-bootstrap
 def support_table(
-    df: pd.DataFrame,            # predictions of one target, protocol and unit
-    min_positives: int = 10,     # test positives (and negatives) that a label needs
-    min_groups: int = 5,         # groups with positives (and with negatives) that it needs
-    max_share: float = .5,       # largest share of the positives that one group may hold
-) -> pd.DataFrame:               # one row a label: n, n_pos, n_groups, n_pos_groups, top_share, qualified, reason
+    df: pd.DataFrame,  # predictions of one target, protocol and unit
+    min_positives: int = 10,  # test positives (and negatives) that a label needs
+    min_groups: int = 5,  # groups with positives (and with negatives) that it needs
+    max_share: float = 0.5,  # largest share of the positives that one group may hold
+    # one row a label: n, n_pos, n_groups, n_pos_groups, top_share, qualified, reason
+) -> pd.DataFrame:
     "Support of each label among the test examples, and whether it may carry an interval."
     test = df[df.part == "test"].drop_duplicates(["seed", "repeat", "example"])
     rows = []
     for label in label_names(df):
-        per = [_support(part.group.to_numpy(), part[f"y_{label}"].to_numpy() == 1) for _, part in test.groupby(["seed", "repeat"])]
-        n, n_pos, pos_groups, neg_groups, share = (f(x) for f, x in zip((min, min, min, min, max), zip(*per)))
-        reason = ("" if n_pos >= min_positives else f"{n_pos} positives (fewer than {min_positives})") \
-            or ("" if pos_groups >= min_groups else f"positives in {pos_groups} groups (fewer than {min_groups})") \
-            or ("" if share <= max_share else f"{share:.0%} of the positives in one group") \
-            or ("" if n - n_pos >= min_positives else f"{n - n_pos} negatives (fewer than {min_positives})") \
-            or ("" if neg_groups >= min_groups else f"negatives in {neg_groups} groups (fewer than {min_groups})")
+        per = [
+            _support(part.group.to_numpy(), part[f"y_{label}"].to_numpy() == 1)
+            for _, part in test.groupby(["seed", "repeat"])
+        ]
+        n, n_pos, pos_groups, neg_groups, share = (
+            f(x) for f, x in zip((min, min, min, min, max), zip(*per))
+        )
+        reason = (
+            ("" if n_pos >= min_positives else f"{n_pos} positives (fewer than {min_positives})")
+            or (
+                ""
+                if pos_groups >= min_groups
+                else f"positives in {pos_groups} groups (fewer than {min_groups})"
+            )
+            or ("" if share <= max_share else f"{share:.0%} of the positives in one group")
+            or (
+                ""
+                if n - n_pos >= min_positives
+                else f"{n - n_pos} negatives (fewer than {min_positives})"
+            )
+            or (
+                ""
+                if neg_groups >= min_groups
+                else f"negatives in {neg_groups} groups (fewer than {min_groups})"
+            )
+        )
         rows.append((label, n, n_pos, test.group.nunique(), pos_groups, share, not reason, reason))
-    return pd.DataFrame(rows, columns=["label", "n", "n_pos", "n_groups", "n_pos_groups", "top_share", "qualified", "reason"])
+    return pd.DataFrame(
+        rows,
+        columns=[
+            "label",
+            "n",
+            "n_pos",
+            "n_groups",
+            "n_pos_groups",
+            "top_share",
+            "qualified",
+            "reason",
+        ],
+    )
 
 # %% ../../../nbs/evaluate/inference/20_bootstrap.ipynb #15-30-bootstrap
 def _support(groups: np.ndarray, positive: np.ndarray) -> tuple:
-    "n, positives, groups with positives, groups with negatives, largest share of the positives in one group."
+    """n, positives, groups with positives, groups with negatives, largest share of the positives in
+    one group.
+    """
     _, sizes = np.unique(groups[positive], return_counts=True)
-    return len(groups), int(positive.sum()), len(sizes), len(np.unique(groups[~positive])), float(sizes.max() / sizes.sum()) if len(sizes) else 0.
+    return (
+        len(groups),
+        int(positive.sum()),
+        len(sizes),
+        len(np.unique(groups[~positive])),
+        float(sizes.max() / sizes.sum()) if len(sizes) else 0.0,
+    )
 
 # %% ../../../nbs/evaluate/inference/20_bootstrap.ipynb #19-30-bootstrap
-METRIC_COLUMNS = ("target", "protocol", "model", "arm", "role", "metric", "label", "unit",
-                  "estimate", "lo", "hi", "conf", "n", "n_pos", "n_groups", "n_pos_groups")     # as in metrics.csv
+METRIC_COLUMNS = (
+    "target",
+    "protocol",
+    "model",
+    "arm",
+    "role",
+    "metric",
+    "label",
+    "unit",
+    # as in metrics.csv
+    "estimate",
+    "lo",
+    "hi",
+    "conf",
+    "n",
+    "n_pos",
+    "n_groups",
+    "n_pos_groups",
+)
 
 # %% ../../../nbs/evaluate/inference/20_bootstrap.ipynb #20-30-bootstrap
 @dataclass(frozen=True)
 class Setting:
     "The test side of one target and protocol at one unit, ready to be resampled."
-    df: pd.DataFrame         # test rows, aggregated to the unit
-    groups: np.ndarray       # sorted groups [group]
-    support: pd.DataFrame    # of `support_table`, index label
+
+    df: pd.DataFrame  # test rows, aggregated to the unit
+    groups: np.ndarray  # sorted groups [group]
+    support: pd.DataFrame  # of `support_table`, index label
 
     @property
-    def qualified(self) -> list[str]: return list(self.support.index[self.support.qualified])
+    def qualified(self) -> list[str]:
+        return list(self.support.index[self.support.qualified])
 
     def arms(self) -> Iterator[tuple[tuple, pd.DataFrame]]:
         "((model, arm, role), rows) of each arm, in order of appearance."
         yield from self.df.groupby(["model", "arm", "role"], sort=False)
 
-    def score(self, df: pd.DataFrame, metric: Metric, label: str | None, counts: np.ndarray, equal_groups: bool = False, threshold: float = .5) -> np.ndarray:
-        "One number a resample [resample] of an arm's rows: of the label, of all labels together, or the macro average over the qualified labels."
+    def score(
+        self,
+        df: pd.DataFrame,
+        metric: Metric,
+        label: str | None,
+        counts: np.ndarray,
+        equal_groups: bool = False,
+        threshold: float = 0.5,
+    ) -> np.ndarray:
+        """One number a resample [resample] of an arm's rows: of the label, of all labels together,
+        or the macro average over the qualified labels.
+        """
         names, use = list(self.support.index), [label] if label is not None else self.qualified
-        if metric.per_label and not use: return np.full(len(counts), np.nan)
-        return mean_defined(averaged(fold_predictions(df, self.groups, equal_groups), metric, counts, threshold, [names.index(l) for l in use]))[:, 0]
+        if metric.per_label and not use:
+            return np.full(len(counts), np.nan)
+        return mean_defined(
+            averaged(
+                fold_predictions(df, self.groups, equal_groups),
+                metric,
+                counts,
+                threshold,
+                [names.index(l) for l in use],
+            )
+        )[:, 0]
 
     def no_interval_reason(self, per_label: bool, label: str | None, min_groups: int = 5) -> str:
         "Why that number can have no interval; empty where it can."
-        if len(self.groups) < min_groups: return f"{len(self.groups)} groups (fewer than {min_groups})"
-        if not per_label: return ""
-        if label is not None: return self.support.reason[label]
+        if len(self.groups) < min_groups:
+            return f"{len(self.groups)} groups (fewer than {min_groups})"
+        if not per_label:
+            return ""
+        if label is not None:
+            return self.support.reason[label]
         return "" if self.qualified else "no label has enough support"
 
 # %% ../../../nbs/evaluate/inference/20_bootstrap.ipynb #21-30-bootstrap
 def settings(
-    df: pd.DataFrame,                # predictions
-    unit: str = "beat",              # beat, record, frame: as they are; patient, scan: mean over the group
-    **rules,                         # of `support_table`
-) -> Iterator[tuple[tuple, Setting]]:    # ((target, protocol), Setting)
+    df: pd.DataFrame,  # predictions
+    unit: str = "beat",  # beat, record, frame: as they are; patient, scan: mean over the group
+    **rules,  # of `support_table`
+) -> Iterator[tuple[tuple, Setting]]:  # ((target, protocol), Setting)
     "The test side of each target and protocol."
     test = aggregate(df[df.part == "test"], unit)
-    if not len(test): raise DataError("metrics: no row with part 'test'; only those are scored")
+    if not len(test):
+        raise DataError("metrics: no row with part 'test'; only those are scored")
     for key, rows in test.groupby(["target", "protocol"], sort=False):
-        yield key, Setting(rows, np.unique(rows.group.to_numpy(str)), support_table(rows, **rules).set_index("label"))
+        yield (
+            key,
+            Setting(
+                rows,
+                np.unique(rows.group.to_numpy(str)),
+                support_table(rows, **rules).set_index("label"),
+            ),
+        )
 
 # %% ../../../nbs/evaluate/inference/20_bootstrap.ipynb #22-30-bootstrap
 def setting_counts(
-    s: Setting,                   # of `settings`
-    n_resamples: int,             # resamples
-    seed: int = 0,                # of the draws
-    stratified: bool = False,     # draw within strata: the rarest of the labels that a group holds, or none
-    missing: str = "drop",        # "reject": draw again where a piece lacks one of the labels that it has in the data
-    labels=None,                  # labels that strata and rejection look at; default the qualified ones
-) -> tuple[np.ndarray, float]:    # counts [1 + resample, group], the first row ones for the estimate; share of the draws that was rejected
+    s: Setting,  # of `settings`
+    n_resamples: int,  # resamples
+    seed: int = 0,  # of the draws
+    # draw within strata: the rarest of the labels that a group holds, or none
+    stratified: bool = False,
+    # "reject": draw again where a piece lacks one of the labels that it has in the data
+    missing: str = "drop",
+    labels=None,  # labels that strata and rejection look at; default the qualified ones
+    # counts [1 + resample, group], the first row ones for the estimate; share of the draws that was
+    # rejected
+) -> tuple[np.ndarray, float]:
     "The resamples that all arms and metrics of a setting share."
-    if missing not in MISSING_RULES: raise ConfigError(f"missing={missing!r}: {nearest(missing, MISSING_RULES)}")
+    if missing not in MISSING_RULES:
+        raise ConfigError(f"missing={missing!r}: {nearest(missing, MISSING_RULES)}")
     names, labels = list(s.support.index), list(s.qualified if labels is None else labels)
     columns, strata, needs = [names.index(l) for l in labels], None, None
     codes = np.searchsorted(s.groups, s.df.group.to_numpy(str))
-    if stratified: strata = group_strata(codes, truth(s.df)[:, columns])
+    if stratified:
+        strata = group_strata(codes, truth(s.df)[:, columns])
     if missing == "reject" and columns:
         pieces = s.df.groupby(["seed", "repeat", "fold"], sort=False).indices.values()
-        needs = Needs.of([(truth(s.df)[i][:, columns], codes[i]) for i in pieces], labels, len(s.groups))
+        needs = Needs.of(
+            [(truth(s.df)[i][:, columns], codes[i]) for i in pieces], labels, len(s.groups)
+        )
     counts, tried = resample_counts(s.groups, n_resamples, seed, strata, needs, tries=True)
     return np.concatenate([np.ones((1, len(s.groups)), np.int16), counts]), 1 - n_resamples / tried
 
 # %% ../../../nbs/evaluate/inference/20_bootstrap.ipynb #24-30-bootstrap
-def _rows_of(metric: Metric, scores: np.ndarray, s: Setting, labels: list, conf: float, min_groups: int, n_resamples: int) -> list[tuple]:
-    "(label, estimate, lo, hi, n_pos, n_pos_groups, rejected) of one arm and metric; rows of the scores: estimate, resamples, and for BCa the jackknife."
+def _rows_of(
+    metric: Metric,
+    scores: np.ndarray,
+    s: Setting,
+    labels: list,
+    conf: float,
+    min_groups: int,
+    n_resamples: int,
+) -> list[tuple]:
+    """(label, estimate, lo, hi, n_pos, n_pos_groups, rejected) of one arm and metric.
+
+    Rows of the scores: estimate, resamples, and for BCa the jackknife.
+    """
+
     def row(name, x, ok, pos=math.nan, pos_groups=math.nan):
-        ok, drawn, left_out = ok and len(s.groups) >= min_groups, x[1:1 + n_resamples], x[1 + n_resamples:]
-        ends = (math.nan, math.nan) if not ok else bca_interval(drawn, x[0], left_out, conf) if len(left_out) else interval(drawn, conf)
+        ok, drawn, left_out = (
+            ok and len(s.groups) >= min_groups,
+            x[1 : 1 + n_resamples],
+            x[1 + n_resamples :],
+        )
+        ends = (
+            (math.nan, math.nan)
+            if not ok
+            else bca_interval(drawn, x[0], left_out, conf)
+            if len(left_out)
+            else interval(drawn, conf)
+        )
         return (name, float(x[0]), *ends, pos, pos_groups, int(np.isnan(drawn).sum()) if ok else 0)
-    if not metric.per_label: return [row("all", scores[:, 0], True)]
+
+    if not metric.per_label:
+        return [row("all", scores[:, 0], True)]
     of, t = dict(zip(labels, scores.T)), s.support.loc[labels]
     out = [row(l, of[l], t.qualified[l], int(t.n_pos[l]), int(t.n_pos_groups[l])) for l in labels]
-    if len(s.support) == 1: return out
-    good, there = [l for l in labels if t.qualified[l]], [l for l in labels if not np.isnan(of[l][0])]
+    if len(s.support) == 1:
+        return out
+    good, there = (
+        [l for l in labels if t.qualified[l]],
+        [l for l in labels if not np.isnan(of[l][0])],
+    )
     nothing = np.full(len(scores), np.nan)
-    mean = lambda names: mean_defined(np.stack([of[l] for l in names], axis=1))[:, 0] if names else nothing      # of the labels that the resample holds
-    return [*out, row("macro", mean(good), bool(good)), row("macro_all", mean(there), good == there == labels)]
+    # of the labels that the resample holds
+    mean = lambda names: (
+        mean_defined(np.stack([of[l] for l in names], axis=1))[:, 0] if names else nothing
+    )
+    return [
+        *out,
+        row("macro", mean(good), bool(good)),
+        row("macro_all", mean(there), good == there == labels),
+    ]
 
 # %% ../../../nbs/evaluate/inference/20_bootstrap.ipynb #25-30-bootstrap
 def metric_table(
-    predictions: pd.DataFrame,                          # of one study; all arms
-    metrics=("auroc", "auprc", "prevalence", "f1", "sensitivity", "ppv", "accuracy", "macro_f1"),    # names in METRICS, or `Metric`s
-    labels=None,                                        # labels to show; default all
-    unit: str = "beat",                                 # beat, record, frame; patient, scan: mean probability over the group
-    n_resamples: int = 2000,                            # bootstrap resamples of the groups
-    conf: float = .95,                                  # confidence of the intervals
-    seed: int = 0,                                      # of the resamples
-    min_positives: int = 10,                            # support rule: positives (and negatives)
-    min_groups: int = 5,                                # support rule: groups with positives (and with negatives)
-    max_share: float = .5,                              # support rule: share of the positives in one group
-    equal_groups: bool = False,                         # each group weighs the same, however many examples it has
-    threshold: float = .5,                              # for decisions where classes do not exclude each other
-    method: str = "percentile",                         # of the interval; "bca": corrected for bias and skewness
-    stratified: bool = False,                           # groups drawn within strata (see `setting_counts`)
-    missing: str = "drop",                              # a resample lacks a label: "drop" the label, or "reject" the resample
-) -> pd.DataFrame:                                      # columns METRIC_COLUMNS
+    predictions: pd.DataFrame,  # of one study; all arms
+    # names in METRICS, or `Metric`s
+    metrics=("auroc", "auprc", "prevalence", "f1", "sensitivity", "ppv", "accuracy", "macro_f1"),
+    labels=None,  # labels to show; default all
+    unit: str = "beat",  # beat, record, frame; patient, scan: mean probability over the group
+    n_resamples: int = 2000,  # bootstrap resamples of the groups
+    conf: float = 0.95,  # confidence of the intervals
+    seed: int = 0,  # of the resamples
+    min_positives: int = 10,  # support rule: positives (and negatives)
+    min_groups: int = 5,  # support rule: groups with positives (and with negatives)
+    max_share: float = 0.5,  # support rule: share of the positives in one group
+    equal_groups: bool = False,  # each group weighs the same, however many examples it has
+    threshold: float = 0.5,  # for decisions where classes do not exclude each other
+    method: str = "percentile",  # of the interval; "bca": corrected for bias and skewness
+    stratified: bool = False,  # groups drawn within strata (see `setting_counts`)
+    missing: str = "drop",  # a resample lacks a label: "drop" the label, or "reject" the resample
+) -> pd.DataFrame:  # columns METRIC_COLUMNS
     """Every metric of every arm, with an interval that resamples groups.
 
-    Computed within a piece (seed, repeat, fold) and averaged over pieces, never pooled. missing="drop": a piece that lacks a class is left out of
-    that resample's average, a label without a usable piece out of its macro average, a resample with nothing left is rejected; `attrs["rejected"]`
-    holds the largest number of these in any row. "reject": such resamples are drawn again for all; `attrs["redrawn"]` is their largest share.
-    Labels that fail the support rule get no interval and stay out of "macro"; "macro_all" averages all labels, and has an interval only if all
-    qualify. `attrs["notes"]` says in words which rows lack what, and why. Raises `DataError` without test rows."""
+    Computed within a piece (seed, repeat, fold) and averaged over pieces, never pooled.
+    missing="drop": a piece that lacks a class is left out of that resample's average, a label
+    without a usable piece out of its macro average, a resample with nothing left is rejected;
+    `attrs["rejected"]` holds the largest number of these in any row. "reject": such resamples are
+    drawn again for all; `attrs["redrawn"]` is their largest share. Labels that fail the support
+    rule get no interval and stay out of "macro"; "macro_all" averages all labels, and has an
+    interval only if all qualify. `attrs["notes"]` says in words which rows lack what, and why.
+    Raises `DataError` without test rows.
+    """
     rules = dict(min_positives=min_positives, min_groups=min_groups, max_share=max_share)
     known, rows, notes = label_names(predictions), [], []
     labels = list(labels or known)
     for l in labels:
-        if l not in known: raise ConfigError(f"label {l!r}: {nearest(l, known)}")
-    if method not in METHODS: raise ConfigError(f"method={method!r}: {nearest(method, METHODS)}")
-    redrawn = 0.
+        if l not in known:
+            raise ConfigError(f"label {l!r}: {nearest(l, known)}")
+    if method not in METHODS:
+        raise ConfigError(f"method={method!r}: {nearest(method, METHODS)}")
+    redrawn = 0.0
     for (target, protocol), s in settings(predictions, unit, **rules):
-        counts, share = setting_counts(s, n_resamples, seed, stratified, missing, [l for l in labels if l in s.qualified])
+        counts, share = setting_counts(
+            s, n_resamples, seed, stratified, missing, [l for l in labels if l in s.qualified]
+        )
         redrawn = max(redrawn, share)
-        if share: notes.append(f"{target}, {protocol}, by {unit}: {share:.0%} of the resamples lacked a label and were drawn again")
+        if share:
+            notes.append(
+                f"{target}, {protocol}, by {unit}: {share:.0%} of the resamples lacked a label and were drawn again"
+            )
         notes += _notes(target, protocol, unit, s, labels, min_groups)
         columns = [list(s.support.index).index(l) for l in labels]
         for (model, arm, role), df in s.arms():
             pieces = fold_predictions(df, s.groups, equal_groups)
             for m in map(get_metric, metrics):
-                scored = lambda c, m=m, pieces=pieces, columns=columns: averaged(pieces, m, c, threshold, columns)
-                scores = np.concatenate([scored(counts), jackknife(scored, len(s.groups))]) if method == "bca" else scored(counts)
-                for label, e, lo, hi, pos, pos_groups, lost in _rows_of(m, scores, s, labels, conf, min_groups, n_resamples):
+                scored = lambda c, m=m, pieces=pieces, columns=columns: averaged(
+                    pieces, m, c, threshold, columns
+                )
+                scores = (
+                    np.concatenate([scored(counts), jackknife(scored, len(s.groups))])
+                    if method == "bca"
+                    else scored(counts)
+                )
+                for label, e, lo, hi, pos, pos_groups, lost in _rows_of(
+                    m, scores, s, labels, conf, min_groups, n_resamples
+                ):
                     n = int(s.support.n.iloc[0])
-                    rows.append((target, protocol, model, arm, role, m.name, label, unit, e, lo, hi, conf, n, pos, len(s.groups), pos_groups, lost))
-    out = pd.DataFrame(rows, columns=[*METRIC_COLUMNS, "rejected"]).astype({"n_pos": "Int64", "n_pos_groups": "Int64"})
+                    rows.append(
+                        (
+                            target,
+                            protocol,
+                            model,
+                            arm,
+                            role,
+                            m.name,
+                            label,
+                            unit,
+                            e,
+                            lo,
+                            hi,
+                            conf,
+                            n,
+                            pos,
+                            len(s.groups),
+                            pos_groups,
+                            lost,
+                        )
+                    )
+    out = pd.DataFrame(rows, columns=[*METRIC_COLUMNS, "rejected"]).astype(
+        {"n_pos": "Int64", "n_pos_groups": "Int64"}
+    )
     rejected = int(out.rejected.max())
-    if rejected: notes.append(f"up to {rejected} of {n_resamples} resamples of a row held no usable fold and were rejected")
+    if rejected:
+        notes.append(
+            f"up to {rejected} of {n_resamples} resamples of a row held no usable fold and were rejected"
+        )
     out = out[list(METRIC_COLUMNS)]
-    out.attrs.update(notes=notes, rejected=rejected, redrawn=redrawn, n_resamples=n_resamples, seed=seed)
+    out.attrs.update(
+        notes=notes, rejected=rejected, redrawn=redrawn, n_resamples=n_resamples, seed=seed
+    )
     return out
 
 # %% ../../../nbs/evaluate/inference/20_bootstrap.ipynb #26-30-bootstrap
-def _notes(target: str, protocol: str, unit: str, s: Setting, labels: list, min_groups: int) -> list[str]:
+def _notes(
+    target: str, protocol: str, unit: str, s: Setting, labels: list, min_groups: int
+) -> list[str]:
     "Sentences on what is missing from the table and why."
     where = f"{target}, {protocol}, by {unit}: "
     left_out = " and is left out of the macro average" if len(s.support) > 1 else ""
-    out = [where + f"{l} has no interval{left_out}: {s.support.reason[l]}" for l in labels if not s.support.qualified[l]]
-    if not any(s.support.qualified[l] for l in labels): out.append(where + "no label has enough support, so there is no headline number")
-    if len(s.groups) < min_groups: out.append(where + f"no interval at all: {len(s.groups)} groups (fewer than {min_groups})")
+    out = [
+        where + f"{l} has no interval{left_out}: {s.support.reason[l]}"
+        for l in labels
+        if not s.support.qualified[l]
+    ]
+    if not any(s.support.qualified[l] for l in labels):
+        out.append(where + "no label has enough support, so there is no headline number")
+    if len(s.groups) < min_groups:
+        out.append(where + f"no interval at all: {len(s.groups)} groups (fewer than {min_groups})")
     return out
 
 # %% ../../../nbs/evaluate/inference/20_bootstrap.ipynb #41-30-bootstrap
 @dataclass(frozen=True)
 class Interval:
     "An estimate with its interval."
+
     estimate: float
     lo: float
     hi: float
-    rejected: float    # share of the draws that were rejected
+    rejected: float  # share of the draws that were rejected
 
 # %% ../../../nbs/evaluate/inference/20_bootstrap.ipynb #42-30-bootstrap
 def bootstrap_interval(
-    Y: np.ndarray,                  # truth [n, label] or [n]
-    P: np.ndarray,                  # probabilities, same shape
-    groups=None,                    # group of each example [n]; default each example its own
-    metric="auroc",                 # name in METRICS, or a `Metric`
-    label="macro_all",              # position of one label, or "macro_all": the mean over the labels
-    n_resamples: int = 1000,        # resamples of the groups
-    conf: float = .9,               # confidence
-    missing: str = "drop",          # a resample lacks a label: "drop" it there, or "reject" the resample and draw again
-    seed: int = 0,                  # of the draws
-    method: str = "percentile",     # or "bca"
-    stratified: bool = False,       # groups drawn within strata: the rarest label that they hold, or none
+    Y: np.ndarray,  # truth [n, label] or [n]
+    P: np.ndarray,  # probabilities, same shape
+    groups=None,  # group of each example [n]; default each example its own
+    metric="auroc",  # name in METRICS, or a `Metric`
+    label="macro_all",  # position of one label, or "macro_all": the mean over the labels
+    n_resamples: int = 1000,  # resamples of the groups
+    conf: float = 0.9,  # confidence
+    # a resample lacks a label: "drop" it there, or "reject" the resample and draw again
+    missing: str = "drop",
+    seed: int = 0,  # of the draws
+    method: str = "percentile",  # or "bca"
+    # groups drawn within strata: the rarest label that they hold, or none
+    stratified: bool = False,
 ) -> Interval:
-    "A metric of one table of probabilities with its group bootstrap interval; labels that lack a class in the data stay out."
+    """A metric of one table of probabilities with its group bootstrap interval.
+
+    Labels that lack a class in the data stay out.
+    """
     for name, value, known in (("missing", missing, MISSING_RULES), ("method", method, METHODS)):
-        if value not in known: raise ConfigError(f"{name}={value!r}: {nearest(value, known)}")
+        if value not in known:
+            raise ConfigError(f"{name}={value!r}: {nearest(value, known)}")
     Y, P = (np.asarray(M, float).reshape(len(M), -1) for M in (Y, P))
-    groups, codes = np.unique(np.arange(len(Y)) if groups is None else np.asarray(groups), return_inverse=True)
+    groups, codes = np.unique(
+        np.arange(len(Y)) if groups is None else np.asarray(groups), return_inverse=True
+    )
     m, piece = get_metric(metric), FoldPredictions((0, 0, 0), Y, P, codes, np.ones(len(Y)))
-    there = [j for j in range(Y.shape[1]) if len(np.unique(Y[:, j])) == 2 and label in ("macro_all", j)]
+    there = [
+        j for j in range(Y.shape[1]) if len(np.unique(Y[:, j])) == 2 and label in ("macro_all", j)
+    ]
     chosen = there if m.per_label else [0]
-    def score(c): return mean_defined(averaged([piece], m, c)[:, chosen])[:, 0]
+
+    def score(c):
+        return mean_defined(averaged([piece], m, c)[:, chosen])[:, 0]
+
     needs = Needs.of([(Y[:, there], codes)], there, len(groups)) if missing == "reject" else None
-    counts, tried = resample_counts(codes, n_resamples, seed, group_strata(codes, Y[:, there]) if stratified else None, needs, tries=True)
-    if len(counts) == 0 or not len(there): return Interval(math.nan, math.nan, math.nan, math.nan)
+    counts, tried = resample_counts(
+        codes,
+        n_resamples,
+        seed,
+        group_strata(codes, Y[:, there]) if stratified else None,
+        needs,
+        tries=True,
+    )
+    if len(counts) == 0 or not len(there):
+        return Interval(math.nan, math.nan, math.nan, math.nan)
     estimate, values = float(score(np.ones((1, len(groups))))[0]), score(counts)
-    ends = interval(values, conf) if method == "percentile" else bca_interval(values, estimate, jackknife(score, len(groups)), conf)
+    ends = (
+        interval(values, conf)
+        if method == "percentile"
+        else bca_interval(values, estimate, jackknife(score, len(groups)), conf)
+    )
     return Interval(estimate, *ends, float(1 - (~np.isnan(values)).sum() / tried))

@@ -22,8 +22,8 @@ from ..style import number, p_text
 
 # %% ../../../nbs/evaluate/inference/30_compare.ipynb #05-40-compare
 def holm(
-    p,                # p-values; NaN: not tested, not counted
-) -> np.ndarray:      # adjusted p-values, NaN where they were NaN
+    p,  # p-values; NaN: not tested, not counted
+) -> np.ndarray:  # adjusted p-values, NaN where they were NaN
     "Holm's step-down correction for the number of tests."
     p = np.asarray(p, float)
     out, there = np.full(p.shape, np.nan), np.flatnonzero(~np.isnan(p))
@@ -33,143 +33,276 @@ def holm(
 
 # %% ../../../nbs/evaluate/inference/30_compare.ipynb #09-40-compare
 def bootstrap_p(
-    differences: np.ndarray,    # resampled differences [resample]; NaN: rejected
-) -> float:                     # p-value; NaN where more than half are rejected
+    differences: np.ndarray,  # resampled differences [resample]; NaN: rejected
+) -> float:  # p-value; NaN where more than half are rejected
     "Two-sided p for a difference of zero, by the share of resamples on the other side of it."
     d = differences[~np.isnan(differences)]
-    if not len(d) or 2 * len(d) < len(differences): return math.nan
+    if not len(d) or 2 * len(d) < len(differences):
+        return math.nan
     return float(min(1, 2 * min((d <= 0).sum() + 1, (d >= 0).sum() + 1) / (len(d) + 1)))
 
 # %% ../../../nbs/evaluate/inference/30_compare.ipynb #12-40-compare
-COMPARISON_COLUMNS = ("target", "protocol", "model", "arm", "baseline", "metric", "label", "unit",
-                      "difference", "lo", "hi", "conf", "p", "p_adjusted", "n_groups")     # as in comparisons.csv
-MIN_RESAMPLES = 10_000     # fewer give no p-value worth printing after a correction
+COMPARISON_COLUMNS = (
+    "target",
+    "protocol",
+    "model",
+    "arm",
+    "baseline",
+    "metric",
+    "label",
+    "unit",
+    # as in comparisons.csv
+    "difference",
+    "lo",
+    "hi",
+    "conf",
+    "p",
+    "p_adjusted",
+    "n_groups",
+)
+MIN_RESAMPLES = 10_000  # fewer give no p-value worth printing after a correction
 
 # %% ../../../nbs/evaluate/inference/30_compare.ipynb #13-40-compare
 def _pairs(there, baseline: str, arms) -> list[tuple]:
-    "(arm, its baseline) of each arm to compare, of those that are `there`, each (model, arm, role); an arm of another model meets the only model that has the baseline."
+    """(arm, its baseline) of each arm to compare, of those that are `there`, each (model, arm,
+    role).
+
+    An arm of another model meets the only model that has the baseline.
+    """
     base = {key[0]: key for key in there if key[1] == baseline}
     out = []
     for model, arm, role in there:
-        if arm == baseline or not (arm in arms if arms else role == "arm"): continue
+        if arm == baseline or not (arm in arms if arms else role == "arm"):
+            continue
         if model not in base and len(base) > 1:
-            raise ConfigError(f"arm {arm} ({model}): several models have a baseline {baseline!r} ({', '.join(base)}); compare them one at a time")
-        if base: out.append(((model, arm, role), base.get(model, next(iter(base.values())))))
+            raise ConfigError(
+                f"arm {arm} ({model}): several models have a baseline {baseline!r} ({', '.join(base)}); compare them one at a time"
+            )
+        if base:
+            out.append(((model, arm, role), base.get(model, next(iter(base.values())))))
     return out
 
 # %% ../../../nbs/evaluate/inference/30_compare.ipynb #14-40-compare
-def _checked(predictions: pd.DataFrame, metric: Metric, label: str | None, families, n_resamples: int) -> str | None:
-    "The label to compare on (of a binary task the only one); a `ConfigError` for names that do not exist or too few resamples."
-    known, names = label_names(predictions), list(dict.fromkeys(predictions.arm[predictions.part == "test"]))
-    if n_resamples < MIN_RESAMPLES: raise ConfigError(f"n_resamples={n_resamples}: a p-value needs at least {MIN_RESAMPLES}")
-    if label is not None and label not in known: raise ConfigError(f"label {label!r}: {nearest(label, known)}")
+def _checked(
+    predictions: pd.DataFrame, metric: Metric, label: str | None, families, n_resamples: int
+) -> str | None:
+    """The label to compare on (of a binary task the only one).
+
+    A `ConfigError` for names that do not exist or too few resamples.
+    """
+    known, names = (
+        label_names(predictions),
+        list(dict.fromkeys(predictions.arm[predictions.part == "test"])),
+    )
+    if n_resamples < MIN_RESAMPLES:
+        raise ConfigError(f"n_resamples={n_resamples}: a p-value needs at least {MIN_RESAMPLES}")
+    if label is not None and label not in known:
+        raise ConfigError(f"label {label!r}: {nearest(label, known)}")
     for a in (a for baseline, arms in families for a in (baseline, *(arms or ()))):
-        if a not in names: raise ConfigError(f"arm {a!r} has no test rows: {nearest(a, names)}")
+        if a not in names:
+            raise ConfigError(f"arm {a!r} has no test rows: {nearest(a, names)}")
     return known[0] if label is None and metric.per_label and len(known) == 1 else label
 
 # %% ../../../nbs/evaluate/inference/30_compare.ipynb #15-40-compare
-def _families(predictions, m: Metric, label, unit, families, notes: list, rules: dict, n_resamples: int, seed: int = 0,
-              equal_groups: bool = False, threshold: float = .5, stratified: bool = False, missing: str = "drop") -> Iterator[tuple[int, list]]:
-    "Of each target, protocol and family its number and comparisons: (names, differences with the estimate first [1 + resample], groups, whether there is support)."
+def _families(
+    predictions,
+    m: Metric,
+    label,
+    unit,
+    families,
+    notes: list,
+    rules: dict,
+    n_resamples: int,
+    seed: int = 0,
+    equal_groups: bool = False,
+    threshold: float = 0.5,
+    stratified: bool = False,
+    missing: str = "drop",
+) -> Iterator[tuple[int, list]]:
+    """Of each target, protocol and family its number and comparisons: (names, differences with the
+    estimate first [1 + resample], groups, whether there is support).
+    """
     label = _checked(predictions, m, label, families, n_resamples)
     shown = (label or "macro") if m.per_label else "all"
     for (target, protocol), s in settings(predictions, unit, **rules):
-        why, rows, scores = s.no_interval_reason(m.per_label, label, rules.get("min_groups", 5)), dict(s.arms()), {}
-        if why: notes.append(f"{target}, {protocol}, by {unit}: no interval for {shown}: {why}")
-        counts = setting_counts(s, n_resamples, seed, stratified, missing, [label] if label else None)[0]     # first row: the estimate
+        why, rows, scores = (
+            s.no_interval_reason(m.per_label, label, rules.get("min_groups", 5)),
+            dict(s.arms()),
+            {},
+        )
+        if why:
+            notes.append(f"{target}, {protocol}, by {unit}: no interval for {shown}: {why}")
+        # first row: the estimate
+        counts = setting_counts(
+            s, n_resamples, seed, stratified, missing, [label] if label else None
+        )[0]
         for k, (baseline, arms) in enumerate(families):
             pairs = _pairs(rows, baseline, arms)
-            for key in dict.fromkeys(key for pair in pairs for key in pair if key not in scores): scores[key] = s.score(rows[key], m, label, counts, equal_groups, threshold)
-            yield k, [((target, protocol, *arm[:2], baseline, m.name, shown, unit), (1 if m.higher else -1) * (scores[arm] - scores[base]), len(s.groups), not why) for arm, base in pairs]
+            for key in dict.fromkeys(key for pair in pairs for key in pair if key not in scores):
+                scores[key] = s.score(rows[key], m, label, counts, equal_groups, threshold)
+            yield (
+                k,
+                [
+                    (
+                        (target, protocol, *arm[:2], baseline, m.name, shown, unit),
+                        (1 if m.higher else -1) * (scores[arm] - scores[base]),
+                        len(s.groups),
+                        not why,
+                    )
+                    for arm, base in pairs
+                ],
+            )
 
 # %% ../../../nbs/evaluate/inference/30_compare.ipynb #16-40-compare
 def compare_families(
-    predictions: pd.DataFrame,           # of one study, baselines included
-    families,                            # (baseline, arms) of each; arms None: every other arm of role "arm"
-    metric="auroc",                      # name in METRICS, or a `Metric`
-    label: str | None = None,            # as in `compare_arms`
-    unit: str = "patient",               # as in `compare_arms`
-    n_resamples: int = MIN_RESAMPLES,    # at least 10,000
-    seed: int = 0,                       # of the resamples
-    conf: float = .95,                   # confidence of the intervals
-    equal_groups: bool = False,          # as in `compare_arms`
-    threshold: float = .5,               # as in `compare_arms`
-    stratified: bool = False,            # as in `compare_arms`
-    missing: str = "drop",               # as in `compare_arms`
-    **rules,                             # of `support_table`
-) -> pd.DataFrame:                       # columns COMPARISON_COLUMNS, family after family
-    "Several families of comparisons in the same resamples: what `compare_arms` says of each, but no arm is scored twice. Holm's correction stays within a family."
+    predictions: pd.DataFrame,  # of one study, baselines included
+    families,  # (baseline, arms) of each; arms None: every other arm of role "arm"
+    metric="auroc",  # name in METRICS, or a `Metric`
+    label: str | None = None,  # as in `compare_arms`
+    unit: str = "patient",  # as in `compare_arms`
+    n_resamples: int = MIN_RESAMPLES,  # at least 10,000
+    seed: int = 0,  # of the resamples
+    conf: float = 0.95,  # confidence of the intervals
+    equal_groups: bool = False,  # as in `compare_arms`
+    threshold: float = 0.5,  # as in `compare_arms`
+    stratified: bool = False,  # as in `compare_arms`
+    missing: str = "drop",  # as in `compare_arms`
+    **rules,  # of `support_table`
+) -> pd.DataFrame:  # columns COMPARISON_COLUMNS, family after family
+    """Several families of comparisons in the same resamples: what `compare_arms` says of each, but
+    no arm is scored twice.
+
+    Holm's correction stays within a family.
+    """
     m, out, notes, lost = get_metric(metric), [[] for _ in families], [], 0
-    how = dict(n_resamples=n_resamples, seed=seed, equal_groups=equal_groups, threshold=threshold, stratified=stratified, missing=missing)
+    how = dict(
+        n_resamples=n_resamples,
+        seed=seed,
+        equal_groups=equal_groups,
+        threshold=threshold,
+        stratified=stratified,
+        missing=missing,
+    )
     for k, family in _families(predictions, m, label, unit, families, notes, rules, **how):
         block = []
         for names, d, n_groups, supported in family:
-            lo, hi, p = (*interval(d[1:], conf), bootstrap_p(d[1:])) if supported else (math.nan,) * 3
+            lo, hi, p = (
+                (*interval(d[1:], conf), bootstrap_p(d[1:])) if supported else (math.nan,) * 3
+            )
             lost = max(lost, int(np.isnan(d[1:]).sum()) if supported else 0)
             block.append((*names, float(d[0]), lo, hi, conf, p, math.nan, n_groups))
-        out[k] += [row[:-2] + (adjusted, row[-1]) for row, adjusted in zip(block, holm([row[-3] for row in block]))]
+        out[k] += [
+            row[:-2] + (adjusted, row[-1])
+            for row, adjusted in zip(block, holm([row[-3] for row in block]))
+        ]
     out = pd.DataFrame([row for rows in out for row in rows], columns=COMPARISON_COLUMNS)
-    if lost: notes.append(f"up to {lost} of {n_resamples} resamples held no usable fold and were rejected")
+    if lost:
+        notes.append(
+            f"up to {lost} of {n_resamples} resamples held no usable fold and were rejected"
+        )
     out.attrs.update(notes=notes, rejected=lost, n_resamples=n_resamples, seed=seed)
     return out
 
 # %% ../../../nbs/evaluate/inference/30_compare.ipynb #17-40-compare
 def compare_arms(
-    predictions: pd.DataFrame,           # of one study, baseline included
-    metric="auroc",                      # name in METRICS, or a `Metric`
-    label: str | None = None,            # None: macro average over the qualified labels (of a binary task: its label)
-    unit: str = "patient",               # patient, scan: mean probability over the group; beat, record, frame: as they are
-    baseline: str = "scratch",           # what the arms are compared with
-    arms=None,                           # names; default every other arm of role "arm"
-    n_resamples: int = MIN_RESAMPLES,    # at least 10,000
-    seed: int = 0,                       # of the resamples
-    conf: float = .95,                   # confidence of the intervals (not adjusted for the number of arms)
-    equal_groups: bool = False,          # each group weighs the same, however many examples it has
-    threshold: float = .5,               # for decisions where classes do not exclude each other
-    stratified: bool = False,            # as in `metric_table`
-    missing: str = "drop",               # as in `metric_table`
-    **rules,                             # of `support_table`: min_positives, min_groups, max_share
-) -> pd.DataFrame:                       # columns COMPARISON_COLUMNS, one row an arm
-    """Arm minus baseline in each resample of the groups: estimate, percentile interval, p, and p after Holm over the arms of a target and protocol.
+    predictions: pd.DataFrame,  # of one study, baseline included
+    metric="auroc",  # name in METRICS, or a `Metric`
+    # None: macro average over the qualified labels (of a binary task: its label)
+    label: str | None = None,
+    # patient, scan: mean probability over the group; beat, record, frame: as they are
+    unit: str = "patient",
+    baseline: str = "scratch",  # what the arms are compared with
+    arms=None,  # names; default every other arm of role "arm"
+    n_resamples: int = MIN_RESAMPLES,  # at least 10,000
+    seed: int = 0,  # of the resamples
+    conf: float = 0.95,  # confidence of the intervals (not adjusted for the number of arms)
+    equal_groups: bool = False,  # each group weighs the same, however many examples it has
+    threshold: float = 0.5,  # for decisions where classes do not exclude each other
+    stratified: bool = False,  # as in `metric_table`
+    missing: str = "drop",  # as in `metric_table`
+    **rules,  # of `support_table`: min_positives, min_groups, max_share
+) -> pd.DataFrame:  # columns COMPARISON_COLUMNS, one row an arm
+    """Arm minus baseline in each resample of the groups: estimate, percentile interval, p, and p
+    after Holm over the arms of a target and protocol.
 
-    Each number is computed within a fold and averaged over folds, repeats and seeds; in a resample a fold that lacks a class is left out, and a
-    resample without a usable fold is rejected (`attrs["rejected"]` counts them). Positive differences favour the arm.
-    Without enough support (`support_table`) a difference is given but neither interval nor p; `attrs["notes"]` says why.
-    Raises `ConfigError` for fewer than 10,000 resamples or unknown names."""
-    return compare_families(predictions, [(baseline, arms)], metric, label=label, unit=unit, n_resamples=n_resamples, seed=seed, conf=conf, equal_groups=equal_groups,
-                            threshold=threshold, stratified=stratified, missing=missing, **rules)
+    Each number is computed within a fold and averaged over folds, repeats and seeds; in a resample
+    a fold that lacks a class is left out, and a resample without a usable fold is rejected
+    (`attrs["rejected"]` counts them). Positive differences favour the arm. Without enough support
+    (`support_table`) a difference is given but neither interval nor p; `attrs["notes"]` says why.
+    Raises `ConfigError` for fewer than 10,000 resamples or unknown names.
+    """
+    return compare_families(
+        predictions,
+        [(baseline, arms)],
+        metric,
+        label=label,
+        unit=unit,
+        n_resamples=n_resamples,
+        seed=seed,
+        conf=conf,
+        equal_groups=equal_groups,
+        threshold=threshold,
+        stratified=stratified,
+        missing=missing,
+        **rules,
+    )
 
 # %% ../../../nbs/evaluate/inference/30_compare.ipynb #29-40-compare
-ARM_TITLES = {"scratch": "training from scratch", "frozen": "the frozen network", "full": "full fine-tuning", "lora": "LoRA fine-tuning",
-              "norm": "fine-tuning the norm layers", "gradual": "gradual unfreezing"}
+ARM_TITLES = {
+    "scratch": "training from scratch",
+    "frozen": "the frozen network",
+    "full": "full fine-tuning",
+    "lora": "LoRA fine-tuning",
+    "norm": "fine-tuning the norm layers",
+    "gradual": "gradual unfreezing",
+}
 
 # %% ../../../nbs/evaluate/inference/30_compare.ipynb #30-40-compare
 @dataclass(frozen=True)
 class Verdict:
     "What a comparison allows to be said."
-    word: str                       # benefit, harm, equivalent or inconclusive
-    sentence: str                   # for a reader who reads nothing else
-    budget_limited: bool = False    # the baseline was stopped by its budget
 
-    def __str__(self) -> str: return ("budget-limited " if self.budget_limited else "") + self.word
+    word: str  # benefit, harm, equivalent or inconclusive
+    sentence: str  # for a reader who reads nothing else
+    budget_limited: bool = False  # the baseline was stopped by its budget
+
+    def __str__(self) -> str:
+        return ("budget-limited " if self.budget_limited else "") + self.word
 
 # %% ../../../nbs/evaluate/inference/30_compare.ipynb #31-40-compare
 def _one_row(table, arm) -> tuple[pd.Series, int]:
     "The row to judge and the number of arms that Holm's correction ran over."
-    if isinstance(table, (pd.Series, dict)): return pd.Series(table), 0
-    if not len(table): raise DataError("verdict: the comparison has no row; are there arms beside the baseline?")
-    if arm is not None and arm not in set(table.arm): raise ConfigError(f"arm {arm!r} is not in the comparison: {nearest(arm, table.arm)}")
+    if isinstance(table, (pd.Series, dict)):
+        return pd.Series(table), 0
+    if not len(table):
+        raise DataError("verdict: the comparison has no row; are there arms beside the baseline?")
+    if arm is not None and arm not in set(table.arm):
+        raise ConfigError(f"arm {arm!r} is not in the comparison: {nearest(arm, table.arm)}")
     family = table[["target", "protocol", "metric", "label", "unit"]].drop_duplicates()
-    if len(family) > 1: raise ConfigError(f"verdict: {len(family)} different comparisons in one table; choose one target, protocol, metric, label and unit")
+    if len(family) > 1:
+        raise ConfigError(
+            f"verdict: {len(family)} different comparisons in one table; choose one target, protocol, metric, label and unit"
+        )
     rows = table[table.arm == arm] if arm is not None else table
-    best = rows.assign(_p=rows.p_adjusted.fillna(2), _d=-rows.difference.abs().fillna(0)).sort_values(["_p", "_d"], kind="stable").iloc[0]
+    best = (
+        rows.assign(_p=rows.p_adjusted.fillna(2), _d=-rows.difference.abs().fillna(0))
+        .sort_values(["_p", "_d"], kind="stable")
+        .iloc[0]
+    )
     return best, int(table.p.notna().sum())
 
 # %% ../../../nbs/evaluate/inference/30_compare.ipynb #32-40-compare
 def _word(row: pd.Series, smallest_gain: float) -> str:
     "benefit, harm, equivalent or inconclusive."
-    if not pd.isna(row.p_adjusted) and row.p_adjusted < .05 and row.difference != 0: return "benefit" if row.difference > 0 else "harm"
-    if not pd.isna(row.lo) and smallest_gain and -smallest_gain <= row.lo and row.hi <= smallest_gain: return "equivalent"
+    if not pd.isna(row.p_adjusted) and row.p_adjusted < 0.05 and row.difference != 0:
+        return "benefit" if row.difference > 0 else "harm"
+    if (
+        not pd.isna(row.lo)
+        and smallest_gain
+        and -smallest_gain <= row.lo
+        and row.hi <= smallest_gain
+    ):
+        return "equivalent"
     return "inconclusive"
 
 # %% ../../../nbs/evaluate/inference/30_compare.ipynb #33-40-compare
@@ -178,34 +311,45 @@ def _evidence(row: pd.Series, n_arms: int) -> str:
     metric = metric_title(row.metric)
     groups = f"{int(row.n_groups)} {GROUP_NOUN.get(row.unit, 'groups')}"
     found = number(row.difference) + ("" if pd.isna(row.difference) else f" {metric}")
-    if pd.isna(row.lo): return f"difference {found}, no interval: too little support; {groups}"
+    if pd.isna(row.lo):
+        return f"difference {found}, no interval: too little support; {groups}"
     after = f" after Holm over {n_arms} arms" if n_arms > 1 else ""
     return f"{row.conf * 100:.3g} % CI {number(row.lo)} to {number(row.hi)}, {p_text(row.p_adjusted)}{after}; {groups}"
 
 # %% ../../../nbs/evaluate/inference/30_compare.ipynb #34-40-compare
 def _worth(row: pd.Series, gain: float) -> str:
     "Whether a benefit reaches the smallest gain that was declared worth having."
-    if not gain: return ""
-    if row.difference < gain: return f"; this is less than the {number(gain)} declared worth having"
-    return f"; it exceeds the {number(gain)} declared worth having" + (", though the interval does not exclude less" if row.lo < gain else "")
+    if not gain:
+        return ""
+    if row.difference < gain:
+        return f"; this is less than the {number(gain)} declared worth having"
+    return f"; it exceeds the {number(gain)} declared worth having" + (
+        ", though the interval does not exclude less" if row.lo < gain else ""
+    )
 
 # %% ../../../nbs/evaluate/inference/30_compare.ipynb #35-40-compare
 def verdict(
-    table,                             # of `compare_arms`: one comparison, or a row of it
-    smallest_gain: float | None,       # smallest difference worth having, declared beforehand
-    budget_limited: bool = False,      # the baseline was still improving when its budget ended
-    arm: str | None = None,            # the arm to judge; default the one with the smallest corrected p
-    n_arms: int | None = None,         # arms that Holm's correction ran over, if only a row is given
+    table,  # of `compare_arms`: one comparison, or a row of it
+    smallest_gain: float | None,  # smallest difference worth having, declared beforehand
+    budget_limited: bool = False,  # the baseline was still improving when its budget ended
+    arm: str | None = None,  # the arm to judge; default the one with the smallest corrected p
+    n_arms: int | None = None,  # arms that Holm's correction ran over, if only a row is given
 ) -> Verdict:
-    "The word and the sentence that a comparison allows; numbers that are missing make it inconclusive."
+    """The word and the sentence that a comparison allows.
+
+    Numbers that are missing make it inconclusive.
+    """
     row, counted = _one_row(table, arm)
-    n_arms, gain = n_arms or counted, 0. if pd.isna(smallest_gain) else float(smallest_gain)
+    n_arms, gain = n_arms or counted, 0.0 if pd.isna(smallest_gain) else float(smallest_gain)
     word, metric = _word(row, gain), metric_title(row.metric)
     one, other = (ARM_TITLES.get(a, a) for a in (row.arm, row.baseline))
     evidence, size = _evidence(row, n_arms), number(abs(row.difference))
-    if word == "benefit": text = f"{one} beats {other} by {size} {metric} ({evidence}){_worth(row, gain)}"
-    elif word == "harm": text = f"{one} is worse than {other} by {size} {metric} ({evidence})"
-    elif word == "equivalent": text = f"{one} and {other} are equivalent: any difference is smaller than {number(gain)} {metric} ({evidence})"
+    if word == "benefit":
+        text = f"{one} beats {other} by {size} {metric} ({evidence}){_worth(row, gain)}"
+    elif word == "harm":
+        text = f"{one} is worse than {other} by {size} {metric} ({evidence})"
+    elif word == "equivalent":
+        text = f"{one} and {other} are equivalent: any difference is smaller than {number(gain)} {metric} ({evidence})"
     else:
         found = evidence if pd.isna(row.lo) else f"{number(row.difference)} {metric} ({evidence})"
         text = f"no difference between {one} and {other} can be claimed: {found}"
@@ -214,45 +358,111 @@ def verdict(
 
 # %% ../../../nbs/evaluate/inference/30_compare.ipynb #43-40-compare
 def equivalence_p(
-    differences: np.ndarray,    # resampled differences [resample]; NaN: rejected
-    margin: float,              # smallest difference that matters
-) -> tuple[float, float]:       # p against "at or below -margin", p against "at or above margin"; NaN where more than half are rejected
+    differences: np.ndarray,  # resampled differences [resample]; NaN: rejected
+    margin: float,  # smallest difference that matters
+    # p against "at or below -margin", p against "at or above margin"; NaN where more than half are
+    # rejected
+) -> tuple[float, float]:
     "One-sided p-values of the two tests; the arms are equivalent if both are small."
     d = differences[~np.isnan(differences)]
-    if not len(d) or 2 * len(d) < len(differences): return math.nan, math.nan
+    if not len(d) or 2 * len(d) < len(differences):
+        return math.nan, math.nan
     return tuple(float((beyond.sum() + 1) / (len(d) + 1)) for beyond in (d <= -margin, d >= margin))
 
 # %% ../../../nbs/evaluate/inference/30_compare.ipynb #46-40-compare
-EQUIVALENCE_COLUMNS = ("target", "protocol", "model", "arm", "baseline", "metric", "label", "unit", "difference", "lo", "hi", "conf",
-                       "margin", "p_lower", "p_upper", "p", "p_adjusted", "equivalent", "n_groups")
+EQUIVALENCE_COLUMNS = (
+    "target",
+    "protocol",
+    "model",
+    "arm",
+    "baseline",
+    "metric",
+    "label",
+    "unit",
+    "difference",
+    "lo",
+    "hi",
+    "conf",
+    "margin",
+    "p_lower",
+    "p_upper",
+    "p",
+    "p_adjusted",
+    "equivalent",
+    "n_groups",
+)
 
 # %% ../../../nbs/evaluate/inference/30_compare.ipynb #47-40-compare
 def equivalence(
-    predictions: pd.DataFrame,           # of one study, baseline included
-    smallest_gain: float,                # smallest difference worth having, declared beforehand
-    metric="auroc",                      # name in METRICS, or a `Metric`
-    label: str | None = None,            # as in `compare_arms`
-    unit: str = "patient",               # as in `compare_arms`
-    baseline: str = "scratch",           # what the arms are compared with
-    arms=None,                           # names; default every other arm of role "arm"
-    n_resamples: int = MIN_RESAMPLES,    # at least 10,000
-    seed: int = 0,                       # the same as in `compare_arms`: the same resamples
-    alpha: float = .05,                  # level; the interval is 1 - 2 alpha
-    **how,                               # equal_groups, threshold, stratified, missing, and the rules of `support_table`
-) -> pd.DataFrame:                       # columns EQUIVALENCE_COLUMNS, one row an arm
-    """Two one-sided tests of each arm against the baseline by the paired group bootstrap: p is the larger one, `p_adjusted` follows Holm over the arms,
-    `equivalent` says whether it is below alpha. The interval has confidence 1 - 2 alpha: it lies inside the margins where p is below alpha.
+    predictions: pd.DataFrame,  # of one study, baseline included
+    smallest_gain: float,  # smallest difference worth having, declared beforehand
+    metric="auroc",  # name in METRICS, or a `Metric`
+    label: str | None = None,  # as in `compare_arms`
+    unit: str = "patient",  # as in `compare_arms`
+    baseline: str = "scratch",  # what the arms are compared with
+    arms=None,  # names; default every other arm of role "arm"
+    n_resamples: int = MIN_RESAMPLES,  # at least 10,000
+    seed: int = 0,  # the same as in `compare_arms`: the same resamples
+    alpha: float = 0.05,  # level; the interval is 1 - 2 alpha
+    **how,  # equal_groups, threshold, stratified, missing, and the rules of `support_table`
+) -> pd.DataFrame:  # columns EQUIVALENCE_COLUMNS, one row an arm
+    """Two one-sided tests of each arm against the baseline by the paired group bootstrap: p is the
+    larger one, `p_adjusted` follows Holm over the arms, `equivalent` says whether it is below
+    alpha.
 
-    Stricter, by design, is the word "equivalent" of `verdict`: it wants the 95 % interval inside, which is p below .025 here.
-    Raises `ConfigError` for a smallest gain that is not positive, and as `compare_arms`."""
-    if not smallest_gain > 0: raise ConfigError(f"smallest_gain={smallest_gain}: equivalence needs a positive one, declared beforehand")
-    rules, notes, out = {k: how.pop(k) for k in list(how) if k not in ("equal_groups", "threshold", "stratified", "missing")}, [], []
-    for _, family in _families(predictions, get_metric(metric), label, unit, [(baseline, arms)], notes, rules, n_resamples=n_resamples, seed=seed, **how):
-        sides = [equivalence_p(d[1:], smallest_gain) if supported else (math.nan, math.nan) for _, d, _, supported in family]
+    The interval has confidence 1 - 2 alpha: it lies inside the margins where p is below alpha.
+
+    Stricter, by design, is the word "equivalent" of `verdict`: it wants the 95 % interval inside,
+    which is p below .025 here. Raises `ConfigError` for a smallest gain that is not positive, and
+    as `compare_arms`.
+    """
+    if not smallest_gain > 0:
+        raise ConfigError(
+            f"smallest_gain={smallest_gain}: equivalence needs a positive one, declared beforehand"
+        )
+    rules, notes, out = (
+        {
+            k: how.pop(k)
+            for k in list(how)
+            if k not in ("equal_groups", "threshold", "stratified", "missing")
+        },
+        [],
+        [],
+    )
+    for _, family in _families(
+        predictions,
+        get_metric(metric),
+        label,
+        unit,
+        [(baseline, arms)],
+        notes,
+        rules,
+        n_resamples=n_resamples,
+        seed=seed,
+        **how,
+    ):
+        sides = [
+            equivalence_p(d[1:], smallest_gain) if supported else (math.nan, math.nan)
+            for _, d, _, supported in family
+        ]
         p = np.array([max(s) for s in sides])
         for (names, d, n_groups, supported), side, one, adjusted in zip(family, sides, p, holm(p)):
             lo, hi = interval(d[1:], 1 - 2 * alpha) if supported else (math.nan, math.nan)
-            out.append((*names, float(d[0]), lo, hi, 1 - 2 * alpha, smallest_gain, *side, one, adjusted, bool(adjusted < alpha), n_groups))
+            out.append(
+                (
+                    *names,
+                    float(d[0]),
+                    lo,
+                    hi,
+                    1 - 2 * alpha,
+                    smallest_gain,
+                    *side,
+                    one,
+                    adjusted,
+                    bool(adjusted < alpha),
+                    n_groups,
+                )
+            )
     out = pd.DataFrame(out, columns=EQUIVALENCE_COLUMNS)
     out.attrs.update(notes=notes, n_resamples=n_resamples, seed=seed)
     return out

@@ -15,27 +15,36 @@ import pandas as pd
 from scipy.stats import norm
 
 from ...errors import ConfigError, nearest
-from .bootstrap import FoldPredictions, averaged, interval, resample_counts
 from ..clinical.calibration import CALIBRATION
+from biosig_nb.evaluate.inference.bootstrap import (
+    FoldPredictions,
+    averaged,
+    interval,
+    resample_counts,
+)
 from ..metrics import get_metric
 
 # %% ../../../nbs/evaluate/inference/60_coverage.ipynb #05-34-coverage
-MU, SURE = {"a": .4, "b": .55}, 1.5      # separation of the two arms; how much too sure they are
-TRUTHS = {"auroc": float(norm.cdf(2**.5 * MU["b"])), "auroc, 5 folds": float(norm.cdf(2**.5 * MU["b"])),
-          "difference": float(norm.cdf(2**.5 * MU["b"]) - norm.cdf(2**.5 * MU["a"])), "calibration slope": 1 / SURE}
+MU, SURE = {"a": 0.4, "b": 0.55}, 1.5  # separation of the two arms; how much too sure they are
+TRUTHS = {
+    "auroc": float(norm.cdf(2**0.5 * MU["b"])),
+    "auroc, 5 folds": float(norm.cdf(2**0.5 * MU["b"])),
+    "difference": float(norm.cdf(2**0.5 * MU["b"]) - norm.cdf(2**0.5 * MU["a"])),
+    "calibration slope": 1 / SURE,
+}
 
 # %% ../../../nbs/evaluate/inference/60_coverage.ipynb #06-34-coverage
 def clustered_world(
-    rng: np.random.Generator,    # source of chance
-    n_groups: int,               # patients, half of them ill
-    per_group: int = 10,         # examples of each
-    icc: float = .5,             # share of the variance that is the patient's
-):                               # truth [n], probabilities of the two arms [n, 2], patient of each example [n]
+    rng: np.random.Generator,  # source of chance
+    n_groups: int,  # patients, half of them ill
+    per_group: int = 10,  # examples of each
+    icc: float = 0.5,  # share of the variance that is the patient's
+):  # truth [n], probabilities of the two arms [n, 2], patient of each example [n]
     "A test set in which AUROC, difference and calibration slope of the population are known."
     g = np.repeat(np.arange(n_groups), per_group)
     y = (np.arange(n_groups) % 2)[g].astype(float)
     common, own = rng.normal(size=(n_groups, 1)), rng.normal(size=(n_groups, 2))
-    patient = np.sqrt(.7) * common + np.sqrt(.3) * own
+    patient = np.sqrt(0.7) * common + np.sqrt(0.3) * own
     x = np.sqrt(icc) * patient[g] + np.sqrt(1 - icc) * rng.normal(size=(len(g), 2))
     mu = np.array(list(MU.values()))
     return y, 1 / (1 + np.exp(-SURE * 2 * mu * (x + mu * (2 * y - 1)[:, None]))), g
@@ -52,65 +61,109 @@ def _folds(y: np.ndarray, g: np.ndarray, rng: np.random.Generator, k: int = 5) -
 
 def _scores(y, P, codes, fold, counts: np.ndarray) -> dict:
     "The four numbers in each row of the counts [row]."
-    piece = lambda j, rows: FoldPredictions((0, 0, 0), y[rows, None], P[rows, j:j + 1], codes[rows], np.ones(len(rows)))
+    piece = lambda j, rows: FoldPredictions(
+        (0, 0, 0), y[rows, None], P[rows, j : j + 1], codes[rows], np.ones(len(rows))
+    )
     value = lambda name, pieces: averaged(pieces, get_metric(name), counts)[:, 0]
     every = np.arange(len(y))
     one, other = (value("auroc", [piece(j, every)]) for j in (1, 0))
-    return {"auroc": one, "auroc, 5 folds": value("auroc", [piece(1, np.flatnonzero(fold == k)) for k in range(5)]), "difference": one - other,
-            "calibration slope": value(CALIBRATION["calibration_slope"], [piece(1, every)])}
+    return {
+        "auroc": one,
+        "auroc, 5 folds": value("auroc", [piece(1, np.flatnonzero(fold == k)) for k in range(5)]),
+        "difference": one - other,
+        "calibration slope": value(CALIBRATION["calibration_slope"], [piece(1, every)]),
+    }
 
 # %% ../../../nbs/evaluate/inference/60_coverage.ipynb #11-34-coverage
 def simulate_coverage(
-    n_groups: int,                # patients in the test set
-    resample: str = "patients",   # "patients"; or "examples", as if each came from another patient
-    n_repeats: int = 2000,        # test sets
-    n_resamples: int = 500,       # bootstrap resamples of each
-    per_group: int = 10,          # examples of a patient
-    icc: float = .5,              # share of the variance that is the patient's
-    seed: int = 0,                # of everything
-) -> pd.DataFrame:                # n_groups, resample, statistic, coverage, se, width (median), repeats, no_interval (share)
+    n_groups: int,  # patients in the test set
+    resample: str = "patients",  # "patients"; or "examples", as if each came from another patient
+    n_repeats: int = 2000,  # test sets
+    n_resamples: int = 500,  # bootstrap resamples of each
+    per_group: int = 10,  # examples of a patient
+    icc: float = 0.5,  # share of the variance that is the patient's
+    seed: int = 0,  # of everything
+    # n_groups, resample, statistic, coverage, se, width (median), repeats, no_interval (share)
+) -> pd.DataFrame:
     "How often a nominal 95 % percentile interval holds the truth, and how wide it is."
-    if resample not in ("patients", "examples"): raise ConfigError(f"resample {resample!r}: {nearest(resample, ('patients', 'examples'))}")
+    if resample not in ("patients", "examples"):
+        raise ConfigError(f"resample {resample!r}: {nearest(resample, ('patients', 'examples'))}")
     rng, ends = np.random.default_rng([seed, n_groups]), {k: [] for k in TRUTHS}
     for r in range(n_repeats):
         y, P, g = clustered_world(rng, n_groups, per_group, icc)
         codes, fold = (g if resample == "patients" else np.arange(len(y))), _folds(y, g, rng)
         counts = resample_counts(codes, n_resamples, seed * n_repeats + r).astype(float)
-        for name, values in _scores(y, P, codes, fold, counts).items(): ends[name].append(interval(values))
+        for name, values in _scores(y, P, codes, fold, counts).items():
+            ends[name].append(interval(values))
     rows = []
     for name, e in ends.items():
         lo, hi = np.array(e).T
         there = ~np.isnan(lo)
-        hit = float(((lo <= TRUTHS[name]) & (TRUTHS[name] <= hi))[there].mean()) if there.any() else math.nan
-        rows.append((n_groups, resample, name, hit, math.sqrt(hit * (1 - hit) / max(1, there.sum())), float(np.median((hi - lo)[there])) if there.any() else math.nan, n_repeats, 1 - there.mean()))
-    return pd.DataFrame(rows, columns=["n_groups", "resample", "statistic", "coverage", "se", "width", "repeats", "no_interval"])
+        hit = (
+            float(((lo <= TRUTHS[name]) & (TRUTHS[name] <= hi))[there].mean())
+            if there.any()
+            else math.nan
+        )
+        rows.append(
+            (
+                n_groups,
+                resample,
+                name,
+                hit,
+                math.sqrt(hit * (1 - hit) / max(1, there.sum())),
+                float(np.median((hi - lo)[there])) if there.any() else math.nan,
+                n_repeats,
+                1 - there.mean(),
+            )
+        )
+    return pd.DataFrame(
+        rows,
+        columns=[
+            "n_groups",
+            "resample",
+            "statistic",
+            "coverage",
+            "se",
+            "width",
+            "repeats",
+            "no_interval",
+        ],
+    )
 
 # %% ../../../nbs/evaluate/inference/60_coverage.ipynb #18-34-coverage
 @cache
-def coverage_table() -> pd.DataFrame:     # columns of `simulate_coverage`
+def coverage_table() -> pd.DataFrame:  # columns of `simulate_coverage`
     "The counted coverage of nominal 95 % intervals, as kept with the package."
-    with (files("biosig_nb.evaluate.inference") / "coverage.csv").open(encoding="utf-8") as f: return pd.read_csv(f)
+    with (files("biosig_nb.evaluate.inference") / "coverage.csv").open(encoding="utf-8") as f:
+        return pd.read_csv(f)
 
 # %% ../../../nbs/evaluate/inference/60_coverage.ipynb #23-34-coverage
 def expected_coverage(
-    n_groups: int,                  # groups that were resampled
-    statistic: str = "auroc",         # "auroc", "auroc, 5 folds", "difference" or "calibration slope"
-) -> float:                         # share of nominal 95 % intervals that hold the truth; NaN below two groups
+    n_groups: int,  # groups that were resampled
+    statistic: str = "auroc",  # "auroc", "auroc, 5 folds", "difference" or "calibration slope"
+) -> float:  # share of nominal 95 % intervals that hold the truth; NaN below two groups
     "Coverage to expect of a 95 % percentile interval over groups, from `coverage_table`."
     t = coverage_table()
-    if statistic not in set(t.statistic): raise ConfigError(f"statistic {statistic!r}: {nearest(statistic, list(dict.fromkeys(t.statistic)))}")
-    if n_groups < 2: return math.nan
+    if statistic not in set(t.statistic):
+        raise ConfigError(
+            f"statistic {statistic!r}: {nearest(statistic, list(dict.fromkeys(t.statistic)))}"
+        )
+    if n_groups < 2:
+        return math.nan
     d = t[(t.statistic == statistic) & (t["resample"] == "patients")].sort_values("n_groups")
     return float(np.interp(math.log(n_groups), np.log(d.n_groups), d.coverage))
 
 # %% ../../../nbs/evaluate/inference/60_coverage.ipynb #24-34-coverage
 def coverage_note(
-    n_groups: int,                  # groups that were resampled
-    statistic: str = "auroc",         # as for `expected_coverage`
-    warn: float = .93,              # below this the sentence is a warning
-) -> str:                           # one sentence for a report
+    n_groups: int,  # groups that were resampled
+    statistic: str = "auroc",  # as for `expected_coverage`
+    warn: float = 0.93,  # below this the sentence is a warning
+) -> str:  # one sentence for a report
     "The number of groups and the coverage to expect of a 95 % interval, in words."
     c = expected_coverage(n_groups, statistic)
-    if math.isnan(c): return f"{n_groups} group: no interval can be given."
+    if math.isnan(c):
+        return f"{n_groups} group: no interval can be given."
     about = f"less than {c:.0%}" if n_groups < coverage_table().n_groups.min() else f"about {c:.0%}"
-    return f"{n_groups} groups were resampled; 95 % intervals of so many cover {about}" + (": read them as too narrow." if c < warn - 1e-9 else ".")
+    return f"{n_groups} groups were resampled; 95 % intervals of so many cover {about}" + (
+        ": read them as too narrow." if c < warn - 1e-9 else "."
+    )

@@ -20,135 +20,199 @@ from ..style import PALETTE, new_axes
 
 # %% ../../../nbs/evaluate/inference/50_interval_width.ipynb #07-32-precision
 def hanley_mcneil_se(
-    auroc,    # expected AUROC
-    n_pos,    # cases
-    n_neg,    # controls
-):            # standard error, in the shape of what was given
+    auroc,  # expected AUROC
+    n_pos,  # cases
+    n_neg,  # controls
+):  # standard error, in the shape of what was given
     "Standard error of an AUROC before there are data (Hanley & McNeil 1982, Radiology 143:29)."
     a, m, n = (np.asarray(v, float) for v in (auroc, n_pos, n_neg))
-    if not ((a > 0) & (a < 1)).all(): raise ConfigError(f"auroc={auroc}: expected a number between 0 and 1")
-    if not ((m >= 1) & (n >= 1)).all(): raise ConfigError(f"n_pos={n_pos}, n_neg={n_neg}: at least one case and one control")
+    if not ((a > 0) & (a < 1)).all():
+        raise ConfigError(f"auroc={auroc}: expected a number between 0 and 1")
+    if not ((m >= 1) & (n >= 1)).all():
+        raise ConfigError(f"n_pos={n_pos}, n_neg={n_neg}: at least one case and one control")
     two_pos, two_neg = a / (2 - a), 2 * a**2 / (1 + a)
     out = np.sqrt((a * (1 - a) + (m - 1) * (two_pos - a**2) + (n - 1) * (two_neg - a**2)) / (m * n))
     return float(out) if out.ndim == 0 else out
 
 # %% ../../../nbs/evaluate/inference/50_interval_width.ipynb #12-32-precision
 def design_effect(
-    group_size: float,    # examples a group
-    icc: float,           # correlation of two examples of a group
-) -> float:               # factor on the variance
+    group_size: float,  # examples a group
+    icc: float,  # correlation of two examples of a group
+) -> float:  # factor on the variance
     "By how much clusters enlarge a variance (Kish 1965)."
-    if group_size < 1 or not 0 <= icc <= 1: raise ConfigError(f"group_size={group_size}, icc={icc}: expected at least 1, and a correlation from 0 to 1")
+    if group_size < 1 or not 0 <= icc <= 1:
+        raise ConfigError(
+            f"group_size={group_size}, icc={icc}: expected at least 1, and a correlation from 0 to 1"
+        )
     return 1 + (group_size - 1) * icc
 
 # %% ../../../nbs/evaluate/inference/50_interval_width.ipynb #13-32-precision
 def interval_width(
-    auroc,                   # expected AUROC
-    n_pos,                   # cases (examples)
-    n_neg,                   # controls (examples)
-    conf: float = .95,       # confidence
-    group_size: float = 1,   # examples a group
-    icc: float = 0,          # correlation of two examples of a group
-):                           # from end to end; half of it is the "plus or minus"
+    auroc,  # expected AUROC
+    n_pos,  # cases (examples)
+    n_neg,  # controls (examples)
+    conf: float = 0.95,  # confidence
+    group_size: float = 1,  # examples a group
+    icc: float = 0,  # correlation of two examples of a group
+):  # from end to end; half of it is the "plus or minus"
     "Expected width of an AUROC's interval by Hanley & McNeil's standard error."
-    return 2 * norm.ppf(.5 + conf / 2) * hanley_mcneil_se(auroc, n_pos, n_neg) * math.sqrt(design_effect(group_size, icc))
+    return (
+        2
+        * norm.ppf(0.5 + conf / 2)
+        * hanley_mcneil_se(auroc, n_pos, n_neg)
+        * math.sqrt(design_effect(group_size, icc))
+    )
 
 # %% ../../../nbs/evaluate/inference/50_interval_width.ipynb #18-32-precision
 def needed_cases(
-    width: float,                   # width wanted, from end to end
-    auroc: float,                   # expected AUROC
-    controls_per_case: float = 1,   # controls for each case
-    **how,                          # conf, group_size, icc of `interval_width`
-) -> int:                           # cases
-    "Smallest number of cases whose expected interval is no wider than `width`; with them come `controls_per_case` times as many controls."
-    if not 0 < width < 1 or controls_per_case <= 0: raise ConfigError(f"width={width}, controls_per_case={controls_per_case}: expected 0 to 1, and above 0")
+    width: float,  # width wanted, from end to end
+    auroc: float,  # expected AUROC
+    controls_per_case: float = 1,  # controls for each case
+    **how,  # conf, group_size, icc of `interval_width`
+) -> int:  # cases
+    """Smallest number of cases whose expected interval is no wider than `width`.
+
+    With them come `controls_per_case` times as many controls.
+    """
+    if not 0 < width < 1 or controls_per_case <= 0:
+        raise ConfigError(
+            f"width={width}, controls_per_case={controls_per_case}: expected 0 to 1, and above 0"
+        )
     enough = lambda m: interval_width(auroc, m, max(1, controls_per_case * m), **how) <= width
     hi = 1
-    while not enough(hi): hi *= 2
+    while not enough(hi):
+        hi *= 2
     lo = hi // 2
-    while hi - lo > 1: lo, hi = (lo, (lo + hi) // 2) if enough((lo + hi) // 2) else ((lo + hi) // 2, hi)
+    while hi - lo > 1:
+        lo, hi = (lo, (lo + hi) // 2) if enough((lo + hi) // 2) else ((lo + hi) // 2, hi)
     return hi
 
 # %% ../../../nbs/evaluate/inference/50_interval_width.ipynb #22-32-precision
 @dataclass(frozen=True)
 class Simulated:
     "What simulated studies of one size found."
-    width: float       # mean width of the interval
-    width_80: float    # width that 80 % of the studies stay under
-    spread: float      # width that the true standard deviation of the estimates would give
-    coverage: float    # share of the logit intervals that hold the true AUROC
+
+    width: float  # mean width of the interval
+    width_80: float  # width that 80 % of the studies stay under
+    spread: float  # width that the true standard deviation of the estimates would give
+    coverage: float  # share of the logit intervals that hold the true AUROC
 
 # %% ../../../nbs/evaluate/inference/50_interval_width.ipynb #23-32-precision
 def simulated_width(
-    auroc: float,            # true AUROC
-    n_pos: int,              # cases (examples)
-    n_neg: int,              # controls (examples)
-    conf: float = .95,       # confidence
-    group_size: int = 1,     # examples a group, all with the group's label
-    icc: float = 0,          # correlation of the scores of two examples of a group
-    repeats: int = 500,      # studies
-    seed: int = 0,           # of the simulation
+    auroc: float,  # true AUROC
+    n_pos: int,  # cases (examples)
+    n_neg: int,  # controls (examples)
+    conf: float = 0.95,  # confidence
+    group_size: int = 1,  # examples a group, all with the group's label
+    icc: float = 0,  # correlation of the scores of two examples of a group
+    repeats: int = 500,  # studies
+    seed: int = 0,  # of the simulation
 ) -> Simulated:
     "Expected interval of an AUROC from simulated binormal studies."
-    design_effect(group_size, icc); hanley_mcneil_se(auroc, n_pos, n_neg)                  # raise for impossible numbers
-    rng, q, shift = np.random.default_rng(seed), norm.ppf(.5 + conf / 2), math.sqrt(2) * norm.ppf(auroc)
-    y = np.repeat([1., 0.], [n_pos, n_neg])
+    # raise for impossible numbers
+    design_effect(group_size, icc)
+    hanley_mcneil_se(auroc, n_pos, n_neg)
+    rng, q, shift = (
+        np.random.default_rng(seed),
+        norm.ppf(0.5 + conf / 2),
+        math.sqrt(2) * norm.ppf(auroc),
+    )
+    y = np.repeat([1.0, 0.0], [n_pos, n_neg])
     g = np.r_[np.arange(n_pos) // group_size, -1 - np.arange(n_neg) // group_size]
     code = np.unique(g, return_inverse=True)[1]
     found = []
     for _ in range(repeats):
-        p = shift * y + math.sqrt(icc) * rng.normal(size=code.max() + 1)[code] + math.sqrt(1 - icc) * rng.normal(size=len(y))
+        p = (
+            shift * y
+            + math.sqrt(icc) * rng.normal(size=code.max() + 1)[code]
+            + math.sqrt(1 - icc) * rng.normal(size=len(y))
+        )
         found.append(obuchowski(y, p, code, conf) if group_size > 1 else delong(y, p, conf=conf))
     width = np.array([2 * q * f.se for f in found])
     holds = [f.logit_lo <= auroc <= f.logit_hi for f in found]
-    return Simulated(float(width.mean()), float(np.quantile(width, .8)), float(2 * q * np.std([f.auroc for f in found], ddof=1)), float(np.mean(holds)))
+    return Simulated(
+        float(width.mean()),
+        float(np.quantile(width, 0.8)),
+        float(2 * q * np.std([f.auroc for f in found], ddof=1)),
+        float(np.mean(holds)),
+    )
 
 # %% ../../../nbs/evaluate/inference/50_interval_width.ipynb #31-32-precision
 def difference_width(
-    auroc_a: float,          # expected AUROC of the one
-    auroc_b: float,          # and of the other
-    n_pos: int,              # cases
-    n_neg: int,              # controls
-    r: float,                # correlation of the two estimates
-    **how,                   # conf, group_size, icc of `interval_width`
-) -> float:                  # from end to end
-    "Expected width of the interval of a paired difference (Hanley & McNeil 1983, Radiology 148:839)."
-    if not -1 <= r <= 1: raise ConfigError(f"r={r}: expected a correlation from -1 to 1")
+    auroc_a: float,  # expected AUROC of the one
+    auroc_b: float,  # and of the other
+    n_pos: int,  # cases
+    n_neg: int,  # controls
+    r: float,  # correlation of the two estimates
+    **how,  # conf, group_size, icc of `interval_width`
+) -> float:  # from end to end
+    """Expected width of the interval of a paired difference (Hanley & McNeil 1983, Radiology
+    148:839).
+    """
+    if not -1 <= r <= 1:
+        raise ConfigError(f"r={r}: expected a correlation from -1 to 1")
     a, b = (interval_width(x, n_pos, n_neg, **how) for x in (auroc_a, auroc_b))
-    return math.sqrt(max(0., a**2 + b**2 - 2 * r * a * b))
+    return math.sqrt(max(0.0, a**2 + b**2 - 2 * r * a * b))
 
 # %% ../../../nbs/evaluate/inference/50_interval_width.ipynb #35-32-precision
 def precision_table(
-    aurocs=(.6, .7, .8, .9),                  # expected AUROCs
-    cases=(10, 20, 50, 100, 200, 500),        # numbers of cases
-    controls_per_case: float = 1,             # controls for each case
-    repeats: int = 0,                         # simulated studies a row; 0: formula only
-    **how,                                    # conf, group_size, icc of `interval_width`
-) -> pd.DataFrame:                            # auroc, n_pos, n_neg, half_width, simulated, simulated_80 (NaN without simulation)
+    aurocs=(0.6, 0.7, 0.8, 0.9),  # expected AUROCs
+    cases=(10, 20, 50, 100, 200, 500),  # numbers of cases
+    controls_per_case: float = 1,  # controls for each case
+    repeats: int = 0,  # simulated studies a row; 0: formula only
+    **how,  # conf, group_size, icc of `interval_width`
+    # auroc, n_pos, n_neg, half_width, simulated, simulated_80 (NaN without simulation)
+) -> pd.DataFrame:
     "Half-widths by formula and, if asked for, by simulation."
     rows = []
     for a in aurocs:
         for m in cases:
             n = max(1, round(controls_per_case * m))
             s = simulated_width(a, m, n, repeats=repeats, **how) if repeats else None
-            rows.append((a, m, n, interval_width(a, m, n, **how) / 2, *((s.width / 2, s.width_80 / 2) if s else (math.nan, math.nan))))
-    return pd.DataFrame(rows, columns=["auroc", "n_pos", "n_neg", "half_width", "simulated", "simulated_80"])
+            rows.append(
+                (
+                    a,
+                    m,
+                    n,
+                    interval_width(a, m, n, **how) / 2,
+                    *((s.width / 2, s.width_80 / 2) if s else (math.nan, math.nan)),
+                )
+            )
+    return pd.DataFrame(
+        rows, columns=["auroc", "n_pos", "n_neg", "half_width", "simulated", "simulated_80"]
+    )
 
 # %% ../../../nbs/evaluate/inference/50_interval_width.ipynb #36-32-precision
 def plot_precision(
-    table: pd.DataFrame,    # of `precision_table`
-    cases=None,             # number of cases at hand, marked
-    ax=None,                # axes; default new ones
-):                          # axes
+    table: pd.DataFrame,  # of `precision_table`
+    cases=None,  # number of cases at hand, marked
+    ax=None,  # axes; default new ones
+):  # axes
     "Half-width against cases, a curve for each AUROC; dots where it was simulated."
     ax = new_axes(ax, (5.2, 3.6))
-    for (a, t), colour in zip(table.groupby("auroc"), [PALETTE[i % len(PALETTE)] for i in range(table.auroc.nunique())]):
+    for (a, t), colour in zip(
+        table.groupby("auroc"), [PALETTE[i % len(PALETTE)] for i in range(table.auroc.nunique())]
+    ):
         ax.plot(t.n_pos, t.half_width, color=colour, label=f"{a:g}")
         ax.plot(t.n_pos, t.simulated, "o", ms=4.5, color=colour)
-    if cases: ax.axvline(cases, color="0.4", lw=1, ls=":"); ax.text(cases, ax.get_ylim()[1], f" {cases} cases", va="top", fontsize=9, color="0.3")
-    ticks = [n for n in (5, 10, 20, 50, 100, 200, 500, 1000, 2000) if table.n_pos.min() <= n <= table.n_pos.max()]
+    if cases:
+        ax.axvline(cases, color="0.4", lw=1, ls=":")
+        ax.text(cases, ax.get_ylim()[1], f" {cases} cases", va="top", fontsize=9, color="0.3")
+    ticks = [
+        n
+        for n in (5, 10, 20, 50, 100, 200, 500, 1000, 2000)
+        if table.n_pos.min() <= n <= table.n_pos.max()
+    ]
     ratio = float((table.n_neg / table.n_pos).median())
-    ax.set(xscale="log", xlabel="cases", ylabel="expected half-width of the interval", title=f"{ratio:.2g} control{'s' if ratio != 1 else ''} per case")
-    ax.set_xticks(ticks, [str(n) for n in ticks]); ax.set_xticks([], minor=True); ax.set_ylim(bottom=0); ax.grid(True)
+    ax.set(
+        xscale="log",
+        xlabel="cases",
+        ylabel="expected half-width of the interval",
+        title=f"{ratio:.2g} control{'s' if ratio != 1 else ''} per case",
+    )
+    ax.set_xticks(ticks, [str(n) for n in ticks])
+    ax.set_xticks([], minor=True)
+    ax.set_ylim(bottom=0)
+    ax.grid(True)
     ax.legend(title="AUROC")
     return ax

@@ -23,19 +23,26 @@ METHODS, MISSING_RULES = ("percentile", "bca"), ("drop", "reject")
 @dataclass(frozen=True)
 class Needs:
     "What a resample must hold: at least one group of each column."
-    holders: np.ndarray    # whether a group counts for a need [group, need]
-    names: tuple           # label of each need
+
+    holders: np.ndarray  # whether a group counts for a need [group, need]
+    names: tuple  # label of each need
 
     @classmethod
     def of(cls, pieces, labels, n_groups: int) -> "Needs":
-        "Both classes of each label in each piece, (truth [n, label], group codes [n]), that has both."
+        """Both classes of each label in each piece, (truth [n, label], group codes [n]), that has
+        both.
+        """
         columns = {}
         for Y, codes in pieces:
             for j, label in enumerate(labels):
                 sides = [np.bincount(codes[Y[:, j] == v], minlength=n_groups) > 0 for v in (1, 0)]
-                if all(x.any() for x in sides): columns |= {x.tobytes(): (x, str(label)) for x in sides}
+                if all(x.any() for x in sides):
+                    columns |= {x.tobytes(): (x, str(label)) for x in sides}
         found = [c for c in columns.values() if not c[0].all()]
-        return cls(np.array([x for x, _ in found], np.float32).reshape(len(found), n_groups).T, tuple(l for _, l in found))
+        return cls(
+            np.array([x for x, _ in found], np.float32).reshape(len(found), n_groups).T,
+            tuple(l for _, l in found),
+        )
 
     def held(self, counts: np.ndarray) -> np.ndarray:
         "Which needs each resample meets [resample, need]."
@@ -43,11 +50,18 @@ class Needs:
 
 # %% ../../../nbs/evaluate/inference/10_resampling.ipynb #08-28-resampling
 def group_strata(
-    codes: np.ndarray,    # group of each example, 0 to groups - 1 [n]
-    Y: np.ndarray,        # truth [n, label]
-) -> np.ndarray:          # stratum of each group: the rarest label that it holds, counted in groups; -1: none [group]
-    "Strata that keep the number of groups with each group's rarest label; of one label: the groups with and without it."
-    has = np.stack([np.bincount(codes, Y[:, j], minlength=codes.max() + 1) > 0 for j in range(Y.shape[1])], axis=1)
+    codes: np.ndarray,  # group of each example, 0 to groups - 1 [n]
+    Y: np.ndarray,  # truth [n, label]
+    # stratum of each group: the rarest label that it holds, counted in groups; -1: none [group]
+) -> np.ndarray:
+    """Strata that keep the number of groups with each group's rarest label.
+
+    Of one label: the groups with and without it.
+    """
+    has = np.stack(
+        [np.bincount(codes, Y[:, j], minlength=codes.max() + 1) > 0 for j in range(Y.shape[1])],
+        axis=1,
+    )
     order = np.argsort(has.sum(axis=0), kind="stable")
     return np.where(has.any(axis=1), order[has[:, order].argmax(axis=1)], -1)
 
@@ -55,7 +69,11 @@ def group_strata(
 def _draw(rng: np.random.Generator, b: int, g: int, strata) -> np.ndarray:
     "`b` draws of as many groups as there are, in each stratum [b, g]."
     counts = np.zeros((b, g), np.int16)
-    for of in [np.arange(g)] if strata is None else [np.flatnonzero(strata == v) for v in np.unique(strata)]:
+    for of in (
+        [np.arange(g)]
+        if strata is None
+        else [np.flatnonzero(strata == v) for v in np.unique(strata)]
+    ):
         k = len(of)
         drawn = rng.integers(0, k, (b, k)) + k * np.arange(b)[:, None]
         counts[:, of] = np.bincount(drawn.ravel(), minlength=b * k).reshape(b, k)
@@ -63,47 +81,59 @@ def _draw(rng: np.random.Generator, b: int, g: int, strata) -> np.ndarray:
 
 # %% ../../../nbs/evaluate/inference/10_resampling.ipynb #10-28-resampling
 def resample_counts(
-    groups,                        # group of each example [n]
-    n_resamples: int,              # resamples
-    seed: int = 0,                 # the same seed and number of groups: the same draws, whatever is scored
-    strata=None,                   # stratum of each group, in sorted order [group]; None: all groups are alike
-    needs: Needs | None = None,    # what a resample must hold, else it is drawn again
-    tries: bool = False,           # give the number of draws as well
-):                                 # how often each group is drawn [resample, group], groups in sorted order; with tries: and the number of draws
-    "Draw groups with replacement, as many as there are, `n_resamples` times; a `DataError` where fewer than 1 draw in 1,000 meets the needs."
+    groups,  # group of each example [n]
+    n_resamples: int,  # resamples
+    seed: int = 0,  # the same seed and number of groups: the same draws, whatever is scored
+    strata=None,  # stratum of each group, in sorted order [group]; None: all groups are alike
+    needs: Needs | None = None,  # what a resample must hold, else it is drawn again
+    tries: bool = False,  # give the number of draws as well
+):  # how often each group is drawn [resample, group], groups in sorted order; with tries: and the number of draws
+    """Draw groups with replacement, as many as there are, `n_resamples` times.
+
+    A `DataError` where fewer than 1 draw in 1,000 meets the needs.
+    """
     g = len(np.unique(np.asarray(groups, dtype=str)))
-    if n_resamples < 1: raise ConfigError(f"n_resamples={n_resamples}: at least one resample")
-    if not g: raise DataError("bootstrap: no group to resample; are there test rows?")
-    counts, rng, step = np.empty((n_resamples, g), np.int16), np.random.default_rng(seed), max(1, 4_000_000 // g)
+    if n_resamples < 1:
+        raise ConfigError(f"n_resamples={n_resamples}: at least one resample")
+    if not g:
+        raise DataError("bootstrap: no group to resample; are there test rows?")
+    counts, rng, step = (
+        np.empty((n_resamples, g), np.int16),
+        np.random.default_rng(seed),
+        max(1, 4_000_000 // g),
+    )
     done, tried, met = 0, 0, 0
     while done < n_resamples:
         new = _draw(rng, min(step, n_resamples - done if needs is None else 1000), g, strata)
         held = np.ones((len(new), 0), bool) if needs is None else needs.held(new)
-        ok = np.flatnonzero(held.all(axis=1))[:n_resamples - done]
+        ok = np.flatnonzero(held.all(axis=1))[: n_resamples - done]
         tried += len(new) if done + len(ok) < n_resamples or needs is None else int(ok[-1]) + 1
-        counts[done:done + len(ok)] = new[ok]
+        counts[done : done + len(ok)] = new[ok]
         done, met = done + len(ok), met + held.sum(axis=0)
         if done < n_resamples and tried >= 5000 and 1000 * done < tried:
-            raise DataError(f"bootstrap: {done} of {tried} resamples hold every label (label {needs.names[int(np.argmin(met))]} is missed most often); "
-                            'use missing="drop" or leave out rare labels')
+            raise DataError(
+                f"bootstrap: {done} of {tried} resamples hold every label (label {needs.names[int(np.argmin(met))]} is missed most often); "
+                'use missing="drop" or leave out rare labels'
+            )
     return (counts, tried) if tries else counts
 
 # %% ../../../nbs/evaluate/inference/10_resampling.ipynb #14-28-resampling
 def interval(
-    values: np.ndarray,     # of the resamples [resample]; NaN: rejected
-    conf: float = .95,      # confidence
-) -> tuple[float, float]:   # lower and upper end
+    values: np.ndarray,  # of the resamples [resample]; NaN: rejected
+    conf: float = 0.95,  # confidence
+) -> tuple[float, float]:  # lower and upper end
     "Percentile interval over the resamples that are not rejected; NaN where more than half are."
     values = values[~np.isnan(values)] if 2 * np.isnan(values).sum() <= len(values) else values[:0]
-    if not len(values): return math.nan, math.nan
+    if not len(values):
+        return math.nan, math.nan
     lo, hi = np.percentile(values, [50 * (1 - conf), 50 * (1 + conf)])
     return float(lo), float(hi)
 
 # %% ../../../nbs/evaluate/inference/10_resampling.ipynb #15-28-resampling
 def jackknife(
-    score: Callable,     # counts [resample, group] -> [resample, ...]
-    n_groups: int,       # groups
-) -> np.ndarray:         # [group, ...]; memory stays bounded
+    score: Callable,  # counts [resample, group] -> [resample, ...]
+    n_groups: int,  # groups
+) -> np.ndarray:  # [group, ...]; memory stays bounded
     "What a score becomes when each group in turn is left out."
     step = max(1, 4_000_000 // n_groups)
     parts = []
@@ -115,27 +145,34 @@ def jackknife(
 
 # %% ../../../nbs/evaluate/inference/10_resampling.ipynb #16-28-resampling
 def bca_terms(
-    values: np.ndarray,      # of the resamples, none NaN [resample]
-    estimate: float,         # on the data
-    left_out: np.ndarray,    # of `jackknife`, none NaN [group]
-) -> tuple[float, float]:    # bias correction z0, acceleration
+    values: np.ndarray,  # of the resamples, none NaN [resample]
+    estimate: float,  # on the data
+    left_out: np.ndarray,  # of `jackknife`, none NaN [group]
+) -> tuple[float, float]:  # bias correction z0, acceleration
     "The two corrections of BCa (Efron 1987); draws equal to the estimate count one half."
     d = left_out.mean() - left_out
     spread = (d**2).sum() ** 1.5
-    return float(ndtri(((values < estimate).mean() + (values <= estimate).mean()) / 2)), float((d**3).sum() / (6 * spread)) if spread > 0 else 0.
+    return float(ndtri(((values < estimate).mean() + (values <= estimate).mean()) / 2)), float(
+        (d**3).sum() / (6 * spread)
+    ) if spread > 0 else 0.0
 
 # %% ../../../nbs/evaluate/inference/10_resampling.ipynb #17-28-resampling
 def bca_interval(
-    values: np.ndarray,      # of the resamples; NaN: rejected [resample]
-    estimate: float,         # on the data
-    left_out: np.ndarray,    # of `jackknife`; NaN where a class is lost without the group [group]
-    conf: float = .95,       # confidence
-) -> tuple[float, float]:    # lower and upper end
-    "Bias-corrected and accelerated interval; NaN where more than half of the resamples are rejected or all lie on one side of the estimate."
-    if 2 * np.isnan(values).sum() > len(values) or np.isnan(left_out).all(): return math.nan, math.nan
+    values: np.ndarray,  # of the resamples; NaN: rejected [resample]
+    estimate: float,  # on the data
+    left_out: np.ndarray,  # of `jackknife`; NaN where a class is lost without the group [group]
+    conf: float = 0.95,  # confidence
+) -> tuple[float, float]:  # lower and upper end
+    """Bias-corrected and accelerated interval.
+
+    NaN where more than half of the resamples are rejected or all lie on one side of the estimate.
+    """
+    if 2 * np.isnan(values).sum() > len(values) or np.isnan(left_out).all():
+        return math.nan, math.nan
     values = values[~np.isnan(values)]
     z0, a = bca_terms(values, estimate, left_out[~np.isnan(left_out)])
-    if not math.isfinite(z0): return math.nan, math.nan
+    if not math.isfinite(z0):
+        return math.nan, math.nan
     z = z0 + ndtri([(1 - conf) / 2, (1 + conf) / 2])
     lo, hi = np.percentile(values, 100 * ndtr(z0 + z / (1 - a * z)))
     return float(lo), float(hi)

@@ -13,31 +13,37 @@ import numpy as np
 from .ranking_kernels import Weights
 
 # %% ../../../nbs/evaluate/kernels/30_logistic.ipynb #05-43-logistic
-EPS = 1e-9              # probabilities are clipped to [EPS, 1 - EPS] before the logit is taken
-KNOTS = (.1, .5, .9)    # quantiles of the logit, cases and controls weighing the same, at which the smooth curve bends (Harrell 2015: three knots)
-RIDGE = .01             # penalty on the bend of that curve: a hundredth of what one event tells
+EPS = 1e-9  # probabilities are clipped to [EPS, 1 - EPS] before the logit is taken
+# quantiles of the logit, cases and controls weighing the same, at which the smooth curve bends
+# (Harrell 2015: three knots)
+KNOTS = (0.1, 0.5, 0.9)
+RIDGE = 0.01  # penalty on the bend of that curve: a hundredth of what one event tells
 
 # %% ../../../nbs/evaluate/kernels/30_logistic.ipynb #06-43-logistic
 def logit(
-    p,                    # probabilities, any shape
-    eps: float = EPS,     # clipped to [eps, 1 - eps]
-) -> np.ndarray:          # same shape
+    p,  # probabilities, any shape
+    eps: float = EPS,  # clipped to [eps, 1 - eps]
+) -> np.ndarray:  # same shape
     "Log odds."
     p = np.clip(np.asarray(p, float), eps, 1 - eps)
     return np.log(p) - np.log1p(-p)
 
 # %% ../../../nbs/evaluate/kernels/30_logistic.ipynb #09-43-logistic
 def curve(
-    X: np.ndarray,       # columns [n, k]
-    beta: np.ndarray,    # coefficients of each fit [fit, k]
-    offset=0.,           # added to the logit, a number or [n]
-) -> np.ndarray:         # probabilities [fit, n]
+    X: np.ndarray,  # columns [n, k]
+    beta: np.ndarray,  # coefficients of each fit [fit, k]
+    offset=0.0,  # added to the logit, a number or [n]
+) -> np.ndarray:  # probabilities [fit, n]
     "Probability of each fit at each row of X."
-    with np.errstate(over="ignore"): return 1 / (1 + np.exp(-(beta @ X.T + offset)))
+    with np.errstate(over="ignore"):
+        return 1 / (1 + np.exp(-(beta @ X.T + offset)))
 
 # %% ../../../nbs/evaluate/kernels/30_logistic.ipynb #10-43-logistic
 def _step(g: np.ndarray, h: np.ndarray, scale: np.ndarray, ridge) -> np.ndarray:
-    "Newton's step [fit, k], at most 3 standard deviations long; NaN where the Hessian cannot be inverted."
+    """Newton's step [fit, k], at most 3 standard deviations long.
+
+    NaN where the Hessian cannot be inverted.
+    """
     k = g.shape[1]
     H, (i, j) = np.zeros((len(g), k, k)), np.triu_indices(k)
     H[:, i, j] = H[:, j, i] = h
@@ -50,7 +56,10 @@ def _step(g: np.ndarray, h: np.ndarray, scale: np.ndarray, ridge) -> np.ndarray:
 
 # %% ../../../nbs/evaluate/kernels/30_logistic.ipynb #11-43-logistic
 def _newton(X, XX, y, W, beta, offset, scale, ridge, steps: int = 30) -> np.ndarray:
-    "Newton's steps from `beta` [resample, k] with weights W [resample, n]; NaN where they do not settle."
+    """Newton's steps from `beta` [resample, k] with weights W [resample, n].
+
+    NaN where they do not settle.
+    """
     beta, active, toward = beta.copy(), np.arange(len(beta)), (W * y) @ X
     for _ in range(steps):
         mu = curve(X, beta[active], offset)
@@ -59,60 +68,91 @@ def _newton(X, XX, y, W, beta, offset, scale, ridge, steps: int = 30) -> np.ndar
         wm -= np.multiply(wm, mu, out=mu)
         step = _step(g, wm @ XX, scale, ridge)
         beta[active] += step
-        moving = np.abs(step * scale).max(1) > 1e-5        # the next error is of the order of this one squared
-        if not moving.any(): return beta
-        if not moving.all(): active, W, toward = active[moving], W[moving], toward[moving]
+        # the next error is of the order of this one squared
+        moving = np.abs(step * scale).max(1) > 1e-5
+        if not moving.any():
+            return beta
+        if not moving.all():
+            active, W, toward = active[moving], W[moving], toward[moving]
     beta[active] = np.nan
     return beta
 
 # %% ../../../nbs/evaluate/kernels/30_logistic.ipynb #12-43-logistic
 def logistic_rows(
-    X: np.ndarray,       # columns [n, k], the constant among them
-    y: np.ndarray,       # outcome [n] of 0/1
-    weights: Weights,    # of the examples in each resample
-    offset=0.,           # added to the logit, a number or [n]
-    ridge=0.,            # penalty, a number or [k]
-) -> np.ndarray:         # coefficients [resample, k]
-    "Logistic regression of each resample; NaN where a class is missing, classes separate or columns are collinear."
+    X: np.ndarray,  # columns [n, k], the constant among them
+    y: np.ndarray,  # outcome [n] of 0/1
+    weights: Weights,  # of the examples in each resample
+    offset=0.0,  # added to the logit, a number or [n]
+    ridge=0.0,  # penalty, a number or [k]
+) -> np.ndarray:  # coefficients [resample, k]
+    """Logistic regression of each resample.
+
+    NaN where a class is missing, classes separate or columns are collinear.
+    """
     n, k = X.shape
     i, j = np.triu_indices(k)
-    XX, scale, both = X[:, i] * X[:, j], np.sqrt((X ** 2).mean(0)), (weights.sums(np.stack([y, 1 - y], axis=1)) > 0).all(1)
+    XX, scale, both = (
+        X[:, i] * X[:, j],
+        np.sqrt((X**2).mean(0)),
+        (weights.sums(np.stack([y, 1 - y], axis=1)) > 0).all(1),
+    )
     beta = np.full((len(both), k), np.nan)
     start = _newton(X, XX, y, weights.base[None], np.zeros((1, k)), offset, scale, ridge)
-    if np.isnan(start).any(): start[:] = 0
+    if np.isnan(start).any():
+        start[:] = 0
     mu = curve(X, start, offset)[0]
     s = weights.sums(np.concatenate([X * (y - mu)[:, None], XX * (mu * (1 - mu))[:, None]], axis=1))
-    beta[both] = start + np.nan_to_num(_step(s[both, :k] - ridge * start, s[both, k:], scale, ridge))
+    beta[both] = start + np.nan_to_num(
+        _step(s[both, :k] - ridge * start, s[both, k:], scale, ridge)
+    )
     for b in np.array_split(np.flatnonzero(both), max(1, both.sum() * n // 60_000)):
-        if not len(b): continue
+        if not len(b):
+            continue
         beta[b] = _newton(X, XX, y, weights.part(b).of(slice(None)), beta[b], offset, scale, ridge)
-        again = b[np.isnan(beta[b, 0])]                    # a step too far from the common start? once more, from zero
-        if len(again): beta[again] = _newton(X, XX, y, weights.part(again).of(slice(None)), np.zeros((len(again), k)), offset, scale, ridge)
+        # a step too far from the common start? once more, from zero
+        again = b[np.isnan(beta[b, 0])]
+        if len(again):
+            beta[again] = _newton(
+                X,
+                XX,
+                y,
+                weights.part(again).of(slice(None)),
+                np.zeros((len(again), k)),
+                offset,
+                scale,
+                ridge,
+            )
     return beta
 
 # %% ../../../nbs/evaluate/kernels/30_logistic.ipynb #14-43-logistic
 def _knots(y: np.ndarray, x: np.ndarray) -> np.ndarray:
     "Quantiles of x with cases and controls weighing the same."
-    order, share = np.argsort(x, kind="stable"), np.where(y == 1, 1 / max(1, y.sum()), 1 / max(1, (1 - y).sum()))
+    order, share = (
+        np.argsort(x, kind="stable"),
+        np.where(y == 1, 1 / max(1, y.sum()), 1 / max(1, (1 - y).sum())),
+    )
     return np.interp(KNOTS, (np.cumsum(share[order]) - share[order] / 2) / share.sum(), x[order])
 
 
 def _cubic(x: np.ndarray, knots: np.ndarray) -> np.ndarray:
-    "1, x and restricted cubic splines of x [n, max(2, knots)]; straight lines beyond the outer knots."
+    """1, x and restricted cubic splines of x [n, max(2, knots)].
+
+    Straight lines beyond the outer knots.
+    """
     c, (*inner, u, v) = lambda t: np.maximum(x - t, 0) ** 3, knots
     terms = [c(t) - c(u) * (v - t) / (v - u) + c(v) * (u - t) / (v - u) for t in inner]
     return np.stack([np.ones_like(x), x, *(t / (v - knots[0]) ** 2 for t in terms)], axis=1)
 
-
-
 # %% ../../../nbs/evaluate/kernels/30_logistic.ipynb #15-43-logistic
 def smoother(
-    y: np.ndarray,       # outcome [n] of 0/1
-    p: np.ndarray,       # probabilities [n]
-) -> Callable:           # function: probabilities [m] -> columns [m, k]
+    y: np.ndarray,  # outcome [n] of 0/1
+    p: np.ndarray,  # probabilities [n]
+) -> Callable:  # function: probabilities [m] -> columns [m, k]
     "Columns to regress on for a smooth curve: splines of the logit, orthogonal on these p."
     knots = np.unique(_knots(y, logit(p)))
-    raw = lambda q: _cubic(logit(q), knots) if len(knots) > 2 else np.stack([np.ones(len(q)), logit(q)], axis=1)
+    raw = lambda q: (
+        _cubic(logit(q), knots) if len(knots) > 2 else np.stack([np.ones(len(q)), logit(q)], axis=1)
+    )
     R = np.linalg.qr(raw(p), mode="r")
     keep = np.abs(np.diag(R)) > 1e-9 * np.abs(R).max()
     R = np.linalg.qr(raw(p)[:, keep], mode="r") / np.sqrt(len(p))
@@ -120,7 +160,7 @@ def smoother(
 
 # %% ../../../nbs/evaluate/kernels/30_logistic.ipynb #16-43-logistic
 def bend(
-    X: np.ndarray,       # columns of a smoother [n, k]
-) -> np.ndarray:         # penalty of each [k]
+    X: np.ndarray,  # columns of a smoother [n, k]
+) -> np.ndarray:  # penalty of each [k]
     "Ridge of each column of a smoother: next to nothing, and only on what bends."
-    return np.where(np.arange(X.shape[1]) < 2, 0., RIDGE)
+    return np.where(np.arange(X.shape[1]) < 2, 0.0, RIDGE)

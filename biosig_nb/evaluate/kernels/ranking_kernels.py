@@ -23,9 +23,10 @@ def _slices(n: int, width: int, room: int = 1_000_000) -> list[slice]:
 @dataclass(frozen=True)
 class Weights:
     "Example i weighs `counts[b, codes[i]] * base[i]` in resample b."
-    counts: np.ndarray    # [resample, column]
-    codes: np.ndarray     # column of each example [n]
-    base: np.ndarray      # weight of each example within its column [n]
+
+    counts: np.ndarray  # [resample, column]
+    codes: np.ndarray  # column of each example [n]
+    base: np.ndarray  # weight of each example within its column [n]
 
     def of(self, rows) -> np.ndarray:
         "Weights of the examples `rows` [resample, len(rows)]; memory: one number each."
@@ -33,13 +34,22 @@ class Weights:
 
     @cached_property
     def blocks(self) -> list[tuple[slice, np.ndarray]]:
-        "(resamples, their counts side by side [column, resample]), so many at a time that a number for each example fits into a million."
-        return [(b, np.ascontiguousarray(self.counts[b].T)) for b in _slices(len(self.counts), max(len(self.codes), self.counts.shape[1]))]
+        """(resamples, their counts side by side [column, resample]), so many at a time that a
+        number for each example fits into a million.
+        """
+        return [
+            (b, np.ascontiguousarray(self.counts[b].T))
+            for b in _slices(len(self.counts), max(len(self.codes), self.counts.shape[1]))
+        ]
 
     def between(self, rows, cuts) -> csr_array:
-        "Times a block: summed weights of `rows[cuts[i]:cuts[i + 1]]` in its resamples [len(cuts) - 1, resample]."
-        rows = rows[:cuts[-1]]
-        return csr_array((self.base[rows], self.codes[rows], cuts), shape=(len(cuts) - 1, self.counts.shape[1]))
+        """Times a block: summed weights of `rows[cuts[i]:cuts[i + 1]]` in its resamples [len(cuts)
+        - 1, resample].
+        """
+        rows = rows[: cuts[-1]]
+        return csr_array(
+            (self.base[rows], self.codes[rows], cuts), shape=(len(cuts) - 1, self.counts.shape[1])
+        )
 
     def part(self, b: slice) -> "Weights":
         "The same for some of the resamples."
@@ -48,18 +58,22 @@ class Weights:
     def sums(self, x: np.ndarray) -> np.ndarray:
         "Weighted sums of x [n, k] over the examples [resample, k]: one product of matrices."
         x = x * self.base[:, None]
-        columns = np.stack([np.bincount(self.codes, v, minlength=self.counts.shape[1]) for v in x.T], axis=1)
+        columns = np.stack(
+            [np.bincount(self.codes, v, minlength=self.counts.shape[1]) for v in x.T], axis=1
+        )
         return self.counts @ columns
 
 # %% ../../../nbs/evaluate/kernels/10_ranking_kernels.ipynb #09-15-weighted
 def example_weights(
-    n: int,     # examples
-    w=None,     # None (each counts once), weights [n], or one row of weights a resample [resample, n]
+    n: int,  # examples
+    w=None,  # None (each counts once), weights [n], or one row of weights a resample [resample, n]
 ) -> Weights:
     "Weights given example by example."
-    if w is None: w = np.ones(n)
+    if w is None:
+        w = np.ones(n)
     w = np.asarray(w, float)
-    if w.ndim == 1: return Weights(np.ones((1, 1)), np.zeros(n, int), w)
+    if w.ndim == 1:
+        return Weights(np.ones((1, 1)), np.zeros(n, int), w)
     return Weights(w, np.arange(n), np.ones(n))
 
 # %% ../../../nbs/evaluate/kernels/10_ranking_kernels.ipynb #13-15-weighted
@@ -69,17 +83,30 @@ def _few(weights: Weights, n: int) -> bool:
     return g * g <= 25 * n and 4 * g <= b
 
 # %% ../../../nbs/evaluate/kernels/10_ranking_kernels.ipynb #14-15-weighted
-def _binned(bins: np.ndarray, weights: Weights, rows: np.ndarray, n_bins: int) -> Iterator[tuple[slice, np.ndarray]]:
-    "Weight of the examples `rows` in each bin, by column: (slice of bins, [slice, column]) from the highest bins down; bins below 0 are dropped."
+def _binned(
+    bins: np.ndarray, weights: Weights, rows: np.ndarray, n_bins: int
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """Weight of the examples `rows` in each bin, by column: (slice of bins, [slice, column]) from
+    the highest bins down.
+
+    Bins below 0 are dropped.
+    """
     g, order = weights.counts.shape[1], np.argsort(bins, kind="stable")
     bins, rows = bins[order], rows[order]
     for s in reversed(_slices(n_bins, g)):
         a, b = np.searchsorted(bins, [s.start, s.stop])
         flat = (bins[a:b] - s.start) * g + weights.codes[rows[a:b]]
-        yield s, np.bincount(flat, weights.base[rows[a:b]], minlength=(s.stop - s.start) * g).reshape(-1, g)
+        yield (
+            s,
+            np.bincount(flat, weights.base[rows[a:b]], minlength=(s.stop - s.start) * g).reshape(
+                -1, g
+            ),
+        )
 
 
-def _from_top(bins: np.ndarray, weights: Weights, rows: np.ndarray, n_bins: int) -> Iterator[tuple[slice, np.ndarray]]:
+def _from_top(
+    bins: np.ndarray, weights: Weights, rows: np.ndarray, n_bins: int
+) -> Iterator[tuple[slice, np.ndarray]]:
     "The same, summed from the highest bin down to each."
     above = np.zeros(weights.counts.shape[1])
     for s, h in _binned(bins, weights, rows, n_bins):
@@ -99,116 +126,177 @@ def _over(x: np.ndarray, by: np.ndarray, there: np.ndarray) -> np.ndarray:
 
 # %% ../../../nbs/evaluate/kernels/10_ranking_kernels.ipynb #17-15-weighted
 def _running(weights: Weights, rows: np.ndarray, upto: np.ndarray) -> Callable:
-    "A function of a block: summed weights of the first `upto[i]` of `rows` in its resamples [len(upto), resample]."
+    """A function of a block: summed weights of the first `upto[i]` of `rows` in its resamples
+    [len(upto), resample].
+    """
     cuts, at = np.unique(np.append(0, upto), return_inverse=True)
     between = weights.between(rows, cuts)
+
     def of(block):
         out = np.zeros((len(cuts), block.shape[1]))
         np.cumsum(between @ block, axis=0, out=out[1:])
         return out[at[1:]]
+
     return of
 
 # %% ../../../nbs/evaluate/kernels/10_ranking_kernels.ipynb #20-15-weighted
 def _wins(y: np.ndarray, p: np.ndarray, weights: Weights) -> np.ndarray:
-    "Weight of the pairs won, by column of the positive and column of the negative [column, column]."
+    """Weight of the pairs won, by column of the positive and column of the negative [column,
+    column].
+    """
     pos, neg, g = np.flatnonzero(y == 1), np.flatnonzero(y == 0), weights.counts.shape[1]
     t, at = np.unique(p[pos], return_inverse=True)
     total = np.bincount(weights.codes[neg], weights.base[neg], minlength=g)
-    at_or_above, above = (_from_top(np.searchsorted(t, p[neg], side) - 1, weights, neg, len(t)) for side in ("right", "left"))
+    at_or_above, above = (
+        _from_top(np.searchsorted(t, p[neg], side) - 1, weights, neg, len(t))
+        for side in ("right", "left")
+    )
     U = np.zeros((g, g))
-    for (_, here), (_, ge), (_, gt) in zip(_binned(at, weights, pos, len(t)), at_or_above, above): U += here.T @ (total - (ge + gt) / 2)
+    for (_, here), (_, ge), (_, gt) in zip(_binned(at, weights, pos, len(t)), at_or_above, above):
+        U += here.T @ (total - (ge + gt) / 2)
     return U
 
 # %% ../../../nbs/evaluate/kernels/10_ranking_kernels.ipynb #21-15-weighted
 def _wins_many(y: np.ndarray, p: np.ndarray, weights: Weights) -> np.ndarray:
-    "Weight of the pairs won and of all pairs, with weights laid out along the sorted scores [2, resample]."
-    pos, neg, out = np.flatnonzero(y == 1), np.flatnonzero(y == 0), np.zeros((2, len(weights.counts)))
-    if not len(pos) or not len(neg): return out
-    if len(pos) > len(neg): pos, neg, p = neg, pos, -p                                                  # the same pairs seen from the rarer side
+    """Weight of the pairs won and of all pairs, with weights laid out along the sorted scores [2,
+    resample].
+    """
+    pos, neg, out = (
+        np.flatnonzero(y == 1),
+        np.flatnonzero(y == 0),
+        np.zeros((2, len(weights.counts))),
+    )
+    if not len(pos) or not len(neg):
+        return out
+    if len(pos) > len(neg):
+        pos, neg, p = neg, pos, -p  # the same pairs seen from the rarer side
     pos, neg = pos[np.argsort(p[pos])], neg[np.argsort(p[neg])]
     below, upto = (np.searchsorted(p[neg], p[pos], side) for side in ("left", "right"))
-    first = np.flatnonzero(np.append(True, (np.diff(below) > 0) | (np.diff(upto) > 0)))                 # positives with no negative between them go together
-    here, beaten = weights.between(pos, np.append(first, len(pos))), _running(weights, neg, np.concatenate([below[first], upto[first], [len(neg)]]))
+    # positives with no negative between them go together
+    first = np.flatnonzero(np.append(True, (np.diff(below) > 0) | (np.diff(upto) > 0)))
+    here, beaten = (
+        weights.between(pos, np.append(first, len(pos))),
+        _running(weights, neg, np.concatenate([below[first], upto[first], [len(neg)]])),
+    )
     for b, block in weights.blocks:
         mine, c = here @ block, beaten(block)
-        out[:, b] = np.einsum("ib,sib->b", mine, c[:-1].reshape(2, len(first), -1)) / 2, mine.sum(axis=0) * c[-1]
+        out[:, b] = (
+            np.einsum("ib,sib->b", mine, c[:-1].reshape(2, len(first), -1)) / 2,
+            mine.sum(axis=0) * c[-1],
+        )
     return out
 
 # %% ../../../nbs/evaluate/kernels/10_ranking_kernels.ipynb #22-15-weighted
 def auroc_rows(
-    y: np.ndarray,         # truth [n] of 0/1
-    p: np.ndarray,         # scores [n]
-    weights: Weights,      # of the examples in each resample
-) -> np.ndarray:           # [resample]; NaN where it lacks a class
+    y: np.ndarray,  # truth [n] of 0/1
+    p: np.ndarray,  # scores [n]
+    weights: Weights,  # of the examples in each resample
+) -> np.ndarray:  # [resample]; NaN where it lacks a class
     "AUROC of each resample (Hanley & McNeil 1982; ties one half)."
-    if _few(weights, len(y)): won, pairs = np.einsum("bg,bg->b", weights.counts @ _wins(y, p, weights), weights.counts), np.prod(_totals(y, weights), axis=0)
-    else: won, pairs = _wins_many(y, p, weights)
+    if _few(weights, len(y)):
+        won, pairs = (
+            np.einsum("bg,bg->b", weights.counts @ _wins(y, p, weights), weights.counts),
+            np.prod(_totals(y, weights), axis=0),
+        )
+    else:
+        won, pairs = _wins_many(y, p, weights)
     return _over(won, pairs, pairs > 0)
 
 # %% ../../../nbs/evaluate/kernels/10_ranking_kernels.ipynb #24-15-weighted
 def _ap_few(y: np.ndarray, p: np.ndarray, weights: Weights) -> np.ndarray:
-    "Sum over thresholds of (positives gained x precision), through sums within groups, and the totals of both sides [3, resample]."
+    """Sum over thresholds of (positives gained x precision), through sums within groups, and the
+    totals of both sides [3, resample].
+    """
     pos, neg = np.flatnonzero(y == 1), np.flatnonzero(y == 0)
     t, at = np.unique(p[pos], return_inverse=True)
     false = _from_top(np.searchsorted(t, p[neg], "right") - 1, weights, neg, len(t))
     counts, out = np.ascontiguousarray(weights.counts.T), np.zeros(len(weights.counts))
-    above = np.zeros((1, len(out)))                              # positives above the slice of thresholds
+    above = np.zeros((1, len(out)))  # positives above the slice of thresholds
     for (_, tp), (_, fp) in zip(_from_top(at, weights, pos, len(t)), false):
         for r in reversed(_slices(len(tp), len(out), 500_000)):
             hit = tp[r] @ counts
             every = hit + fp[r] @ counts
             gained = hit - np.concatenate([hit[1:], above])
             above = hit[:1]
-            out += np.einsum("tb,tb->b", gained, np.divide(hit, every, out=np.zeros_like(hit), where=every > 0))
+            out += np.einsum(
+                "tb,tb->b", gained, np.divide(hit, every, out=np.zeros_like(hit), where=every > 0)
+            )
     return np.concatenate([out[None], _totals(y, weights)])
 
 # %% ../../../nbs/evaluate/kernels/10_ranking_kernels.ipynb #25-15-weighted
 def _ap_many(y: np.ndarray, p: np.ndarray, weights: Weights) -> np.ndarray:
     "The same with weights laid out along the sorted scores [3, resample]."
     pos, neg = np.flatnonzero(y == 1), np.flatnonzero(y == 0)
-    pos, neg, out = pos[np.argsort(-p[pos])], neg[np.argsort(-p[neg])], np.zeros((3, len(weights.counts)))
-    if not len(pos) or not len(neg): return out
-    cuts = np.append(np.flatnonzero(np.diff(p[pos])) + 1, len(pos))                 # where the score of the positives changes
-    positives, false_ones = weights.between(pos, np.append(0, cuts)), _running(weights, neg, np.append(np.searchsorted(-p[neg], -p[pos[cuts - 1]], "right"), len(neg)))
+    pos, neg, out = (
+        pos[np.argsort(-p[pos])],
+        neg[np.argsort(-p[neg])],
+        np.zeros((3, len(weights.counts))),
+    )
+    if not len(pos) or not len(neg):
+        return out
+    # where the score of the positives changes
+    cuts = np.append(np.flatnonzero(np.diff(p[pos])) + 1, len(pos))
+    positives, false_ones = (
+        weights.between(pos, np.append(0, cuts)),
+        _running(
+            weights, neg, np.append(np.searchsorted(-p[neg], -p[pos[cuts - 1]], "right"), len(neg))
+        ),
+    )
     for b, block in weights.blocks:
         gained, false = positives @ block, false_ones(block)
         hit = np.cumsum(gained, axis=0)
         every = hit + false[:-1]
-        out[:, b] = np.divide(gained * hit, every, out=np.zeros_like(hit), where=every > 0).sum(axis=0), hit[-1], false[-1]
+        out[:, b] = (
+            np.divide(gained * hit, every, out=np.zeros_like(hit), where=every > 0).sum(axis=0),
+            hit[-1],
+            false[-1],
+        )
     return out
 
 # %% ../../../nbs/evaluate/kernels/10_ranking_kernels.ipynb #26-15-weighted
 def auprc_rows(
-    y: np.ndarray,         # truth [n] of 0/1
-    p: np.ndarray,         # scores [n]
-    weights: Weights,      # of the examples in each resample
-) -> np.ndarray:           # [resample]; NaN where it lacks a class
+    y: np.ndarray,  # truth [n] of 0/1
+    p: np.ndarray,  # scores [n]
+    weights: Weights,  # of the examples in each resample
+) -> np.ndarray:  # [resample]; NaN where it lacks a class
     "Average precision of each resample."
     area, n_pos, n_neg = (_ap_few if _few(weights, len(y)) else _ap_many)(y, p, weights)
     return _over(area, n_pos, n_pos * n_neg > 0)
 
 # %% ../../../nbs/evaluate/kernels/10_ranking_kernels.ipynb #28-15-weighted
-def _points(y: np.ndarray, p: np.ndarray, weights: Weights) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
-    "(resamples, positives, negatives at or above a threshold [threshold, resample]), thresholds at the scores of positives."
+def _points(
+    y: np.ndarray, p: np.ndarray, weights: Weights
+) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+    """(resamples, positives, negatives at or above a threshold [threshold, resample]), thresholds
+    at the scores of positives.
+    """
     pos, neg = np.flatnonzero(y == 1), np.flatnonzero(y == 0)
     if _few(weights, len(y)):
         t, at = np.unique(p[pos], return_inverse=True)
         false = _from_top(np.searchsorted(t, p[neg], "right") - 1, weights, neg, len(t))
         for (_, tp), (_, fp) in zip(_from_top(at, weights, pos, len(t)), false):
-            for r in _slices(len(tp), len(weights.counts), 500_000): yield slice(None), tp[r] @ weights.counts.T, fp[r] @ weights.counts.T
+            for r in _slices(len(tp), len(weights.counts), 500_000):
+                yield slice(None), tp[r] @ weights.counts.T, fp[r] @ weights.counts.T
     elif len(pos):
         pos, neg = pos[np.argsort(-p[pos])], neg[np.argsort(-p[neg])]
-        hit, false = (_running(weights, side, np.searchsorted(-p[side], -np.unique(p[pos]), "right")) for side in (pos, neg))
-        for b, block in weights.blocks: yield b, hit(block), false(block)
+        hit, false = (
+            _running(weights, side, np.searchsorted(-p[side], -np.unique(p[pos]), "right"))
+            for side in (pos, neg)
+        )
+        for b, block in weights.blocks:
+            yield b, hit(block), false(block)
 
 # %% ../../../nbs/evaluate/kernels/10_ranking_kernels.ipynb #29-15-weighted
 def sensitivity_at_rows(
-    y: np.ndarray,         # truth [n] of 0/1
-    p: np.ndarray,         # scores [n]
-    weights: Weights,      # of the examples in each resample
-    specificity: float,    # that the threshold must reach (to within 1e-12)
-) -> np.ndarray:           # [resample]; NaN where it lacks a class
-    "Largest sensitivity of each resample among the thresholds that reach the specificity; specificity at a sensitivity: with 1 - y and -p."
+    y: np.ndarray,  # truth [n] of 0/1
+    p: np.ndarray,  # scores [n]
+    weights: Weights,  # of the examples in each resample
+    specificity: float,  # that the threshold must reach (to within 1e-12)
+) -> np.ndarray:  # [resample]; NaN where it lacks a class
+    """Largest sensitivity of each resample among the thresholds that reach the specificity.
+
+    Specificity at a sensitivity: with 1 - y and -p.
+    """
     n_pos, n_neg = _totals(y, weights)
     best = np.zeros(len(n_pos))
     for b, hit, false in _points(y, p, weights):

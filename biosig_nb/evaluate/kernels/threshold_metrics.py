@@ -14,19 +14,20 @@ from .ranking_kernels import Weights
 
 # %% ../../../nbs/evaluate/kernels/20_threshold_metrics.ipynb #07-16-decisions
 def decide(
-    P: np.ndarray,            # probabilities [n, label]
-    exclusive: bool,          # the classes exclude each other: the most probable one (the first of equals)
-    threshold: float = .5,    # otherwise each label by itself, at or above this
-) -> np.ndarray:              # [n, label] of 0/1
+    P: np.ndarray,  # probabilities [n, label]
+    exclusive: bool,  # the classes exclude each other: the most probable one (the first of equals)
+    threshold: float = 0.5,  # otherwise each label by itself, at or above this
+) -> np.ndarray:  # [n, label] of 0/1
     "Decisions from probabilities."
-    if exclusive: return np.eye(P.shape[1])[P.argmax(1)]
+    if exclusive:
+        return np.eye(P.shape[1])[P.argmax(1)]
     return (P >= threshold).astype(float)
 
 # %% ../../../nbs/evaluate/kernels/20_threshold_metrics.ipynb #08-16-decisions
 def is_exclusive(
-    Y: np.ndarray,    # truth [n, label]
-    P: np.ndarray,    # probabilities [n, label]
-) -> bool:            # whether the classes exclude each other
+    Y: np.ndarray,  # truth [n, label]
+    P: np.ndarray,  # probabilities [n, label]
+) -> bool:  # whether the classes exclude each other
     "Two or more labels, exactly one true in each example, probabilities that sum to 1."
     return Y.shape[1] > 1 and bool((Y.sum(1) == 1).all() and (np.abs(P.sum(1) - 1) < 1e-3).all())
 
@@ -35,17 +36,25 @@ def confusion_rows(Y: np.ndarray, D: np.ndarray, weights: Weights):
     "Weights of tp, fp, fn, tn per label, each [resample, label]."
     k = Y.shape[1]
     s = weights.sums(np.concatenate([Y * D, (1 - Y) * D, Y * (1 - D), (1 - Y) * (1 - D)], axis=1))
-    return (s[:, i * k:(i + 1) * k] for i in range(4))
+    return (s[:, i * k : (i + 1) * k] for i in range(4))
 
 # %% ../../../nbs/evaluate/kernels/20_threshold_metrics.ipynb #12-16-decisions
-def ratio(a: np.ndarray, b: np.ndarray, defined=None, empty: float = 0.) -> np.ndarray:
-    "a / b where defined (default: where b > 0); `empty` where b is 0 though defined; NaN elsewhere."
-    if defined is None: defined = b > 0
-    with np.errstate(invalid="ignore", divide="ignore"): return np.where(defined, np.where(b > 0, a / b, empty), np.nan)
+def ratio(a: np.ndarray, b: np.ndarray, defined=None, empty: float = 0.0) -> np.ndarray:
+    """a / b where defined (default: where b > 0).
+
+    `empty` where b is 0 though defined; NaN elsewhere.
+    """
+    if defined is None:
+        defined = b > 0
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(defined, np.where(b > 0, a / b, empty), np.nan)
 
 # %% ../../../nbs/evaluate/kernels/20_threshold_metrics.ipynb #13-16-decisions
 def f1_rows(Y, P, D, weights):
-    "F1 of each label [resample, label]; NaN where a class is absent, 0 where nothing is called positive."
+    """F1 of each label [resample, label].
+
+    NaN where a class is absent, 0 where nothing is called positive.
+    """
     tp, fp, fn, tn = confusion_rows(Y, D, weights)
     return ratio(2 * tp, 2 * tp + fp + fn, (tp + fn > 0) & (fp + tn > 0))
 
@@ -63,7 +72,10 @@ def specificity_rows(Y, P, D, weights):
 
 # %% ../../../nbs/evaluate/kernels/20_threshold_metrics.ipynb #16-16-decisions
 def ppv_rows(Y, P, D, weights):
-    "Share of the positive calls that are right [resample, label]; NaN where a class is absent, 0 where nothing is called positive."
+    """Share of the positive calls that are right [resample, label].
+
+    NaN where a class is absent, 0 where nothing is called positive.
+    """
     tp, fp, fn, tn = confusion_rows(Y, D, weights)
     return ratio(tp, tp + fp, (tp + fn > 0) & (fp + tn > 0))
 
@@ -77,7 +89,11 @@ def prevalence_rows(Y, P, D, weights):
 def mean_defined(x: np.ndarray) -> np.ndarray:
     "Mean over the columns that are not NaN [resample, 1]."
     there = ~np.isnan(x)
-    return ratio(np.where(there, x, 0).sum(1, keepdims=True), there.sum(1, keepdims=True), there.any(1, keepdims=True))
+    return ratio(
+        np.where(there, x, 0).sum(1, keepdims=True),
+        there.sum(1, keepdims=True),
+        there.any(1, keepdims=True),
+    )
 
 # %% ../../../nbs/evaluate/kernels/20_threshold_metrics.ipynb #22-16-decisions
 def accuracy_rows(Y, P, D, weights):
@@ -87,19 +103,28 @@ def accuracy_rows(Y, P, D, weights):
 
 # %% ../../../nbs/evaluate/kernels/20_threshold_metrics.ipynb #23-16-decisions
 def macro_f1_rows(Y, P, D, weights):
-    "Mean F1 over the classes that occur in truth or decisions (of a binary label: over both its classes) [resample, 1]."
-    if Y.shape[1] == 1: Y, D = np.hstack([Y, 1 - Y]), np.hstack([D, 1 - D])
+    """Mean F1 over the classes that occur in truth or decisions (of a binary label: over both its
+    classes) [resample, 1].
+    """
+    if Y.shape[1] == 1:
+        Y, D = np.hstack([Y, 1 - Y]), np.hstack([D, 1 - D])
     tp, fp, fn, tn = confusion_rows(Y, D, weights)
     return mean_defined(ratio(2 * tp, 2 * tp + fp + fn, tp + fp + fn > 0))
 
 # %% ../../../nbs/evaluate/kernels/20_threshold_metrics.ipynb #24-16-decisions
 def balanced_accuracy_rows(Y, P, D, weights):
-    "Mean sensitivity over the classes that occur (of a binary label: over both its classes) [resample, 1]."
-    if Y.shape[1] == 1: Y, D = np.hstack([Y, 1 - Y]), np.hstack([D, 1 - D])
+    """Mean sensitivity over the classes that occur (of a binary label: over both its classes)
+    [resample, 1].
+    """
+    if Y.shape[1] == 1:
+        Y, D = np.hstack([Y, 1 - Y]), np.hstack([D, 1 - D])
     return mean_defined(sensitivity_rows(Y, P, D, weights))
 
 # %% ../../../nbs/evaluate/kernels/20_threshold_metrics.ipynb #26-16-decisions
 def mean_f1_rows(Y, P, D, weights, columns):
-    "Mean F1 over some of the columns, decisions made among all; a class in neither truth nor decisions is left out [resample, 1]."
+    """Mean F1 over some of the columns, decisions made among all.
+
+    A class in neither truth nor decisions is left out [resample, 1].
+    """
     tp, fp, fn, tn = (x[:, list(columns)] for x in confusion_rows(Y, D, weights))
     return mean_defined(ratio(2 * tp, 2 * tp + fp + fn, tp + fp + fn > 0))

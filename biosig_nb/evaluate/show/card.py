@@ -16,37 +16,108 @@ import numpy as np
 import pandas as pd
 
 from ...errors import ConfigError, nearest
-from ..style import number
 from .tables import table_html
+from ..style import number
 
 # %% ../../../nbs/evaluate/show/30_card.ipynb #05-70-card
 FACTS = {
-    "title": "title of the study", "question": "the clinical question", "context": "why the question matters, with a source", "population": "who the model is meant for", "use": "what it is meant to be used for",
-    "inequalities": "known differences in health between groups of patients", "abstract": "structured abstract", "sources": "databases with version", "licences": "their licences", "citations": "their references",
-    "period": "when the data were collected", "setting": "where", "eligibility": "who was left out", "treatments": "what patients were treated with", "flow": "from records to examples",
-    "preparation": "what was done to the signals", "outcome": "what is predicted, and how it was determined", "raters": "who determined it", "blinding": "whether they saw the predictors",
-    "predictors": "what the model is given", "predictor_choice": "why these", "predictor_raters": "who read them, where somebody did", "groups": "patients (or records, scans)", "examples": "examples", "unit": "what a group is called, plural",
-    "cases": "groups with the label", "controls": "groups without", "half_width": "expected half-width of the AUROC's interval", "missing": "what is missing, and what was done", "splits": "how the data were divided", "splits_hash": "hash of the division",
-    "model": "name of the network", "parameters": "its trainable parameters", "arms": "how the target model starts", "recipe": "optimiser, batch, stopping", "tuning": "what was tried, and where", "clusters": "how groups of examples are treated",
-    "metrics": "measures of performance", "intervals": "how intervals were computed", "updating": "recalibration methods", "prediction": "how a prediction is computed", "imbalance": "treatment of rare classes", "fairness": "what was done about fairness",
-    "output": "what the model gives out", "shift": "differences between training and test side", "ethics": "approval", "funding": "who paid", "conflicts": "conflicts of interest", "protocol": "the primary analysis as declared", "protocol_hash": "its hash",
-    "registration": "where it was registered", "data_access": "how to get the data", "code_access": "how to get the code", "involvement": "part that patients had", "characteristics": "age, sex and so on of the patients", "comparison": "how test and training patients compare",
-    "weights": "where the weights are", "results": "performance with intervals", "subgroups": "performance in groups of patients", "heterogeneity": "spread between groups", "recalibrated": "performance after recalibration", "verdict": "verdict of the primary analysis",
-    "failed": "controls that were not passed", "comparators": "comparators that were not beaten", "coverage": "coverage to expect of the intervals", "limits": "known limits", "bad_input": "what happens with bad input", "user": "what a user has to do", "next": "next steps",
-    "simulated": "a sentence, where the data are simulated", "versions": "versions of software", "seed": "seed",
+    "title": "title of the study",
+    "question": "the clinical question",
+    "context": "why the question matters, with a source",
+    "population": "who the model is meant for",
+    "use": "what it is meant to be used for",
+    "inequalities": "known differences in health between groups of patients",
+    "abstract": "structured abstract",
+    "sources": "databases with version",
+    "licences": "their licences",
+    "citations": "their references",
+    "period": "when the data were collected",
+    "setting": "where",
+    "eligibility": "who was left out",
+    "treatments": "what patients were treated with",
+    "flow": "from records to examples",
+    "preparation": "what was done to the signals",
+    "outcome": "what is predicted, and how it was determined",
+    "raters": "who determined it",
+    "blinding": "whether they saw the predictors",
+    "predictors": "what the model is given",
+    "predictor_choice": "why these",
+    "predictor_raters": "who read them, where somebody did",
+    "groups": "patients (or records, scans)",
+    "examples": "examples",
+    "unit": "what a group is called, plural",
+    "cases": "groups with the label",
+    "controls": "groups without",
+    "half_width": "expected half-width of the AUROC's interval",
+    "missing": "what is missing, and what was done",
+    "splits": "how the data were divided",
+    "splits_hash": "hash of the division",
+    "model": "name of the network",
+    "parameters": "its trainable parameters",
+    "arms": "how the target model starts",
+    "recipe": "optimiser, batch, stopping",
+    "tuning": "what was tried, and where",
+    "clusters": "how groups of examples are treated",
+    "metrics": "measures of performance",
+    "intervals": "how intervals were computed",
+    "updating": "recalibration methods",
+    "prediction": "how a prediction is computed",
+    "imbalance": "treatment of rare classes",
+    "fairness": "what was done about fairness",
+    "output": "what the model gives out",
+    "shift": "differences between training and test side",
+    "ethics": "approval",
+    "funding": "who paid",
+    "conflicts": "conflicts of interest",
+    "protocol": "the primary analysis as declared",
+    "protocol_hash": "its hash",
+    "registration": "where it was registered",
+    "data_access": "how to get the data",
+    "code_access": "how to get the code",
+    "involvement": "part that patients had",
+    "characteristics": "age, sex and so on of the patients",
+    "comparison": "how test and training patients compare",
+    "weights": "where the weights are",
+    "results": "performance with intervals",
+    "subgroups": "performance in groups of patients",
+    "heterogeneity": "spread between groups",
+    "recalibrated": "performance after recalibration",
+    "verdict": "verdict of the primary analysis",
+    "failed": "controls that were not passed",
+    "comparators": "comparators that were not beaten",
+    "coverage": "coverage to expect of the intervals",
+    "limits": "known limits",
+    "bad_input": "what happens with bad input",
+    "user": "what a user has to do",
+    "next": "next steps",
+    "simulated": "a sentence, where the data are simulated",
+    "versions": "versions of software",
+    "seed": "seed",
 }
 
 # %% ../../../nbs/evaluate/show/30_card.ipynb #06-70-card
 def _text(v) -> str:
-    "A fact as text; empty where there is none. Raises `ConfigError` for what is neither text, number, list nor mapping."
-    if v is None or v is pd.NA or v is pd.NaT: return ""
-    if isinstance(v, str): return v.strip()
-    if isinstance(v, (bool, np.bool_)): return "yes" if v else "no"
-    if isinstance(v, Integral): return f"{int(v):,}"
-    if isinstance(v, Real): return number(float(v)) if np.isfinite(v) else ""
-    if isinstance(v, Mapping): return "; ".join(f"{k}: {t}" for k, x in v.items() if (t := _text(x)))
-    if isinstance(v, (list, tuple, set, frozenset, np.ndarray)): return ", ".join(t for x in v if (t := _text(x)))
-    raise ConfigError(f"a fact of type {type(v).__name__}: give text, a number, a list or a mapping")
+    """A fact as text; empty where there is none.
+
+    Raises `ConfigError` for what is neither text, number, list nor mapping.
+    """
+    if v is None or v is pd.NA or v is pd.NaT:
+        return ""
+    if isinstance(v, str):
+        return v.strip()
+    if isinstance(v, (bool, np.bool_)):
+        return "yes" if v else "no"
+    if isinstance(v, Integral):
+        return f"{int(v):,}"
+    if isinstance(v, Real):
+        return number(float(v)) if np.isfinite(v) else ""
+    if isinstance(v, Mapping):
+        return "; ".join(f"{k}: {t}" for k, x in v.items() if (t := _text(x)))
+    if isinstance(v, (list, tuple, set, frozenset, np.ndarray)):
+        return ", ".join(t for x in v if (t := _text(x)))
+    raise ConfigError(
+        f"a fact of type {type(v).__name__}: give text, a number, a list or a mapping"
+    )
 
 
 def _fields(template: str) -> list[str]:
@@ -56,77 +127,193 @@ def _fields(template: str) -> list[str]:
 # %% ../../../nbs/evaluate/show/30_card.ipynb #08-70-card
 class Item(NamedTuple):
     "One line of a checklist or card."
-    section: str          # "Methods: data"
-    number: str           # "12a"; empty in a card
-    asks: str             # in a few words
-    answers: tuple = ()   # templates with {facts}; none: only a person can answer
+
+    section: str  # "Methods: data"
+    number: str  # "12a"; empty in a card
+    asks: str  # in a few words
+    answers: tuple = ()  # templates with {facts}; none: only a person can answer
 
 # %% ../../../nbs/evaluate/show/30_card.ipynb #09-70-card
 def fill(
-    items,                 # of `Item`
-    facts: Mapping,        # name in FACTS -> text, number, list or mapping; missing, None, NaN and "": unknown
-) -> pd.DataFrame:         # section, item, asks, answer, status (answered, in part, open)
+    items,  # of `Item`
+    # name in FACTS -> text, number, list or mapping; missing, None, NaN and "": unknown
+    facts: Mapping,
+) -> pd.DataFrame:  # section, item, asks, answer, status (answered, in part, open)
     "Each item with its answer, or open. Raises `ConfigError` for a fact that is not in FACTS."
     for name in facts:
-        if name not in FACTS: raise ConfigError(f"fact {name!r}: {nearest(name, FACTS)}")
+        if name not in FACTS:
+            raise ConfigError(f"fact {name!r}: {nearest(name, FACTS)}")
     known = {k: t for k, v in facts.items() if (t := _text(v))}
     rows = []
     for i in items:
         can = [set(_fields(t)) <= set(known) for t in i.answers]
-        answer = " ".join(t.format(**known).replace("..", ".") for t, ok in zip(i.answers, can) if ok)
-        rows.append((i.section, i.number, i.asks, answer, "answered" if can and can[0] else "in part" if answer else "open"))
+        answer = " ".join(
+            t.format(**known).replace("..", ".") for t, ok in zip(i.answers, can) if ok
+        )
+        rows.append(
+            (
+                i.section,
+                i.number,
+                i.asks,
+                answer,
+                "answered" if can and can[0] else "in part" if answer else "open",
+            )
+        )
     return pd.DataFrame(rows, columns=["section", "item", "asks", "answer", "status"])
 
 # %% ../../../nbs/evaluate/show/30_card.ipynb #13-70-card
 TRIPOD_AI = (
-    Item("Title", "1", "says that a prediction model is developed or evaluated, for whom and what", ("{title}",)),
+    Item(
+        "Title",
+        "1",
+        "says that a prediction model is developed or evaluated, for whom and what",
+        ("{title}",),
+    ),
     Item("Abstract", "2", "abstract with the items for abstracts", ("{abstract}",)),
     Item("Introduction", "3a", "clinical context and earlier models", ("{context}",)),
     Item("Introduction", "3b", "for whom and for what use", ("{population}", "{use}")),
     Item("Introduction", "3c", "known inequalities between groups", ("{inequalities}",)),
-    Item("Introduction", "4", "objectives: development, evaluation or both", ("{question}", "Primary analysis, declared beforehand: {protocol}.")),
-    Item("Methods: data", "5a", "sources of the data and why", ("{sources}.", "References: {citations}.", "{simulated}")),
+    Item(
+        "Introduction",
+        "4",
+        "objectives: development, evaluation or both",
+        ("{question}", "Primary analysis, declared beforehand: {protocol}."),
+    ),
+    Item(
+        "Methods: data",
+        "5a",
+        "sources of the data and why",
+        ("{sources}.", "References: {citations}.", "{simulated}"),
+    ),
     Item("Methods: data", "5b", "dates of collection and follow-up", ("{period}",)),
     Item("Methods: participants", "6a", "setting, number and place of centres", ("{setting}",)),
     Item("Methods: participants", "6b", "who was eligible", ("Left out: {eligibility}.",)),
     Item("Methods: participants", "6c", "treatments received", ("{treatments}",)),
-    Item("Methods: preparation", "7", "cleaning and quality checks, alike for all groups", ("{preparation}.", "Flow: {flow}.")),
+    Item(
+        "Methods: preparation",
+        "7",
+        "cleaning and quality checks, alike for all groups",
+        ("{preparation}.", "Flow: {flow}."),
+    ),
     Item("Methods: outcome", "8a", "outcome, when and how determined", ("{outcome}",)),
     Item("Methods: outcome", "8b", "who judged it, where judged", ("{raters}",)),
     Item("Methods: outcome", "8c", "blinding of that judgement", ("{blinding}",)),
-    Item("Methods: predictors", "9a", "how candidate predictors were chosen", ("{predictor_choice}",)),
+    Item(
+        "Methods: predictors", "9a", "how candidate predictors were chosen", ("{predictor_choice}",)
+    ),
     Item("Methods: predictors", "9b", "definition of all predictors", ("{predictors}",)),
     Item("Methods: predictors", "9c", "who judged them, where judged", ("{predictor_raters}",)),
-    Item("Methods: sample size", "10", "how the size was arrived at, for development and evaluation", ("{groups} {unit} were available: {cases} with the label, {controls} without.", "Expected half-width of the interval of an AUROC of .80: {half_width}.")),
+    Item(
+        "Methods: sample size",
+        "10",
+        "how the size was arrived at, for development and evaluation",
+        (
+            "{groups} {unit} were available: {cases} with the label, {controls} without.",
+            "Expected half-width of the interval of an AUROC of .80: {half_width}.",
+        ),
+    ),
     Item("Methods: missing data", "11", "how missing data were handled", ("{missing}",)),
-    Item("Methods: analysis", "12a", "how the data were used and divided", ("{splits}", "Hash of the division: {splits_hash}.")),
+    Item(
+        "Methods: analysis",
+        "12a",
+        "how the data were used and divided",
+        ("{splits}", "Hash of the division: {splits_hash}."),
+    ),
     Item("Methods: analysis", "12b", "handling of predictors", ("{preparation}.",)),
-    Item("Methods: analysis", "12c", "type of model, building steps, tuning, internal validation", ("{model}, {parameters} trainable parameters; arms: {arms}.", "{recipe}", "{tuning}")),
-    Item("Methods: analysis", "12d", "differences between clusters (hospitals, countries)", ("{clusters}",)),
-    Item("Methods: analysis", "12e", "measures of performance, and how models are compared", ("{metrics}.", "{intervals}")),
-    Item("Methods: analysis", "12f", "updating (recalibration)", ("Recalibrated by {updating}, fitted on the validation side.",)),
-    Item("Methods: analysis", "12g", "how predictions are computed for evaluation", ("{prediction}",)),
+    Item(
+        "Methods: analysis",
+        "12c",
+        "type of model, building steps, tuning, internal validation",
+        ("{model}, {parameters} trainable parameters; arms: {arms}.", "{recipe}", "{tuning}"),
+    ),
+    Item(
+        "Methods: analysis",
+        "12d",
+        "differences between clusters (hospitals, countries)",
+        ("{clusters}",),
+    ),
+    Item(
+        "Methods: analysis",
+        "12e",
+        "measures of performance, and how models are compared",
+        ("{metrics}.", "{intervals}"),
+    ),
+    Item(
+        "Methods: analysis",
+        "12f",
+        "updating (recalibration)",
+        ("Recalibrated by {updating}, fitted on the validation side.",),
+    ),
+    Item(
+        "Methods: analysis", "12g", "how predictions are computed for evaluation", ("{prediction}",)
+    ),
     Item("Methods: imbalance", "13", "handling of class imbalance", ("{imbalance}",)),
     Item("Methods: fairness", "14", "approach to fairness", ("{fairness}",)),
     Item("Methods: output", "15", "output of the model, thresholds", ("{output}",)),
-    Item("Methods: training and evaluation", "16", "differences between development and evaluation data", ("{shift}",)),
+    Item(
+        "Methods: training and evaluation",
+        "16",
+        "differences between development and evaluation data",
+        ("{shift}",),
+    ),
     Item("Methods: ethics", "17", "ethics approval and consent", ("{ethics}",)),
     Item("Open science", "18a", "funding", ("{funding}",)),
     Item("Open science", "18b", "conflicts of interest", ("{conflicts}",)),
-    Item("Open science", "18c", "where the protocol is", ("Declared before the run: {protocol} (hash {protocol_hash}).",)),
+    Item(
+        "Open science",
+        "18c",
+        "where the protocol is",
+        ("Declared before the run: {protocol} (hash {protocol_hash}).",),
+    ),
     Item("Open science", "18d", "registration", ("{registration}",)),
-    Item("Open science", "18e", "availability of data", ("{data_access}.", "Licences: {licences}.")),
-    Item("Open science", "18f", "availability of code", ("{code_access}.", "Versions: {versions}.")),
+    Item(
+        "Open science", "18e", "availability of data", ("{data_access}.", "Licences: {licences}.")
+    ),
+    Item(
+        "Open science", "18f", "availability of code", ("{code_access}.", "Versions: {versions}.")
+    ),
     Item("Patient involvement", "19", "involvement of patients and public", ("{involvement}",)),
-    Item("Results: participants", "20a", "flow of participants, with and without outcome", ("{flow}.", "{cases} {unit} with the label, {controls} without.")),
-    Item("Results: participants", "20b", "characteristics, overall and by source", ("{characteristics}",)),
-    Item("Results: participants", "20c", "evaluation data compared with development data", ("{comparison}",)),
-    Item("Results: development", "21", "participants and events in each analysis", ("{examples} examples of {groups} {unit}, {cases} of them with the label.",)),
-    Item("Results: specification", "22", "the full model, so that others can use it", ("{weights}",)),
-    Item("Results: performance", "23a", "performance with intervals, also in subgroups", ("{results}.", "Subgroups: {subgroups}.")),
+    Item(
+        "Results: participants",
+        "20a",
+        "flow of participants, with and without outcome",
+        ("{flow}.", "{cases} {unit} with the label, {controls} without."),
+    ),
+    Item(
+        "Results: participants",
+        "20b",
+        "characteristics, overall and by source",
+        ("{characteristics}",),
+    ),
+    Item(
+        "Results: participants",
+        "20c",
+        "evaluation data compared with development data",
+        ("{comparison}",),
+    ),
+    Item(
+        "Results: development",
+        "21",
+        "participants and events in each analysis",
+        ("{examples} examples of {groups} {unit}, {cases} of them with the label.",),
+    ),
+    Item(
+        "Results: specification", "22", "the full model, so that others can use it", ("{weights}",)
+    ),
+    Item(
+        "Results: performance",
+        "23a",
+        "performance with intervals, also in subgroups",
+        ("{results}.", "Subgroups: {subgroups}."),
+    ),
     Item("Results: performance", "23b", "differences between clusters", ("{heterogeneity}",)),
     Item("Results: updating", "24", "results of updating", ("{recalibrated}",)),
-    Item("Discussion", "25", "interpretation, with fairness and earlier studies", ("{verdict}", "Controls not passed: {failed}.", "Comparators not beaten: {comparators}.")),
+    Item(
+        "Discussion",
+        "25",
+        "interpretation, with fairness and earlier studies",
+        ("{verdict}", "Controls not passed: {failed}.", "Comparators not beaten: {comparators}."),
+    ),
     Item("Discussion", "26", "limitations", ("{limits}", "{coverage}")),
     Item("Discussion", "27a", "handling of poor input when used", ("{bad_input}",)),
     Item("Discussion", "27b", "what users must do, and their expertise", ("{user}",)),
@@ -135,7 +322,12 @@ TRIPOD_AI = (
 
 # %% ../../../nbs/evaluate/show/30_card.ipynb #16-70-card
 MODEL_CARD = (
-    Item("Model", "", "what it is", ("{model}, {parameters} trainable parameters.", "Software: {versions}.", "Seed {seed}.")),
+    Item(
+        "Model",
+        "",
+        "what it is",
+        ("{model}, {parameters} trainable parameters.", "Software: {versions}.", "Seed {seed}."),
+    ),
     Item("Model", "", "how it was trained", ("{recipe}", "{tuning}")),
     Item("Model", "", "weights", ("{weights}",)),
     Item("Intended use", "", "for whom and what", ("{population}", "{use}")),
@@ -145,27 +337,52 @@ MODEL_CARD = (
     Item("Training data", "", "where from", ("{sources}.", "{simulated}")),
     Item("Evaluation data", "", "who, and how kept apart", ("{groups} {unit}.", "{splits}")),
     Item("Results", "", "performance", ("{results}.", "{verdict}")),
-    Item("Results", "", "what it does not beat", ("Comparators not beaten: {comparators}.", "Controls not passed: {failed}.")),
+    Item(
+        "Results",
+        "",
+        "what it does not beat",
+        ("Comparators not beaten: {comparators}.", "Controls not passed: {failed}."),
+    ),
     Item("Ethics", "", "approval, risks", ("{ethics}",)),
     Item("Caveats", "", "what to keep in mind", ("{coverage}", "{limits}")),
 )
 DATA_CARD = (
     Item("Motivation", "", "why the data were collected, who paid", ("{context}", "{funding}")),
-    Item("Composition", "", "what an example is, how many", ("{examples} examples of {groups} {unit}.", "{predictors}")),
-    Item("Composition", "", "labels", ("{outcome}", "{cases} {unit} with the label, {controls} without.")),
+    Item(
+        "Composition",
+        "",
+        "what an example is, how many",
+        ("{examples} examples of {groups} {unit}.", "{predictors}"),
+    ),
+    Item(
+        "Composition",
+        "",
+        "labels",
+        ("{outcome}", "{cases} {unit} with the label, {controls} without."),
+    ),
     Item("Composition", "", "what is missing", ("{missing}",)),
     Item("Collection", "", "where and when", ("{setting}", "{period}")),
     Item("Collection", "", "consent and approval", ("{ethics}",)),
-    Item("Preparation", "", "what was done, what was left out", ("{preparation}.", "Left out: {eligibility}.", "{flow}.")),
+    Item(
+        "Preparation",
+        "",
+        "what was done, what was left out",
+        ("{preparation}.", "Left out: {eligibility}.", "{flow}."),
+    ),
     Item("Uses", "", "what else it could be used for, and not", ("{limits}",)),
-    Item("Distribution", "", "licence, reference, access", ("{licences}.", "{citations}.", "{data_access}.")),
+    Item(
+        "Distribution",
+        "",
+        "licence, reference, access",
+        ("{licences}.", "{citations}.", "{data_access}."),
+    ),
     Item("Maintenance", "", "version", ("{sources}.", "{simulated}")),
 )
 
 # %% ../../../nbs/evaluate/show/30_card.ipynb #17-70-card
 def summary(
-    table: pd.DataFrame,     # of `fill`
-) -> str:                    # a sentence
+    table: pd.DataFrame,  # of `fill`
+) -> str:  # a sentence
     "How much of a checklist the run has answered."
     count = table.status.value_counts()
     part = f", {count['in part']} in part" if "in part" in count else ""
@@ -173,9 +390,9 @@ def summary(
 
 # %% ../../../nbs/evaluate/show/30_card.ipynb #18-70-card
 def card_html(
-    table: pd.DataFrame,     # of `fill`
-    caption: str,            # a sentence that says what it is
-) -> str:                    # HTML, everything escaped
+    table: pd.DataFrame,  # of `fill`
+    caption: str,  # a sentence that says what it is
+) -> str:  # HTML, everything escaped
     "A checklist or card as a table; open items say OPEN and nothing else."
     t = table.assign(answer=table.answer.where(table.status != "open", "OPEN"))
     t = t.drop(columns="status") if t.item.any() else t.drop(columns=["status", "item"])
@@ -183,14 +400,21 @@ def card_html(
 
 # %% ../../../nbs/evaluate/show/30_card.ipynb #19-70-card
 def card_markdown(
-    table: pd.DataFrame,     # of `fill`
-    title: str,              # heading
-) -> str:                    # Markdown
-    "The same as a Markdown file, to be kept with the weights or the paper; open items as boxes to tick."
+    table: pd.DataFrame,  # of `fill`
+    title: str,  # heading
+) -> str:  # Markdown
+    """The same as a Markdown file, to be kept with the weights or the paper.
+
+    Open items as boxes to tick.
+    """
     lines, section = [f"# {_plain(title)}", "", summary(table), ""], None
     for r in table.itertuples():
-        if r.section != section: lines += ["" if section else None, f"## {r.section}", ""]; section = r.section
-        lines.append(f"- [{'x' if r.status == 'answered' else ' '}] {(r.item + ' ') if r.item else ''}*{_plain(r.asks)}*: {_plain(r.answer) or '**OPEN**'}")
+        if r.section != section:
+            lines += ["" if section else None, f"## {r.section}", ""]
+            section = r.section
+        lines.append(
+            f"- [{'x' if r.status == 'answered' else ' '}] {(r.item + ' ') if r.item else ''}*{_plain(r.asks)}*: {_plain(r.answer) or '**OPEN**'}"
+        )
     return "\n".join(l for l in lines if l is not None) + "\n"
 
 

@@ -13,41 +13,75 @@ import numpy as np
 import pandas as pd
 
 from ...errors import ConfigError, DataError, nearest
-from ..inference.bootstrap import FoldPredictions, fold_predictions, setting_counts, settings
+from biosig_nb.evaluate.inference.bootstrap import (
+    FoldPredictions,
+    fold_predictions,
+    setting_counts,
+    settings,
+)
 from ..metrics import decide, is_exclusive, metric_title
 from ..predictions import GROUP_NOUN, label_names, probabilities, truth
-from ..style import MISSING, PALETTE, arm_colours, arm_title, estimate_text, new_axes, pick, show, use_style
+from biosig_nb.evaluate.style import (
+    MISSING,
+    PALETTE,
+    arm_colours,
+    arm_title,
+    estimate_text,
+    new_axes,
+    pick,
+    show,
+    use_style,
+)
 
 # %% ../../../nbs/evaluate/show/20_figures.ipynb #05-50-figures
 def _span(lo: float, e: float, hi: float) -> str:
     "Estimate and interval as text: '.031 [.012, .052]', or the estimate alone."
-    if math.isnan(e): return "not estimable"
+    if math.isnan(e):
+        return "not estimable"
     return estimate_text(e, lo, hi) + (" (no interval)" if math.isnan(lo) else "")
 
 # %% ../../../nbs/evaluate/show/20_figures.ipynb #06-50-figures
 def forest(
-    table: pd.DataFrame,    # of `compare_arms` (differences) or `metric_table` (estimates), rows of one metric
-    ax=None,                # axes
-    row=None,               # function row -> text at the left; default the arm, with whatever else differs between the rows
-):                          # axes
+    # of `compare_arms` (differences) or `metric_table` (estimates), rows of one metric
+    table: pd.DataFrame,
+    ax=None,  # axes
+    # function row -> text at the left; default the arm, with whatever else differs between the rows
+    row=None,
+):  # axes
     "Forest plot: estimate and interval a row, numbers at the right, zero line for differences."
     paired = "difference" in table.columns
-    ax = new_axes(ax, (6.8, .8 + .36 * len(table)))
+    ax = new_axes(ax, (6.8, 0.8 + 0.36 * len(table)))
     differ = [c for c in ("target", "protocol", "model", "label", "unit") if table[c].nunique() > 1]
     row = row or (lambda r: " · ".join([arm_title(r.arm), *(str(r[c]) for c in differ)]))
     colours = arm_colours(table.arm)
     for i, (_, r) in enumerate(table.iterrows()):
         e, known = r.difference if paired else r.estimate, not math.isnan(r.lo)
         colour = colours[r.arm] if known else MISSING
-        if known: ax.plot([r.lo, r.hi], [i, i], color=colour, lw=2.2, solid_capstyle="butt")
+        if known:
+            ax.plot([r.lo, r.hi], [i, i], color=colour, lw=2.2, solid_capstyle="butt")
         ax.plot(e, i, "s" if known else "o", color=colour, ms=6.5, mfc=colour if known else "white")
-        ax.text(1.02, i, _span(r.lo, e, r.hi), transform=ax.get_yaxis_transform(), va="center", fontsize=9, family="monospace")
-    ax.set(yticks=range(len(table)), ylim=(len(table) - .5, -.5), xlabel=_forest_label(table, paired))
+        ax.text(
+            1.02,
+            i,
+            _span(r.lo, e, r.hi),
+            transform=ax.get_yaxis_transform(),
+            va="center",
+            fontsize=9,
+            family="monospace",
+        )
+    ax.set(
+        yticks=range(len(table)), ylim=(len(table) - 0.5, -0.5), xlabel=_forest_label(table, paired)
+    )
     ax.set_yticklabels([row(r) for _, r in table.iterrows()])
     block = table[differ].astype(str).agg("|".join, axis=1).to_numpy() if differ else np.array([])
-    for i in np.flatnonzero(block[1:] != block[:-1]): ax.axhline(i + .5, color="0.8", lw=.8, ls=":")
-    ax.tick_params(axis="y", length=0); ax.spines["left"].set_visible(False); ax.grid(axis="x")
-    if paired: ax.axvline(0, color="0.25", lw=1); _room(ax)
+    for i in np.flatnonzero(block[1:] != block[:-1]):
+        ax.axhline(i + 0.5, color="0.8", lw=0.8, ls=":")
+    ax.tick_params(axis="y", length=0)
+    ax.spines["left"].set_visible(False)
+    ax.grid(axis="x")
+    if paired:
+        ax.axvline(0, color="0.25", lw=1)
+        _room(ax)
     return ax
 
 # %% ../../../nbs/evaluate/show/20_figures.ipynb #07-50-figures
@@ -55,7 +89,8 @@ def _forest_label(table: pd.DataFrame, paired: bool) -> str:
     "Axis label of a forest plot."
     metric = ", ".join(dict.fromkeys(metric_title(m) for m in table.metric))
     conf = f"{table.conf.iloc[0] * 100:.3g} % interval" if len(table) else "interval"
-    if not paired: return f"{metric}, {conf}"
+    if not paired:
+        return f"{metric}, {conf}"
     base = ", ".join(dict.fromkeys(arm_title(b) for b in table.baseline))
     return f"difference in {metric} from {base}, {conf}\nleft of 0: {base} better · right of 0: the arm better"
 
@@ -63,12 +98,15 @@ def _forest_label(table: pd.DataFrame, paired: bool) -> str:
 def _room(ax) -> None:
     "Widen the x axis so that zero is well inside."
     a, b = ax.get_xlim()
-    pad = .08 * (max(b, 0) - min(a, 0))
+    pad = 0.08 * (max(b, 0) - min(a, 0))
     ax.set_xlim(min(a, -pad), max(b, pad))
 
 # %% ../../../nbs/evaluate/show/20_figures.ipynb #12-50-figures
 def _roc_rows(piece: FoldPredictions, j: int, counts: np.ndarray, grid: np.ndarray) -> np.ndarray:
-    "True positive rate at the false positive rates `grid` of each resample [resample, grid]; NaN where a class is missing."
+    """True positive rate at the false positive rates `grid` of each resample [resample, grid].
+
+    NaN where a class is missing.
+    """
     y, p, g = piece.Y[:, j], piece.P[:, j], counts.shape[1]
     t = np.unique(p)
     t = t[np.unique(np.linspace(0, len(t) - 1, 400).round().astype(int))]
@@ -76,152 +114,260 @@ def _roc_rows(piece: FoldPredictions, j: int, counts: np.ndarray, grid: np.ndarr
     for side in (1, 0):
         rows = np.flatnonzero(y == side)
         flat = (np.searchsorted(t, p[rows], "right") - 1) * g + piece.codes[rows]
-        above = np.cumsum(np.bincount(flat, piece.base[rows], minlength=len(t) * g).reshape(-1, g)[::-1], axis=0) @ counts.T
+        above = (
+            np.cumsum(
+                np.bincount(flat, piece.base[rows], minlength=len(t) * g).reshape(-1, g)[::-1],
+                axis=0,
+            )
+            @ counts.T
+        )
         rates.append(np.concatenate([np.zeros((1, len(counts))), above]).T)
     (tp, fp), out = rates, np.full((len(counts), len(grid)), np.nan)
-    for b in np.flatnonzero((tp[:, -1] > 0) & (fp[:, -1] > 0)): out[b] = np.interp(grid, fp[b] / fp[b, -1], tp[b] / tp[b, -1])
+    for b in np.flatnonzero((tp[:, -1] > 0) & (fp[:, -1] > 0)):
+        out[b] = np.interp(grid, fp[b] / fp[b, -1], tp[b] / tp[b, -1])
     return out
 
 # %% ../../../nbs/evaluate/show/20_figures.ipynb #13-50-figures
 def roc_band(
-    predictions: pd.DataFrame,    # of one target and protocol
-    label: str | None = None,     # which label; default the only one
-    arms=None,                    # arms to draw; default all
-    ax=None,                      # axes
-    unit: str = "beat",           # beat, record, frame; patient, scan: mean over the group
-    n_resamples: int = 300,       # for the band
-    conf: float = .95,            # of the band
-    seed: int = 0,                # of the resamples
-):                                # axes
+    predictions: pd.DataFrame,  # of one target and protocol
+    label: str | None = None,  # which label; default the only one
+    arms=None,  # arms to draw; default all
+    ax=None,  # axes
+    unit: str = "beat",  # beat, record, frame; patient, scan: mean over the group
+    n_resamples: int = 300,  # for the band
+    conf: float = 0.95,  # of the band
+    seed: int = 0,  # of the resamples
+):  # axes
     "Mean ROC curve of each arm over its folds, with a pointwise band from resampled groups."
     label = pick(label, label_names(predictions), "label")
     found = list(settings(predictions, unit))
-    if len(found) > 1: raise ConfigError(f"ROC curves: {len(found)} targets or protocols in one table; choose one")
+    if len(found) > 1:
+        raise ConfigError(f"ROC curves: {len(found)} targets or protocols in one table; choose one")
     s, ax, j = found[0][1], new_axes(ax, (4.4, 4.2)), label_names(predictions).index(label)
     counts = setting_counts(s, n_resamples, seed)[0]
-    grid, colours = np.concatenate([np.linspace(0, .1, 51), np.linspace(.1, 1, 91)[1:]]), arm_colours(s.df.arm)
+    grid, colours = (
+        np.concatenate([np.linspace(0, 0.1, 51), np.linspace(0.1, 1, 91)[1:]]),
+        arm_colours(s.df.arm),
+    )
     for (_, arm, _), df in s.arms():
-        if arms is not None and arm not in arms: continue
-        curves = np.array([_roc_rows(piece, j, counts, grid) for piece in fold_predictions(df, s.groups)])
+        if arms is not None and arm not in arms:
+            continue
+        curves = np.array(
+            [_roc_rows(piece, j, counts, grid) for piece in fold_predictions(df, s.groups)]
+        )
         there = ~np.isnan(curves)
-        with np.errstate(invalid="ignore"): curves = np.where(there, curves, 0).sum(0) / there.sum(0)
+        with np.errstate(invalid="ignore"):
+            curves = np.where(there, curves, 0).sum(0) / there.sum(0)
         ax.plot([0, *grid], [0, *curves[0]], color=colours[arm], label=arm_title(arm), zorder=3)
         ok = curves[1:][~np.isnan(curves[1:, 0])]
         if len(ok) > 1 and s.support.qualified[label]:
-            ax.fill_between(grid, *np.percentile(ok, [50 * (1 - conf), 50 * (1 + conf)], axis=0), color=colours[arm], alpha=.18, lw=0)
+            ax.fill_between(
+                grid,
+                *np.percentile(ok, [50 * (1 - conf), 50 * (1 + conf)], axis=0),
+                color=colours[arm],
+                alpha=0.18,
+                lw=0,
+            )
     ax.plot([0, 1], [0, 1], ":", color="0.6", lw=1)
-    ax.set(xlim=(-.01, 1), ylim=(0, 1.01), aspect="equal", title=label)
-    ax.set(xlabel="false positive rate (1 - specificity)", ylabel="true positive rate (sensitivity)")
+    ax.set(xlim=(-0.01, 1), ylim=(0, 1.01), aspect="equal", title=label)
+    ax.set(
+        xlabel="false positive rate (1 - specificity)", ylabel="true positive rate (sensitivity)"
+    )
     ax.legend(loc="lower right")
     return ax
 
 # %% ../../../nbs/evaluate/show/20_figures.ipynb #17-50-figures
 def confusion(
-    predictions: pd.DataFrame,    # of one target, protocol and model
-    arm: str | None = None,       # which arm; default the only one
-    ax=None,                      # axes
-    threshold: float = .5,        # of a binary label
-):                                # axes
+    predictions: pd.DataFrame,  # of one target, protocol and model
+    arm: str | None = None,  # which arm; default the only one
+    ax=None,  # axes
+    threshold: float = 0.5,  # of a binary label
+):  # axes
     "Confusion matrix of the test examples: counts and percentages of the row."
     df = predictions[predictions.part == "test"]
     df = df[df.arm == pick(arm, list(dict.fromkeys(df.arm)), "arm")]
     several = len(df[["target", "protocol", "model"]].drop_duplicates())
-    if several > 1: raise ConfigError(f"confusion matrix: {several} targets, protocols or models in one table; choose one")
+    if several > 1:
+        raise ConfigError(
+            f"confusion matrix: {several} targets, protocols or models in one table; choose one"
+        )
     Y, P, names = truth(df), probabilities(df), list(label_names(df))
     D = decide(P, is_exclusive(Y, P), threshold)
-    if len(names) == 1: Y, D, names = np.hstack([1 - Y, Y]), np.hstack([1 - D, D]), [f"no {names[0]}", names[0]]
-    elif not is_exclusive(Y, P): raise DataError("confusion matrix: the labels do not exclude each other; show one label at a time")
+    if len(names) == 1:
+        Y, D, names = np.hstack([1 - Y, Y]), np.hstack([1 - D, D]), [f"no {names[0]}", names[0]]
+    elif not is_exclusive(Y, P):
+        raise DataError(
+            "confusion matrix: the labels do not exclude each other; show one label at a time"
+        )
     C = Y.T @ D / max(1, df[["seed", "repeat"]].drop_duplicates().shape[0])
-    ax = new_axes(ax, (1.5 + .85 * len(names), 1.1 + .62 * len(names)))
+    ax = new_axes(ax, (1.5 + 0.85 * len(names), 1.1 + 0.62 * len(names)))
     share = C / np.maximum(C.sum(1, keepdims=True), 1e-12)
     ax.imshow(share, cmap="Blues", vmin=0, vmax=1.15, aspect="auto")
     for i, j in np.ndindex(C.shape):
         text = f"{C[i, j]:,.0f}\n{share[i, j]:.1%}" if C[i].sum() else "–"
-        ax.text(j, i, text, ha="center", va="center", fontsize=9, linespacing=1.25, color="white" if share[i, j] > .6 else "0.15")
+        ax.text(
+            j,
+            i,
+            text,
+            ha="center",
+            va="center",
+            fontsize=9,
+            linespacing=1.25,
+            color="white" if share[i, j] > 0.6 else "0.15",
+        )
     k = range(len(names))
-    ax.set(xticks=k, yticks=k, xticklabels=names, yticklabels=names, xlabel="decided", ylabel="truth")
-    ax.tick_params(length=0); ax.spines[:].set_visible(False)
-    for between in np.arange(1, len(names)) - .5: ax.axhline(between, color="white", lw=2); ax.axvline(between, color="white", lw=2)
+    ax.set(
+        xticks=k, yticks=k, xticklabels=names, yticklabels=names, xlabel="decided", ylabel="truth"
+    )
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    for between in np.arange(1, len(names)) - 0.5:
+        ax.axhline(between, color="white", lw=2)
+        ax.axvline(between, color="white", lw=2)
     return ax
 
 # %% ../../../nbs/evaluate/show/20_figures.ipynb #21-50-figures
 def history(
-    table: pd.DataFrame,    # columns arm, update, part (train or validation), loss; and seed, repeat, fold where there are several
-    ax=None,                # axes
-    value: str = "loss",    # column to draw
-):                          # axes
+    # columns arm, update, part (train or validation), loss; and seed, repeat, fold where there are
+    # several
+    table: pd.DataFrame,
+    ax=None,  # axes
+    value: str = "loss",  # column to draw
+):  # axes
     "Loss against updates, an arm a colour: training dashed, validation solid."
     missing = [c for c in ("arm", "update", "part", value) if c not in table.columns]
-    if missing: raise DataError(f"learning history: column {missing[0]} is missing")
+    if missing:
+        raise DataError(f"learning history: column {missing[0]} is missing")
     ax, parts = new_axes(ax, (6.4, 3.4)), {"train": "--", "validation": "-"}
-    keys, colours = [c for c in ("model", "seed", "repeat", "fold") if c in table.columns], arm_colours(table.arm)
+    keys, colours = (
+        [c for c in ("model", "seed", "repeat", "fold") if c in table.columns],
+        arm_colours(table.arm),
+    )
     for arm, rows in table.groupby("arm", sort=False):
         for part, dash in parts.items():
             lines = rows[rows.part == part].dropna(subset=[value])
-            if lines.empty: continue
-            pieces = [d.sort_values("update") for _, d in lines.groupby(keys)] if keys else [lines.sort_values("update")]
+            if lines.empty:
+                continue
+            pieces = (
+                [d.sort_values("update") for _, d in lines.groupby(keys)]
+                if keys
+                else [lines.sort_values("update")]
+            )
             if len(pieces) > 1:
-                for d in pieces: ax.plot(d["update"], d[value], dash, color=colours[arm], lw=.7, alpha=.25)
+                for d in pieces:
+                    ax.plot(d["update"], d[value], dash, color=colours[arm], lw=0.7, alpha=0.25)
             mean = lines.groupby("update")[value].mean()
-            ax.plot(mean.index, mean, dash, color=colours[arm], label=arm_title(arm) if part == "validation" else None)
-    ax.set(xlabel="updates", ylabel=value); ax.set_xlim(left=0); ax.grid(axis="y")
+            ax.plot(
+                mean.index,
+                mean,
+                dash,
+                color=colours[arm],
+                label=arm_title(arm) if part == "validation" else None,
+            )
+    ax.set(xlabel="updates", ylabel=value)
+    ax.set_xlim(left=0)
+    ax.grid(axis="y")
     for part, dash in parts.items():
-        if (table.part == part).any(): ax.plot([], [], dash, color="0.3", lw=1.2, label=part)
+        if (table.part == part).any():
+            ax.plot([], [], dash, color="0.3", lw=1.2, label=part)
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return ax
 
 # %% ../../../nbs/evaluate/show/20_figures.ipynb #26-50-figures
 def per_class(
-    table: pd.DataFrame,        # of `metric_table`, one target, protocol and unit
-    metric: str = "auroc",      # which metric
-    ax=None,                    # axes
-    arms=None,                  # arms to draw; default all
-):                              # axes
+    table: pd.DataFrame,  # of `metric_table`, one target, protocol and unit
+    metric: str = "auroc",  # which metric
+    ax=None,  # axes
+    arms=None,  # arms to draw; default all
+):  # axes
     "Dot plot of a metric per class and arm, with intervals and support."
-    rows = table[(table.metric == metric) & table.n_pos.notna() & (table.arm.isin(arms) if arms is not None else True)]
-    if rows.empty: raise DataError(f"class by class: no row of metric {metric!r} per label")
+    rows = table[
+        (table.metric == metric)
+        & table.n_pos.notna()
+        & (table.arm.isin(arms) if arms is not None else True)
+    ]
+    if rows.empty:
+        raise DataError(f"class by class: no row of metric {metric!r} per label")
     names, order = list(dict.fromkeys(rows.label)), list(dict.fromkeys(rows.arm))
-    ax, step, colours = new_axes(ax, (6.6, .9 + .5 * len(names))), .62 / max(1, len(order)), arm_colours(order)
+    ax, step, colours = (
+        new_axes(ax, (6.6, 0.9 + 0.5 * len(names))),
+        0.62 / max(1, len(order)),
+        arm_colours(order),
+    )
     for k, arm in enumerate(order):
         for _, r in rows[rows.arm == arm].iterrows():
-            y, known = names.index(r.label) + (k - (len(order) - 1) / 2) * step, not math.isnan(r.lo)
-            if known: ax.plot([r.lo, r.hi], [y, y], color=colours[arm], lw=2)
-            ax.plot(r.estimate, y, "o", color=colours[arm], mfc=colours[arm] if known else "white", ms=5.5, clip_on=False)
+            y, known = (
+                names.index(r.label) + (k - (len(order) - 1) / 2) * step,
+                not math.isnan(r.lo),
+            )
+            if known:
+                ax.plot([r.lo, r.hi], [y, y], color=colours[arm], lw=2)
+            ax.plot(
+                r.estimate,
+                y,
+                "o",
+                color=colours[arm],
+                mfc=colours[arm] if known else "white",
+                ms=5.5,
+                clip_on=False,
+            )
         ax.plot([], [], "o-", color=colours[arm], ms=5.5, label=arm_title(arm))
-    if rows.lo.isna().any(): ax.plot([], [], "o", color=MISSING, mfc="white", ms=5.5, label="no interval: too few")
+    if rows.lo.isna().any():
+        ax.plot([], [], "o", color=MISSING, mfc="white", ms=5.5, label="no interval: too few")
     first = rows.drop_duplicates("label").set_index("label")
     group = GROUP_NOUN.get(rows.unit.iloc[0], "groups")
-    ax.set(yticks=range(len(names)), ylim=(len(names) - .5, -.5), xlabel=metric_title(metric))
-    ax.set_yticklabels([f"{l}\n{first.n_pos[l]:,} in {first.n_pos_groups[l]} {group}" for l in names])
-    ax.tick_params(axis="y", length=0); ax.grid(axis="x"); ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    ax.set(yticks=range(len(names)), ylim=(len(names) - 0.5, -0.5), xlabel=metric_title(metric))
+    ax.set_yticklabels(
+        [f"{l}\n{first.n_pos[l]:,} in {first.n_pos_groups[l]} {group}" for l in names]
+    )
+    ax.tick_params(axis="y", length=0)
+    ax.grid(axis="x")
+    ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return ax
 
 # %% ../../../nbs/evaluate/show/20_figures.ipynb #30-50-figures
 def beats_gallery(
-    signals: np.ndarray,        # one lead [n, time] or [n, 1, time]
-    labels: np.ndarray,         # class index of each beat [n]
-    names,                      # names of the classes
-    mask=None,                  # True where a sample is real, not padding [n, time]
-    fs: float = 125.,           # sampling rate (Hz)
-    per_row: int = 6,           # beats of each class
-    seed: int = 0,              # of the choice
-    ylabel: str = "",           # unit of the signal
-):                              # axes [class, beat]
+    signals: np.ndarray,  # one lead [n, time] or [n, 1, time]
+    labels: np.ndarray,  # class index of each beat [n]
+    names,  # names of the classes
+    mask=None,  # True where a sample is real, not padding [n, time]
+    fs: float = 125.0,  # sampling rate (Hz)
+    per_row: int = 6,  # beats of each class
+    seed: int = 0,  # of the choice
+    ylabel: str = "",  # unit of the signal
+):  # axes [class, beat]
     "A row of randomly chosen beats for each class that occurs."
     signals, labels = np.asarray(signals), np.asarray(labels)
-    if signals.ndim == 3: signals = signals[:, 0]
-    rng, present = np.random.default_rng(seed), [k for k in range(len(names)) if (labels == k).any()]
-    fig, axes = plt.subplots(len(present), per_row, figsize=(1.35 * per_row + .5, .95 * len(present) + .5), sharex=True, sharey=True, squeeze=False)
+    if signals.ndim == 3:
+        signals = signals[:, 0]
+    rng, present = (
+        np.random.default_rng(seed),
+        [k for k in range(len(names)) if (labels == k).any()],
+    )
+    fig, axes = plt.subplots(
+        len(present),
+        per_row,
+        figsize=(1.35 * per_row + 0.5, 0.95 * len(present) + 0.5),
+        sharex=True,
+        sharey=True,
+        squeeze=False,
+    )
     for r, k in enumerate(present):
         of = np.flatnonzero(labels == k)
         chosen = np.sort(rng.choice(of, min(per_row, len(of)), replace=False))
         for c, ax in enumerate(axes[r]):
-            ax.spines[:].set_visible(False); ax.tick_params(length=0, labelsize=8); ax.grid(axis="y")
-            if c >= len(chosen): ax.axis("off"); continue
+            ax.spines[:].set_visible(False)
+            ax.tick_params(length=0, labelsize=8)
+            ax.grid(axis="y")
+            if c >= len(chosen):
+                ax.axis("off")
+                continue
             x = signals[chosen[c]].astype(float)
-            if mask is not None: x = np.where(mask[chosen[c]], x, np.nan)
+            if mask is not None:
+                x = np.where(mask[chosen[c]], x, np.nan)
             ax.plot(np.arange(len(x)) / fs, x, color=PALETTE[k % len(PALETTE)], lw=1.2)
         axes[r, 0].set_ylabel(f"{names[k]}\nn = {len(of):,}", rotation=0, ha="right", va="center")
     fig.supxlabel("time (s)", fontsize=9)
-    if ylabel: fig.supylabel(ylabel, fontsize=9)
+    if ylabel:
+        fig.supylabel(ylabel, fontsize=9)
     return axes

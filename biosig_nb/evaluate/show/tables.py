@@ -7,65 +7,110 @@ __all__ = ['results_table', 'table_html', 'show_table', 'show_verdict']
 
 # %% ../../../nbs/evaluate/show/10_tables.ipynb #03-60-tables
 import html
+
 import numpy as np
 import pandas as pd
+
 from ...errors import DataError
 from ..metrics import metric_title
 from ..style import arm_title, estimate_text
 
 # %% ../../../nbs/evaluate/show/10_tables.ipynb #04-60-tables
 def results_table(
-    metrics: pd.DataFrame,     # rows of `metric_table` of one target, protocol and unit
-    names: tuple,              # metrics to show, one column each
-    by: str = "arm",           # what a row is: "arm", or "label" for one arm's classes
-) -> pd.DataFrame:             # rows by `by`, a column a metric, cells "estimate [interval]"
+    metrics: pd.DataFrame,  # rows of `metric_table` of one target, protocol and unit
+    names: tuple,  # metrics to show, one column each
+    by: str = "arm",  # what a row is: "arm", or "label" for one arm's classes
+) -> pd.DataFrame:  # rows by `by`, a column a metric, cells "estimate [interval]"
     "Metrics side by side; raises `DataError` where a cell would hold two numbers."
     m = metrics[metrics.metric.isin(names)]
-    if m.duplicated([by, "metric"]).any(): raise DataError(f"results table: several rows for one {by} and metric; choose one target, protocol, unit and label first")
+    if m.duplicated([by, "metric"]).any():
+        raise DataError(
+            f"results table: several rows for one {by} and metric; choose one target, protocol, unit and label first"
+        )
     cells = m.assign(cell=[estimate_text(*r) for r in m[["estimate", "lo", "hi"]].to_numpy()])
-    wide = cells.pivot(index=by, columns="metric", values="cell").reindex(m[by].drop_duplicates())[[n for n in names if n in set(m.metric)]]
+    wide = cells.pivot(index=by, columns="metric", values="cell").reindex(m[by].drop_duplicates())[
+        [n for n in names if n in set(m.metric)]
+    ]
     if by == "label":
         support = m.drop_duplicates("label").set_index("label")
-        wide.insert(0, "positives", support.n_pos); wide.insert(1, "in groups", support.n_pos_groups)
-    out = wide.rename(columns={k: metric_title(k) for k in wide.columns if k in names}).reset_index().rename_axis(columns=None).fillna("")
+        wide.insert(0, "positives", support.n_pos)
+        wide.insert(1, "in groups", support.n_pos_groups)
+    out = (
+        wide.rename(columns={k: metric_title(k) for k in wide.columns if k in names})
+        .reset_index()
+        .rename_axis(columns=None)
+        .fillna("")
+    )
     return out.assign(arm=out.arm.map(arm_title)) if by == "arm" else out
 
 # %% ../../../nbs/evaluate/show/10_tables.ipynb #08-60-tables
 def table_html(
-    df: pd.DataFrame,          # what to show
-    caption: str,              # a sentence that says what to look at
-    digits: int = 3,           # digits of numbers
-    alarm=None,                # one truth value a row: True marks the row red
-) -> str:                      # HTML
-    "A table as a figure with its caption; text to the left, numbers to the right, everything escaped."
+    df: pd.DataFrame,  # what to show
+    caption: str,  # a sentence that says what to look at
+    digits: int = 3,  # digits of numbers
+    alarm=None,  # one truth value a row: True marks the row red
+) -> str:  # HTML
+    """A table as a figure with its caption.
+
+    Text to the left, numbers to the right, everything escaped.
+    """
     text = {c: not pd.api.types.is_numeric_dtype(df[c]) for c in df.columns}
-    cell = lambda v: "" if pd.isna(v) else f"{v:,}" if isinstance(v, (int, np.integer)) else f"{v:,.{digits}f}" if isinstance(v, (float, np.floating)) else html.escape(str(v))
+    cell = lambda v: (
+        ""
+        if pd.isna(v)
+        else f"{v:,}"
+        if isinstance(v, (int, np.integer))
+        else f"{v:,.{digits}f}"
+        if isinstance(v, (float, np.floating))
+        else html.escape(str(v))
+    )
     side = lambda c: "left" if text[c] else "right"
-    head = "".join(f'<th style="text-align:{side(c)}">{html.escape(str(c))}</th>' for c in df.columns)
+    head = "".join(
+        f'<th style="text-align:{side(c)}">{html.escape(str(c))}</th>' for c in df.columns
+    )
     red = ' style="color:#b00020;font-weight:bold"'
-    whole = lambda v: ";white-space:nowrap" if isinstance(v, str) and len(v) <= 28 and "[" in v else ""      # an interval is not broken in two
-    rows = "".join(f"<tr{red if bad else ''}>" + "".join(f'<td style="text-align:{side(c)}{whole(r[c])}">{cell(r[c])}</td>' for c in df.columns) + "</tr>"
-                   for bad, r in zip(alarm if alarm is not None else [False] * len(df), df.astype(object).to_dict("records")))
-    return (f'<figure class="table" style="overflow-x:auto;margin:0 0 1.2em 0"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
-            f'<figcaption style="color:#555">{html.escape(caption)}</figcaption></figure>')
+    # an interval is not broken in two
+    whole = lambda v: (
+        ";white-space:nowrap" if isinstance(v, str) and len(v) <= 28 and "[" in v else ""
+    )
+    rows = "".join(
+        f"<tr{red if bad else ''}>"
+        + "".join(
+            f'<td style="text-align:{side(c)}{whole(r[c])}">{cell(r[c])}</td>' for c in df.columns
+        )
+        + "</tr>"
+        for bad, r in zip(
+            alarm if alarm is not None else [False] * len(df), df.astype(object).to_dict("records")
+        )
+    )
+    return (
+        f'<figure class="table" style="overflow-x:auto;margin:0 0 1.2em 0"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+        f'<figcaption style="color:#555">{html.escape(caption)}</figcaption></figure>'
+    )
 
 # %% ../../../nbs/evaluate/show/10_tables.ipynb #09-60-tables
 def show_table(
-    df: pd.DataFrame,          # what to show
-    caption: str,              # a sentence that says what to look at
-    digits: int = 3,           # digits of numbers
-    alarm=None,                # one truth value a row: True marks the row red
+    df: pd.DataFrame,  # what to show
+    caption: str,  # a sentence that says what to look at
+    digits: int = 3,  # digits of numbers
+    alarm=None,  # one truth value a row: True marks the row red
 ) -> None:
     "Display `table_html`."
     from IPython.display import HTML, display
+
     display(HTML(table_html(df, caption, digits, alarm)))
 
 # %% ../../../nbs/evaluate/show/10_tables.ipynb #10-60-tables
 def show_verdict(
-    sentence: str,             # the verdict in words
-    details: str = "",         # what it rests on
+    sentence: str,  # the verdict in words
+    details: str = "",  # what it rests on
 ) -> None:
     "Display the verdict as the page's first paragraph (`id=verdict`)."
     from IPython.display import HTML, display
-    display(HTML(f'<p id="verdict" style="font-size:1.25em;border-left:.3em solid #0072B2;padding:.4em .8em;margin:0">{html.escape(sentence)}</p>' +
-                 (f'<p style="color:#555">{html.escape(details)}</p>' if details else "")))
+
+    display(
+        HTML(
+            f'<p id="verdict" style="font-size:1.25em;border-left:.3em solid #0072B2;padding:.4em .8em;margin:0">{html.escape(sentence)}</p>'
+            + (f'<p style="color:#555">{html.escape(details)}</p>' if details else "")
+        )
+    )

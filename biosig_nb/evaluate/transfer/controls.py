@@ -8,166 +8,345 @@ __all__ = ['CHANCE', 'CONTROL_COLUMNS', 'GIVEN', 'permutation_scores', 'permutat
 
 # %% ../../../nbs/evaluate/transfer/30_controls.ipynb #03-49-controls
 import math
+
 import numpy as np
 import pandas as pd
+
 from ...errors import ConfigError, DataError, nearest
-from ..inference.bootstrap import fold_predictions, averaged, metric_table, settings
+from biosig_nb.evaluate.inference.bootstrap import (
+    averaged,
+    fold_predictions,
+    metric_table,
+    settings,
+)
 from ..inference.compare import MIN_RESAMPLES, compare_arms
 from ..metrics import get_metric, metric_title
 from ..predictions import label_names
 from ..style import PALETTE, arm_title, estimate_text, new_axes, pick
 
 # %% ../../../nbs/evaluate/transfer/30_controls.ipynb #07-49-controls
-CHANCE = {"auroc": .5}      # what a method that knows nothing scores, on average; other metrics depend on the share of cases
+# what a method that knows nothing scores, on average; other metrics depend on the share of cases
+CHANCE = {"auroc": 0.5}
 
 
 def permutation_scores(
-    permuted: pd.DataFrame,        # predictions of one model, one target a permutation
-    metric="auroc",                # name in METRICS, or a `Metric`
-    unit: str = "patient",         # as in `metric_table`
-    label: str | None = None,      # None: mean over the labels (of a binary task: its label)
-) -> pd.Series:                    # target -> number; NaN where no fold has both classes
+    permuted: pd.DataFrame,  # predictions of one model, one target a permutation
+    metric="auroc",  # name in METRICS, or a `Metric`
+    unit: str = "patient",  # as in `metric_table`
+    label: str | None = None,  # None: mean over the labels (of a binary task: its label)
+) -> pd.Series:  # target -> number; NaN where no fold has both classes
     "The metric of each permutation, averaged over its folds and repeats."
     m, out, known = get_metric(metric), {}, label_names(permuted)
-    if permuted.arm.nunique() != 1: raise DataError(f"permuted labels: predictions of {permuted.arm.nunique()} models; give one")
-    if label is not None and label not in known: raise ConfigError(f"label {label!r}: {nearest(label, known)}")
+    if permuted.arm.nunique() != 1:
+        raise DataError(
+            f"permuted labels: predictions of {permuted.arm.nunique()} models; give one"
+        )
+    if label is not None and label not in known:
+        raise ConfigError(f"label {label!r}: {nearest(label, known)}")
     for (target, _), s in settings(permuted, unit):
-        x = averaged(fold_predictions(s.df, s.groups, False), m, np.ones((1, len(s.groups)), np.int16))[0]
+        x = averaged(
+            fold_predictions(s.df, s.groups, False), m, np.ones((1, len(s.groups)), np.int16)
+        )[0]
         x = x[[known.index(label)]] if label is not None and m.per_label else x
         out[target] = np.nanmean(x) if not np.isnan(x).all() else math.nan
     return pd.Series(out, name=m.name)
 
 # %% ../../../nbs/evaluate/transfer/30_controls.ipynb #08-49-controls
 def permutation_row(
-    permuted: pd.DataFrame,          # as for `permutation_scores`
-    metric="auroc",                  # name in METRICS, or a `Metric`
-    unit: str = "patient",           # as in `metric_table`
-    label: str | None = None,        # None: mean over the labels
-    chance: float | None = None,     # what a method that knows nothing scores; default from CHANCE
-    observed: float | None = None,   # the same model's metric on the true labels
-) -> dict:                           # name, n, mean, sd, se, chance, passed, distinct, p
-    """Whether labels permuted between groups bring a model to chance: mean within two standard errors (sd / sqrt(n), see above).
+    permuted: pd.DataFrame,  # as for `permutation_scores`
+    metric="auroc",  # name in METRICS, or a `Metric`
+    unit: str = "patient",  # as in `metric_table`
+    label: str | None = None,  # None: mean over the labels
+    chance: float | None = None,  # what a method that knows nothing scores; default from CHANCE
+    observed: float | None = None,  # the same model's metric on the true labels
+) -> dict:  # name, n, mean, sd, se, chance, passed, distinct, p
+    """Whether labels permuted between groups bring a model to chance: mean within two standard
+    errors (sd / sqrt(n), see above).
 
-    `distinct` counts different labellings among the permutations. p is the share of permutations that do as well as `observed`, itself
-    included; where labellings recur, as they do with few groups, it is at least 1 / distinct. Raises `DataError` for fewer than 20 usable permutations."""
-    m = get_metric(metric); scores = permutation_scores(permuted, m, unit, label).dropna()
-    if chance is None and m.name not in CHANCE: raise ConfigError(f"{m.title} has no chance level that holds for all data; give chance=")
-    if len(scores) < 20: raise DataError(f"permuted labels: {len(scores)} permutations with both classes in a fold, at least 20 are needed")
+    `distinct` counts different labellings among the permutations. p is the share of permutations
+    that do as well as `observed`, itself included; where labellings recur, as they do with few
+    groups, it is at least 1 / distinct. Raises `DataError` for fewer than 20 usable permutations.
+    """
+    m = get_metric(metric)
+    scores = permutation_scores(permuted, m, unit, label).dropna()
+    if chance is None and m.name not in CHANCE:
+        raise ConfigError(f"{m.title} has no chance level that holds for all data; give chance=")
+    if len(scores) < 20:
+        raise DataError(
+            f"permuted labels: {len(scores)} permutations with both classes in a fold, at least 20 are needed"
+        )
     x, chance = scores.to_numpy(), CHANCE[m.name] if chance is None else chance
-    sd = float(x.std(ddof=1)); se = sd / math.sqrt(len(x)); mean = float(x.mean())
+    sd = float(x.std(ddof=1))
+    se = sd / math.sqrt(len(x))
+    mean = float(x.mean())
     Y = permuted.drop_duplicates(["target", "example"]).sort_values(["target", "example"])
-    distinct = len({d[[f"y_{l}" for l in label_names(permuted)]].to_numpy().tobytes() for _, d in Y.groupby("target")})
+    distinct = len(
+        {
+            d[[f"y_{l}" for l in label_names(permuted)]].to_numpy().tobytes()
+            for _, d in Y.groupby("target")
+        }
+    )
     as_good = 0 if observed is None else int((x >= observed if m.higher else x <= observed).sum())
-    p = math.nan if observed is None else max((1 + as_good) / (len(x) + 1), 1 / distinct if distinct < len(x) else 0.)
+    p = (
+        math.nan
+        if observed is None
+        else max((1 + as_good) / (len(x) + 1), 1 / distinct if distinct < len(x) else 0.0)
+    )
     passed = bool(abs(mean - chance) <= 2 * se + 1e-12)
-    return dict(name=permuted.arm.iloc[0], n=len(x), mean=mean, sd=sd, se=se, chance=chance, passed=passed, distinct=distinct, p=p)
+    return dict(
+        name=permuted.arm.iloc[0],
+        n=len(x),
+        mean=mean,
+        sd=sd,
+        se=se,
+        chance=chance,
+        passed=passed,
+        distinct=distinct,
+        p=p,
+    )
 
 # %% ../../../nbs/evaluate/transfer/30_controls.ipynb #15-49-controls
-CONTROL_COLUMNS = ("control", "role", "given", "arm", "metric", "label", "unit", "estimate", "lo", "hi",
-                   "difference", "d_lo", "d_hi", "conf", "n_groups", "outcome", "alarm")
-GIVEN = {"random frozen": "the signal, through a random network", "shuffled source": "pre-training on shuffled labels",
-         "missingness": "what is missing, not what was recorded", "permuted labels": "labels of other groups"}      # where a name does not say what was given
+CONTROL_COLUMNS = (
+    "control",
+    "role",
+    "given",
+    "arm",
+    "metric",
+    "label",
+    "unit",
+    "estimate",
+    "lo",
+    "hi",
+    "difference",
+    "d_lo",
+    "d_hi",
+    "conf",
+    "n_groups",
+    "outcome",
+    "alarm",
+)
+GIVEN = {
+    "random frozen": "the signal, through a random network",
+    "shuffled source": "pre-training on shuffled labels",
+    # where a name does not say what was given
+    "missingness": "what is missing, not what was recorded",
+    "permuted labels": "labels of other groups",
+}
 
 # %% ../../../nbs/evaluate/transfer/30_controls.ipynb #16-49-controls
 def _outcome(role: str, lo: float, hi: float) -> str:
     "What the interval of arm minus control (or comparator) allows to be said."
-    if pd.isna(lo): return "no interval"
-    if role == "control": return "passed" if lo > 0 else "not passed"
+    if pd.isna(lo):
+        return "no interval"
+    if role == "control":
+        return "passed" if lo > 0 else "not passed"
     return "beaten" if lo > 0 else "ahead of the arm" if hi < 0 else "not beaten"
 
 
 def _chosen(predictions: pd.DataFrame, arm: str, model, target, protocol) -> pd.DataFrame:
     "The rows of one target, protocol and model, comparators included."
     df = predictions
-    for column, value in (("target", target), ("protocol", protocol)): df = df[df[column] == pick(value, list(df[column].unique()), column)]
+    for column, value in (("target", target), ("protocol", protocol)):
+        df = df[df[column] == pick(value, list(df[column].unique()), column)]
     names = list(df.arm[df.role == "arm"].unique())
-    if arm not in names: raise ConfigError(f"arm {arm!r}: {nearest(arm, names)}")
+    if arm not in names:
+        raise ConfigError(f"arm {arm!r}: {nearest(arm, names)}")
     model = pick(model, list(df.model[(df.arm == arm) & (df.role == "arm")].unique()), "model")
     return df[(df.model == model) | (df.model == "")]
 
 # %% ../../../nbs/evaluate/transfer/30_controls.ipynb #17-49-controls
-def _against(df: pd.DataFrame, arm: str, m, unit: str, label: str | None, shown: str, given: dict, boot: dict) -> tuple[list, list]:
+def _against(
+    df: pd.DataFrame, arm: str, m, unit: str, label: str | None, shown: str, given: dict, boot: dict
+) -> tuple[list, list]:
     "(rows, notes): each control, then each comparator, by itself and against the arm."
-    others = df[df.role != "arm"].drop_duplicates("arm").sort_values("role", kind="stable")                    # controls come before comparators
-    if not len(others): return [], []
-    own = metric_table(df[df.role != "arm"], (m,), None if shown in ("macro", "all") else [shown], unit, **boot)
+    # controls come before comparators
+    others = df[df.role != "arm"].drop_duplicates("arm").sort_values("role", kind="stable")
+    if not len(others):
+        return [], []
+    own = metric_table(
+        df[df.role != "arm"], (m,), None if shown in ("macro", "all") else [shown], unit, **boot
+    )
     own = own[own.label == shown].set_index("arm")
-    pairs = compare_arms(df, m, label, unit, arm, list(others.arm), **boot); notes, pairs, rows = pairs.attrs["notes"], pairs.set_index("arm"), []
+    pairs = compare_arms(df, m, label, unit, arm, list(others.arm), **boot)
+    notes, pairs, rows = pairs.attrs["notes"], pairs.set_index("arm"), []
     for name, role in zip(others.arm, others.role):
-        e, d = own.loc[name], pairs.loc[name]; outcome = _outcome(role, -d.hi, -d.lo)                             # the arm is the baseline there
+        # the arm is the baseline there
+        e, d = own.loc[name], pairs.loc[name]
+        outcome = _outcome(role, -d.hi, -d.lo)
         what = given.get(name, "no pre-training" if role == "comparator" else name + " only")
-        rows.append((name, role, what, arm, m.name, shown, unit, e.estimate, e.lo, e.hi, -d.difference, -d.hi, -d.lo, d.conf, d.n_groups,
-                     outcome, role == "control" and outcome != "passed"))
+        rows.append(
+            (
+                name,
+                role,
+                what,
+                arm,
+                m.name,
+                shown,
+                unit,
+                e.estimate,
+                e.lo,
+                e.hi,
+                -d.difference,
+                -d.hi,
+                -d.lo,
+                d.conf,
+                d.n_groups,
+                outcome,
+                role == "control" and outcome != "passed",
+            )
+        )
     return rows, notes
 
 # %% ../../../nbs/evaluate/transfer/30_controls.ipynb #18-49-controls
 def control_table(
-    predictions: pd.DataFrame,           # of one study: arms, controls, comparators
-    arm: str = "full",                   # the arm that the study rests on
-    metric="auroc",                      # name in METRICS, or a `Metric`
-    unit: str = "patient",               # as in `metric_table`
-    label: str | None = None,            # None: macro average over the qualified labels (of a binary task: its label)
-    permuted: pd.DataFrame | None = None,     # predictions on permuted labels, one target a permutation
-    given: dict | None = None,           # name -> what this control or comparator was given; added to GIVEN
-    model: str | None = None,            # where several networks have this arm
-    target: str | None = None,           # where there are several
-    protocol: str | None = None,         # where there are several
-    chance: float | None = None,         # for the permuted labels; default from CHANCE
-    n_resamples: int = MIN_RESAMPLES,    # at least 10,000
-    seed: int = 0,                       # of the resamples
-    conf: float = .95,                   # confidence of the intervals
-    **rules,                             # of `support_table`: min_positives, min_groups, max_share
-) -> pd.DataFrame:                       # columns CONTROL_COLUMNS: controls, permuted labels, comparators
-    """Every control and comparator of a study against one arm. A control is passed if the interval of arm minus control lies above 0; the row
-    of permuted labels if their mean is chance within two standard errors (`permutation_row`; its interval is mean -+ 2 standard errors).
+    predictions: pd.DataFrame,  # of one study: arms, controls, comparators
+    arm: str = "full",  # the arm that the study rests on
+    metric="auroc",  # name in METRICS, or a `Metric`
+    unit: str = "patient",  # as in `metric_table`
+    # None: macro average over the qualified labels (of a binary task: its label)
+    label: str | None = None,
+    # predictions on permuted labels, one target a permutation
+    permuted: pd.DataFrame | None = None,
+    given: dict | None = None,  # name -> what this control or comparator was given; added to GIVEN
+    model: str | None = None,  # where several networks have this arm
+    target: str | None = None,  # where there are several
+    protocol: str | None = None,  # where there are several
+    chance: float | None = None,  # for the permuted labels; default from CHANCE
+    n_resamples: int = MIN_RESAMPLES,  # at least 10,000
+    seed: int = 0,  # of the resamples
+    conf: float = 0.95,  # confidence of the intervals
+    **rules,  # of `support_table`: min_positives, min_groups, max_share
+) -> pd.DataFrame:  # columns CONTROL_COLUMNS: controls, permuted labels, comparators
+    """Every control and comparator of a study against one arm.
 
-    `alarm` marks controls that are not passed or have no interval. `attrs["notes"]` says what lacks support; `attrs["permuted"]` holds the
-    permutation row. Raises `ConfigError` for an arm, model, target or protocol that is missing or not unique."""
+    A control is passed if the interval of arm minus control lies above 0; the row of permuted
+    labels if their mean is chance within two standard errors (`permutation_row`; its interval is
+    mean -+ 2 standard errors).
+
+    `alarm` marks controls that are not passed or have no interval. `attrs["notes"]` says what lacks
+    support; `attrs["permuted"]` holds the permutation row. Raises `ConfigError` for an arm, model,
+    target or protocol that is missing or not unique.
+    """
     m, df = get_metric(metric), _chosen(predictions, arm, model, target, protocol)
     given, names = {**GIVEN, **(given or {})}, label_names(df)
     shown = "all" if not m.per_label else label or (names[0] if len(names) == 1 else "macro")
-    rows, notes = _against(df, arm, m, unit, label, shown, given, dict(n_resamples=n_resamples, seed=seed, conf=conf, **rules))
+    rows, notes = _against(
+        df,
+        arm,
+        m,
+        unit,
+        label,
+        shown,
+        given,
+        dict(n_resamples=n_resamples, seed=seed, conf=conf, **rules),
+    )
     p = None if permuted is None else permutation_row(permuted, m, unit, label, chance)
     if p is not None:
         what = f"{given['permuted labels']} ({p['n']} times, {p['name']})"
-        rows.insert(sum(r[1] == "control" for r in rows), (
-            "permuted labels", "control", what, arm, m.name, shown, unit, p["mean"], p["mean"] - 2 * p["se"], p["mean"] + 2 * p["se"], *(math.nan,) * 3, conf,
-            permuted.group.nunique(), "passed" if p["passed"] else "not passed", not p["passed"]))
-    out = pd.DataFrame(rows, columns=CONTROL_COLUMNS).astype({"alarm": bool}); out.attrs.update(notes=notes, permuted=p)
+        rows.insert(
+            sum(r[1] == "control" for r in rows),
+            (
+                "permuted labels",
+                "control",
+                what,
+                arm,
+                m.name,
+                shown,
+                unit,
+                p["mean"],
+                p["mean"] - 2 * p["se"],
+                p["mean"] + 2 * p["se"],
+                *(math.nan,) * 3,
+                conf,
+                permuted.group.nunique(),
+                "passed" if p["passed"] else "not passed",
+                not p["passed"],
+            ),
+        )
+    out = pd.DataFrame(rows, columns=CONTROL_COLUMNS).astype({"alarm": bool})
+    out.attrs.update(notes=notes, permuted=p)
     return out
 
 # %% ../../../nbs/evaluate/transfer/30_controls.ipynb #19-49-controls
 def readable_controls(
-    table: pd.DataFrame,         # of `control_table`
-    role: str = "control",       # "control" or "comparator"
-) -> pd.DataFrame:               # for `show_table`, with alarm=[...] of the same rows
+    table: pd.DataFrame,  # of `control_table`
+    role: str = "control",  # "control" or "comparator"
+) -> pd.DataFrame:  # for `show_table`, with alarm=[...] of the same rows
     "The controls, or the comparators, as a reader wants them."
     t = table[table.role == pick(role, ["control", "comparator"], "role")]
-    metric, arm = (metric_title(t.metric.iloc[0]), arm_title(t.arm.iloc[0])) if len(t) else ("metric", "arm")
-    permuted = {"passed": "mean at chance, within 2 SE", "not passed": "mean off chance, by over 2 SE"}
-    difference = lambda r: permuted[r.outcome] if r.control == "permuted labels" else estimate_text(r.difference, r.d_lo, r.d_hi)
-    rows = [(r.control, r.given, estimate_text(r.estimate, r.lo, r.hi), difference(r), r.outcome) for r in t.itertuples(index=False)]
+    metric, arm = (
+        (metric_title(t.metric.iloc[0]), arm_title(t.arm.iloc[0])) if len(t) else ("metric", "arm")
+    )
+    permuted = {
+        "passed": "mean at chance, within 2 SE",
+        "not passed": "mean off chance, by over 2 SE",
+    }
+    difference = lambda r: (
+        permuted[r.outcome]
+        if r.control == "permuted labels"
+        else estimate_text(r.difference, r.d_lo, r.d_hi)
+    )
+    rows = [
+        (r.control, r.given, estimate_text(r.estimate, r.lo, r.hi), difference(r), r.outcome)
+        for r in t.itertuples(index=False)
+    ]
     return pd.DataFrame(rows, columns=[role, "given", metric, f"{arm} minus this", "outcome"])
 
 # %% ../../../nbs/evaluate/transfer/30_controls.ipynb #27-49-controls
 def control_forest(
-    table: pd.DataFrame,      # of `control_table`
-    ax=None,                  # axes; default new ones
-):                            # the axes
-    "Arm minus each control and comparator with intervals; red: a control that is not passed. Permuted labels: their mean minus chance, which should hold 0."
-    ax, p = new_axes(ax, (7, 1.1 + .36 * (len(table) + 1))), table.attrs.get("permuted")
-    y, ticks = 0., []
+    table: pd.DataFrame,  # of `control_table`
+    ax=None,  # axes; default new ones
+):  # the axes
+    """Arm minus each control and comparator with intervals; red: a control that is not passed.
+
+    Permuted labels: their mean minus chance, which should hold 0.
+    """
+    ax, p = new_axes(ax, (7, 1.1 + 0.36 * (len(table) + 1))), table.attrs.get("permuted")
+    y, ticks = 0.0, []
     for role, marker in (("control", "o"), ("comparator", "s")):
         for r in table[table.role == role].itertuples(index=False):
-            e, lo, hi = (r.difference, r.d_lo, r.d_hi) if r.control != "permuted labels" or p is None else (v - p["chance"] for v in (r.estimate, r.lo, r.hi))
+            e, lo, hi = (
+                (r.difference, r.d_lo, r.d_hi)
+                if r.control != "permuted labels" or p is None
+                else (v - p["chance"] for v in (r.estimate, r.lo, r.hi))
+            )
             colour = "#b00020" if r.alarm else PALETTE[0] if role == "control" else "0.3"
-            if not pd.isna(lo): ax.plot([lo, hi], [y, y], color=colour)
-            ax.plot(e, y, "D" if r.control == "permuted labels" else marker, color=colour, mfc="white" if r.control == "permuted labels" else colour)
-            ax.text(1.02, y, f"{estimate_text(e, lo, hi)}  {r.outcome}", transform=ax.get_yaxis_transform(), va="center", color=colour, fontsize=9)
-            ticks.append((y, "permuted labels, minus chance" if r.control == "permuted labels" else arm_title(r.control))); y += 1
-        y += .6
-    ax.axvline(0, color="0.5", lw=.8, zorder=0); ax.set_yticks([t[0] for t in ticks], [t[1] for t in ticks]); ax.set_ylim(y - .9, -.7)
+            if not pd.isna(lo):
+                ax.plot([lo, hi], [y, y], color=colour)
+            ax.plot(
+                e,
+                y,
+                "D" if r.control == "permuted labels" else marker,
+                color=colour,
+                mfc="white" if r.control == "permuted labels" else colour,
+            )
+            ax.text(
+                1.02,
+                y,
+                f"{estimate_text(e, lo, hi)}  {r.outcome}",
+                transform=ax.get_yaxis_transform(),
+                va="center",
+                color=colour,
+                fontsize=9,
+            )
+            ticks.append(
+                (
+                    y,
+                    "permuted labels, minus chance"
+                    if r.control == "permuted labels"
+                    else arm_title(r.control),
+                )
+            )
+            y += 1
+        y += 0.6
+    ax.axvline(0, color="0.5", lw=0.8, zorder=0)
+    ax.set_yticks([t[0] for t in ticks], [t[1] for t in ticks])
+    ax.set_ylim(y - 0.9, -0.7)
     n = int((table.role == "control").sum())
-    if n and n < len(table): ax.axhline(n - .2, color="0.8", lw=.8, ls=":")
-    if len(table): ax.set_xlabel(f"{arm_title(table.arm.iloc[0])} minus this: difference in {metric_title(table.metric.iloc[0])}")
+    if n and n < len(table):
+        ax.axhline(n - 0.2, color="0.8", lw=0.8, ls=":")
+    if len(table):
+        ax.set_xlabel(
+            f"{arm_title(table.arm.iloc[0])} minus this: difference in {metric_title(table.metric.iloc[0])}"
+        )
     return ax

@@ -25,15 +25,27 @@ from ..style import MISSING, arm_colours, arm_title, estimate_text, number
 
 # %% ../../../nbs/evaluate/transfer/40_ensembles.ipynb #07-56-ensembles
 def _members(predictions: pd.DataFrame, arms) -> list[tuple[str, str]]:
-    "(model, arm) of each member; a `ConfigError` for a name that is unknown, stands for several, or comes alone."
+    """(model, arm) of each member.
+
+    A `ConfigError` for a name that is unknown, stands for several, or comes alone.
+    """
     there = [tuple(m) for m in predictions[["model", "arm"]].drop_duplicates().to_numpy()]
     out = []
     for a in [arms] if isinstance(arms, str) else arms:
         found = [m for m in there if (m[1] == a if isinstance(a, str) else m == tuple(a))]
-        if not found: raise ConfigError(f"ensemble: arm {a!r}: {nearest(a, [n for m in there for n in (m[1], m)] if isinstance(a, str) else there)}")
-        if len(found) > 1: raise ConfigError(f"ensemble: arm {a!r} belongs to several models; name it as a pair such as {found[0]}")
+        if not found:
+            raise ConfigError(
+                f"ensemble: arm {a!r}: {nearest(a, [n for m in there for n in (m[1], m)] if isinstance(a, str) else there)}"
+            )
+        if len(found) > 1:
+            raise ConfigError(
+                f"ensemble: arm {a!r} belongs to several models; name it as a pair such as {found[0]}"
+            )
         out += found
-    if len(set(out)) < max(2, len(out)): raise ConfigError(f"ensemble: {len(set(out))} different arms of {len(out)} named; it takes two or more, each once")
+    if len(set(out)) < max(2, len(out)):
+        raise ConfigError(
+            f"ensemble: {len(set(out))} different arms of {len(out)} named; it takes two or more, each once"
+        )
     return out
 
 # %% ../../../nbs/evaluate/transfer/40_ensembles.ipynb #10-56-ensembles
@@ -47,14 +59,22 @@ def _side(tables: list[pd.DataFrame], names: list, where: str) -> tuple[pd.DataF
     first, P = tables[0], []
     for member, df in zip(names, tables):
         if df.example.duplicated().any():
-            raise DataError(f"ensemble: {where}: arm {_called(member)} scores an example twice; with several source_n or target_n combine each size by itself")
+            raise DataError(
+                f"ensemble: {where}: arm {_called(member)} scores an example twice; with several source_n or target_n combine each size by itself"
+            )
         at = pd.Index(df.example).get_indexer(first.example)
         if len(df) != len(first) or (at < 0).any():
             found = f"{len(df)}" if len(df) != len(first) else "as many, but others"
-            raise DataError(f"ensemble: {where}: arm {_called(names[0])} has {len(first)} examples, arm {_called(member)} {found}; "
-                            "combine arms that were fitted on the same seeds, folds and examples")
-        if (truth(df)[at] != truth(first)).any() or (df.group.to_numpy()[at] != first.group.to_numpy()).any():
-            raise DataError(f"ensemble: {where}: arm {_called(member)} has another truth or group for an example than arm {_called(names[0])}")
+            raise DataError(
+                f"ensemble: {where}: arm {_called(names[0])} has {len(first)} examples, arm {_called(member)} {found}; "
+                "combine arms that were fitted on the same seeds, folds and examples"
+            )
+        if (truth(df)[at] != truth(first)).any() or (
+            df.group.to_numpy()[at] != first.group.to_numpy()
+        ).any():
+            raise DataError(
+                f"ensemble: {where}: arm {_called(member)} has another truth or group for an example than arm {_called(names[0])}"
+            )
         P.append(probabilities(df)[at])
     return first, np.stack(P)
 
@@ -62,43 +82,63 @@ def _side(tables: list[pd.DataFrame], names: list, where: str) -> tuple[pd.DataF
 @dataclass(frozen=True)
 class Fold:
     "One fold as all members saw it."
-    where: str         # its address, for messages
-    rows: dict         # part -> rows of the first member, with the largest source_n and target_n of all
-    P: dict            # part -> probabilities [member, n, label]
-    names: list        # (model, arm) of the members
+
+    where: str  # its address, for messages
+    rows: dict  # part -> rows of the first member, with the largest source_n and target_n of all
+    P: dict  # part -> probabilities [member, n, label]
+    names: list  # (model, arm) of the members
 
 # %% ../../../nbs/evaluate/transfer/40_ensembles.ipynb #13-56-ensembles
 def _fold(df: pd.DataFrame, names: list, where: str) -> Fold:
-    "The members' rows of one fold, side by side; a `LeakageError` where an example is on both sides."
+    """The members' rows of one fold, side by side.
+
+    A `LeakageError` where an example is on both sides.
+    """
     of, rows, P = [df[(df.model == m) & (df.arm == a)] for m, a in names], {}, {}
     for part in ("validation", "test"):
         tables = [d[d.part == part] for d in of]
-        if not any(len(t) for t in tables): continue
+        if not any(len(t) for t in tables):
+            continue
         first, P[part] = _side(tables, names, f"{where}, {part}")
         rows[part] = first.assign(source_n=df.source_n.max(), target_n=df.target_n.max())
     both = set(rows["test"].example) & set(rows["validation"].example) if len(rows) == 2 else ()
-    if both: raise LeakageError(f"ensemble: {where}: {len(both)} examples are validation and test rows, such as {min(both)}; choose other validation rows")
+    if both:
+        raise LeakageError(
+            f"ensemble: {where}: {len(both)} examples are validation and test rows, such as {min(both)}; choose other validation rows"
+        )
     return Fold(where, rows, P, names)
 
 # %% ../../../nbs/evaluate/transfer/40_ensembles.ipynb #15-56-ensembles
 def _folds(predictions: pd.DataFrame, names: list, notes: list) -> Iterator[Fold]:
     "Every fold of the targets and protocols that all members share."
     of = pd.MultiIndex.from_frame(predictions[["model", "arm"]]).isin(names)
-    for (_, target, protocol), df in predictions[of].groupby(["study", "target", "protocol"], sort=False):
+    for (_, target, protocol), df in predictions[of].groupby(
+        ["study", "target", "protocol"], sort=False
+    ):
         there = {tuple(m) for m in df[["model", "arm"]].drop_duplicates().to_numpy()}
         if lacking := [m for m in names if m not in there]:
-            notes.append(f"{target}, {protocol}: left out, arm {_called(lacking[0])} was not run there"); continue
+            notes.append(
+                f"{target}, {protocol}: left out, arm {_called(lacking[0])} was not run there"
+            )
+            continue
         for (seed, repeat, fold), rows in df.groupby(["seed", "repeat", "fold"], sort=False):
-            yield _fold(rows, names, f"{target}, {protocol}, seed {seed}, repeat {repeat}, fold {fold}")
+            yield _fold(
+                rows, names, f"{target}, {protocol}, seed {seed}, repeat {repeat}, fold {fold}"
+            )
 
 # %% ../../../nbs/evaluate/transfer/40_ensembles.ipynb #16-56-ensembles
-def _combined(predictions: pd.DataFrame, arms, name: str, role: str | None, combine: Callable) -> pd.DataFrame:
+def _combined(
+    predictions: pd.DataFrame, arms, name: str, role: str | None, combine: Callable
+) -> pd.DataFrame:
     "Rows of a new arm: `combine(fold)` gives its probabilities of each part, and notes."
     names, notes, out = _members(predictions, arms), [], []
     model = names[0][0] if len({m for m, _ in names}) == 1 else "ensemble"
-    if (predictions.arm == name).any(): raise ConfigError(f"ensemble: there is an arm {name!r} already; choose another name")
+    if (predictions.arm == name).any():
+        raise ConfigError(f"ensemble: there is an arm {name!r} already; choose another name")
     columns = [f"p_{l}" for l in label_names(predictions)]
-    roles = set(predictions.role[pd.MultiIndex.from_frame(predictions[["model", "arm"]]).isin(names)])
+    roles = set(
+        predictions.role[pd.MultiIndex.from_frame(predictions[["model", "arm"]]).isin(names)]
+    )
     role = role or ("arm" if roles == {"arm"} else "comparator")
     for fold in _folds(predictions, names, notes):
         P, found = combine(fold)
@@ -107,43 +147,61 @@ def _combined(predictions: pd.DataFrame, arms, name: str, role: str | None, comb
             rows = fold.rows[part].assign(model=model, arm=name, role=role)
             rows[columns] = p
             out.append(rows)
-    if not out: raise DataError(f"ensemble: the {len(names)} arms share no target and protocol")
-    for t in out: t.attrs = {}
+    if not out:
+        raise DataError(f"ensemble: the {len(names)} arms share no target and protocol")
+    for t in out:
+        t.attrs = {}
     out = pd.concat(out, ignore_index=True)
     out.attrs["notes"] = notes
     return out
 
 # %% ../../../nbs/evaluate/transfer/40_ensembles.ipynb #18-56-ensembles
 def soft_vote(
-    predictions: pd.DataFrame,    # with the rows of all members
-    arms,                         # names, or pairs (model, arm), of two or more members
-    name: str = "vote",           # of the new arm
-    role: str | None = None,      # default "arm" if all members are arms, else "comparator"
-) -> pd.DataFrame:                # predictions of the new arm, validation and test rows; `attrs["notes"]`
-    """Mean probability of the members, fold by fold; the model is theirs if they share one, else "ensemble".
+    predictions: pd.DataFrame,  # with the rows of all members
+    arms,  # names, or pairs (model, arm), of two or more members
+    name: str = "vote",  # of the new arm
+    role: str | None = None,  # default "arm" if all members are arms, else "comparator"
+) -> pd.DataFrame:  # predictions of the new arm, validation and test rows; `attrs["notes"]`
+    """Mean probability of the members, fold by fold.
 
-    Raises `DataError` where the members were not scored on the same examples, `ConfigError` for names."""
-    return _combined(predictions, arms, name, role, lambda fold: ({part: P.mean(axis=0) for part, P in fold.P.items()}, ()))
+    The model is theirs if they share one, else "ensemble".
+
+    Raises `DataError` where the members were not scored on the same examples, `ConfigError` for
+    names.
+    """
+    return _combined(
+        predictions,
+        arms,
+        name,
+        role,
+        lambda fold: ({part: P.mean(axis=0) for part, P in fold.P.items()}, ()),
+    )
 
 # %% ../../../nbs/evaluate/transfer/40_ensembles.ipynb #22-56-ensembles
 def _columns(P: np.ndarray, exclusive: bool) -> np.ndarray:
     "What a stacker sees: log odds [n, member], or logs of exclusive classes [n, member x label]."
-    return np.concatenate(list(np.log(np.clip(P, 1e-6, 1))), axis=1) if exclusive else logit(P, 1e-6).T
+    return (
+        np.concatenate(list(np.log(np.clip(P, 1e-6, 1))), axis=1) if exclusive else logit(P, 1e-6).T
+    )
 
 # %% ../../../nbs/evaluate/transfer/40_ensembles.ipynb #23-56-ensembles
 @dataclass(frozen=True)
 class Stacker:
     "Logistic regression on the members' outputs."
-    models: tuple            # scikit-learn's, one a label, or one for all exclusive classes; None: the vote
+
+    models: tuple  # scikit-learn's, one a label, or one for all exclusive classes; None: the vote
     exclusive: bool = False  # the classes exclude each other
-    notes: tuple = ()        # labels that the vote decides, and why
+    notes: tuple = ()  # labels that the vote decides, and why
 
     def apply(self, P: np.ndarray) -> np.ndarray:
         "Probabilities [n, label] from those of the members [member, n, label]."
         out = P.mean(axis=0)
         for j, m in enumerate(self.models):
-            if m is None: continue
-            if not self.exclusive: out[:, j] = m.predict_proba(_columns(P[:, :, j], False))[:, 1]; continue
+            if m is None:
+                continue
+            if not self.exclusive:
+                out[:, j] = m.predict_proba(_columns(P[:, :, j], False))[:, 1]
+                continue
             seen = m.classes_.astype(int)
             rest = np.delete(out, seen, axis=1).sum(axis=1, keepdims=True)
             out[:, seen] = m.predict_proba(_columns(P, True)) * (1 - rest)
@@ -151,120 +209,243 @@ class Stacker:
 
 # %% ../../../nbs/evaluate/transfer/40_ensembles.ipynb #24-56-ensembles
 def fit_stacker(
-    Y: np.ndarray,     # truth of validation rows [n, label]
-    P: np.ndarray,     # the members' probabilities for them [member, n, label]
-    labels,            # names, for the notes
-    C: float = 1.,     # inverse strength of the ridge penalty, as in scikit-learn
-) -> Stacker:          # its `apply(P)` combines
-    "Logistic regression with a ridge penalty (scikit-learn); a label without case or control is left to the vote."
+    Y: np.ndarray,  # truth of validation rows [n, label]
+    P: np.ndarray,  # the members' probabilities for them [member, n, label]
+    labels,  # names, for the notes
+    C: float = 1.0,  # inverse strength of the ridge penalty, as in scikit-learn
+) -> Stacker:  # its `apply(P)` combines
+    """Logistic regression with a ridge penalty (scikit-learn).
+
+    A label without case or control is left to the vote.
+    """
     exclusive = is_exclusive(Y, P.mean(axis=0))
-    fit = lambda X, y: LogisticRegression(C=C, solver="newton-cholesky", tol=1e-8, max_iter=200).fit(X, y)
+    fit = lambda X, y: LogisticRegression(
+        C=C, solver="newton-cholesky", tol=1e-8, max_iter=200
+    ).fit(X, y)
     counts, n = Y.sum(axis=0), len(Y)
     bare = [l for l, c in zip(labels, counts) if c == 0 or (c == n and not exclusive)]
-    notes = tuple(f"{l} is left to the vote: no {'case' if c == 0 else 'control'} among {n} validation rows" for l, c in zip(labels, counts) if l in bare)
-    if exclusive: return Stacker((fit(_columns(P, True), Y.argmax(axis=1)) if (counts > 0).sum() > 1 else None,), True, notes)
-    return Stacker(tuple(None if l in bare else fit(_columns(P[:, :, j], False), Y[:, j]) for j, l in enumerate(labels)), False, notes)
+    notes = tuple(
+        f"{l} is left to the vote: no {'case' if c == 0 else 'control'} among {n} validation rows"
+        for l, c in zip(labels, counts)
+        if l in bare
+    )
+    if exclusive:
+        return Stacker(
+            (fit(_columns(P, True), Y.argmax(axis=1)) if (counts > 0).sum() > 1 else None,),
+            True,
+            notes,
+        )
+    return Stacker(
+        tuple(
+            None if l in bare else fit(_columns(P[:, :, j], False), Y[:, j])
+            for j, l in enumerate(labels)
+        ),
+        False,
+        notes,
+    )
 
 # %% ../../../nbs/evaluate/transfer/40_ensembles.ipynb #28-56-ensembles
 def _stacked(fold: Fold, labels, C: float) -> tuple[dict, list]:
-    "Probabilities of the stacked arm: test rows by all validation rows, validation rows by those of other patients."
+    """Probabilities of the stacked arm: test rows by all validation rows, validation rows by those
+    of other patients.
+    """
     if not {"validation", "test"} <= set(fold.rows):
-        raise DataError(f"ensemble: {fold.where} lacks validation or test rows; a stacker is fitted on validation rows")
-    Y, P, groups = truth(fold.rows["validation"]), fold.P["validation"], fold.rows["validation"].group.to_numpy(str)
+        raise DataError(
+            f"ensemble: {fold.where} lacks validation or test rows; a stacker is fitted on validation rows"
+        )
+    Y, P, groups = (
+        truth(fold.rows["validation"]),
+        fold.P["validation"],
+        fold.rows["validation"].group.to_numpy(str),
+    )
     whole, k = fit_stacker(Y, P, labels, C), min(5, len(np.unique(groups)))
     out = {"test": whole.apply(fold.P["test"])}
-    if k < 2: return out, [*whole.notes, "no validation rows: all of them are of one group"]
+    if k < 2:
+        return out, [*whole.notes, "no validation rows: all of them are of one group"]
     inner = np.empty_like(Y, dtype=float)
-    for fit, left in GroupKFold(k).split(Y, groups=groups): inner[left] = fit_stacker(Y[fit], P[:, fit], labels, C).apply(P[:, left])
+    for fit, left in GroupKFold(k).split(Y, groups=groups):
+        inner[left] = fit_stacker(Y[fit], P[:, fit], labels, C).apply(P[:, left])
     return {"validation": inner, **out}, list(whole.notes)
 
 # %% ../../../nbs/evaluate/transfer/40_ensembles.ipynb #29-56-ensembles
 def stack(
-    predictions: pd.DataFrame,    # with validation and test rows of all members
-    arms,                         # names, or pairs (model, arm), of two or more members
-    name: str = "stack",          # of the new arm
-    role: str | None = None,      # default "arm" if all members are arms, else "comparator"
-    C: float = 1.,                # inverse strength of the ridge penalty, as in scikit-learn
-) -> pd.DataFrame:                # predictions of the new arm, validation and test rows; `attrs["notes"]`
-    """Logistic regression on the members' outputs, fitted on the validation rows of each seed, repeat and fold and applied to its test rows.
+    predictions: pd.DataFrame,  # with validation and test rows of all members
+    arms,  # names, or pairs (model, arm), of two or more members
+    name: str = "stack",  # of the new arm
+    role: str | None = None,  # default "arm" if all members are arms, else "comparator"
+    C: float = 1.0,  # inverse strength of the ridge penalty, as in scikit-learn
+) -> pd.DataFrame:  # predictions of the new arm, validation and test rows; `attrs["notes"]`
+    """Logistic regression on the members' outputs, fitted on the validation rows of each seed,
+    repeat and fold and applied to its test rows.
 
-    Raises `DataError` where the members were not scored on the same examples or have no validation rows, `LeakageError` where an example is on
-    both sides of a fold, `ConfigError` for names. That patients are on one side only is the split's task."""
+    Raises `DataError` where the members were not scored on the same examples or have no validation
+    rows, `LeakageError` where an example is on both sides of a fold, `ConfigError` for names. That
+    patients are on one side only is the split's task.
+    """
     labels = label_names(predictions)
     return _combined(predictions, arms, name, role, lambda fold: _stacked(fold, labels, C))
 
 # %% ../../../nbs/evaluate/transfer/40_ensembles.ipynb #40-56-ensembles
 def _best(fold: Fold, metric) -> tuple[dict, list]:
     "Probabilities of the member with the best validation score, and its name."
-    if "validation" not in fold.rows: raise DataError(f"ensemble: {fold.where} has no validation rows to choose by")
+    if "validation" not in fold.rows:
+        raise DataError(f"ensemble: {fold.where} has no validation rows to choose by")
     Y, m = truth(fold.rows["validation"]), get_metric(metric)
     each = [np.atleast_1d(metric_value(m, Y, P)) for P in fold.P["validation"]]
-    scores = [(x[~np.isnan(x)].mean() if (~np.isnan(x)).any() else -np.inf) * (1 if m.higher else -1) for x in each]
+    scores = [
+        (x[~np.isnan(x)].mean() if (~np.isnan(x)).any() else -np.inf) * (1 if m.higher else -1)
+        for x in each
+    ]
     i = int(np.argmax(scores))
-    why = f"{m.title} {number(abs(scores[i]))} on the validation rows" if np.isfinite(scores[i]) else f"the first: no {m.title} on the validation rows"
+    why = (
+        f"{m.title} {number(abs(scores[i]))} on the validation rows"
+        if np.isfinite(scores[i])
+        else f"the first: no {m.title} on the validation rows"
+    )
     return {part: P[i] for part, P in fold.P.items()}, [f"{_called(fold.names[i])} chosen: {why}"]
 
 # %% ../../../nbs/evaluate/transfer/40_ensembles.ipynb #41-56-ensembles
 def best_single(
-    predictions: pd.DataFrame,    # with validation and test rows of all candidates
-    arms,                         # names, or pairs (model, arm), of two or more candidates
-    name: str = "best",           # of the new arm
-    role: str | None = None,      # default "arm" if all candidates are arms, else "comparator"
-    metric="auroc",               # name in METRICS, or a `Metric`; of several labels their mean
-) -> pd.DataFrame:                # predictions of the new arm; `attrs["notes"]` says who was chosen where
+    predictions: pd.DataFrame,  # with validation and test rows of all candidates
+    arms,  # names, or pairs (model, arm), of two or more candidates
+    name: str = "best",  # of the new arm
+    role: str | None = None,  # default "arm" if all candidates are arms, else "comparator"
+    metric="auroc",  # name in METRICS, or a `Metric`; of several labels their mean
+) -> pd.DataFrame:  # predictions of the new arm; `attrs["notes"]` says who was chosen where
     "In each fold the arm that is best on its validation rows. Raises as `stack`."
     get_metric(metric)
     return _combined(predictions, arms, name, role, lambda fold: _best(fold, metric))
 
 # %% ../../../nbs/evaluate/transfer/40_ensembles.ipynb #45-56-ensembles
 def ensemble_table(
-    predictions: pd.DataFrame,           # members, ensembles and the baseline together
-    arms,                                # names, or pairs (model, arm), to show, in this order
-    baseline: str = "best",              # the arm that they are compared with; of one model only
-    metric="auroc",                      # name in METRICS, or a `Metric`
-    label: str | None = None,            # as in `compare_arms`: default macro average, of one label that
-    unit: str = "patient",               # as in `compare_arms`
-    n_resamples: int = MIN_RESAMPLES,    # at least 10,000
-    seed: int = 0,                       # of the resamples
-    **rules,                             # of `support_table`
-) -> pd.DataFrame:                       # a row an arm: its estimate with lo and hi, its difference with d_lo, d_hi and p_adjusted
-    """Every arm's metric and its paired difference from the baseline, whose own row comes first and has no difference.
+    predictions: pd.DataFrame,  # members, ensembles and the baseline together
+    arms,  # names, or pairs (model, arm), to show, in this order
+    baseline: str = "best",  # the arm that they are compared with; of one model only
+    metric="auroc",  # name in METRICS, or a `Metric`
+    label: str | None = None,  # as in `compare_arms`: default macro average, of one label that
+    unit: str = "patient",  # as in `compare_arms`
+    n_resamples: int = MIN_RESAMPLES,  # at least 10,000
+    seed: int = 0,  # of the resamples
+    **rules,  # of `support_table`
+    # a row an arm: its estimate with lo and hi, its difference with d_lo, d_hi and p_adjusted
+) -> pd.DataFrame:
+    """Every arm's metric and its paired difference from the baseline, whose own row comes first and
+    has no difference.
 
-    Of each target and protocol; `attrs["notes"]` says where support is missing. Raises as `compare_arms`."""
+    Of each target and protocol; `attrs["notes"]` says where support is missing. Raises as
+    `compare_arms`.
+    """
     names = [(m, a) for m, a in _members(predictions, [*arms, baseline]) if a != baseline]
     base = _members(predictions, [names[0], baseline])[1]
-    df, m = predictions[pd.MultiIndex.from_frame(predictions[["model", "arm"]]).isin([base, *names])], get_metric(metric)
-    compared = compare_arms(df, m, label, unit, baseline, [a for _, a in names], n_resamples, seed, **rules)
-    shown, keys = compared.label.iloc[0] if len(compared) else "macro", ["target", "protocol", "model", "arm"]
-    own = metric_table(df, (m,), None if shown in ("macro", "all") else [shown], unit, n_resamples, seed=seed, **rules)
-    out = own[own.label == shown].merge(compared[[*keys, "difference", "lo", "hi", "p_adjusted"]].rename(columns={"lo": "d_lo", "hi": "d_hi"}), "left", keys)
+    df, m = (
+        predictions[pd.MultiIndex.from_frame(predictions[["model", "arm"]]).isin([base, *names])],
+        get_metric(metric),
+    )
+    compared = compare_arms(
+        df, m, label, unit, baseline, [a for _, a in names], n_resamples, seed, **rules
+    )
+    shown, keys = (
+        compared.label.iloc[0] if len(compared) else "macro",
+        ["target", "protocol", "model", "arm"],
+    )
+    own = metric_table(
+        df,
+        (m,),
+        None if shown in ("macro", "all") else [shown],
+        unit,
+        n_resamples,
+        seed=seed,
+        **rules,
+    )
+    out = own[own.label == shown].merge(
+        compared[[*keys, "difference", "lo", "hi", "p_adjusted"]].rename(
+            columns={"lo": "d_lo", "hi": "d_hi"}
+        ),
+        "left",
+        keys,
+    )
     order = {name: i for i, name in enumerate([base, *names])}
     out["_rank"] = [order[k] for k in zip(out.model, out.arm)]
-    out = out.assign(baseline=baseline).sort_values(["target", "protocol", "_rank"], kind="stable").reset_index(drop=True)
+    out = (
+        out.assign(baseline=baseline)
+        .sort_values(["target", "protocol", "_rank"], kind="stable")
+        .reset_index(drop=True)
+    )
     out.attrs["notes"] = list(compared.attrs["notes"])
-    return out[[*keys, "metric", "label", "unit", "estimate", "lo", "hi", "difference", "d_lo", "d_hi", "p_adjusted", "baseline", "conf", "n_groups"]]
+    return out[
+        [
+            *keys,
+            "metric",
+            "label",
+            "unit",
+            "estimate",
+            "lo",
+            "hi",
+            "difference",
+            "d_lo",
+            "d_hi",
+            "p_adjusted",
+            "baseline",
+            "conf",
+            "n_groups",
+        ]
+    ]
 
 # %% ../../../nbs/evaluate/transfer/40_ensembles.ipynb #48-56-ensembles
 def plot_ensembles(
-    table: pd.DataFrame,    # of `ensemble_table`, one target and protocol
-    axes=None,              # two axes, for the arms and for the differences
-):                          # the two axes
+    table: pd.DataFrame,  # of `ensemble_table`, one target and protocol
+    axes=None,  # two axes, for the arms and for the differences
+):  # the two axes
     "Every arm with its interval at the left, its paired difference from the baseline at the right."
-    if len(table[["target", "protocol"]].drop_duplicates()) > 1: raise ConfigError("plot_ensembles: several targets or protocols in one table; choose one")
-    if axes is None: axes = plt.subplots(1, 2, figsize=(9.6, 1.1 + .36 * len(table)), sharey=True)[1]
+    if len(table[["target", "protocol"]].drop_duplicates()) > 1:
+        raise ConfigError("plot_ensembles: several targets or protocols in one table; choose one")
+    if axes is None:
+        axes = plt.subplots(1, 2, figsize=(9.6, 1.1 + 0.36 * len(table)), sharey=True)[1]
     several, colours = table.arm.duplicated().any(), arm_colours(table.arm)
     for ax, (e, lo, hi) in zip(axes, (("estimate", "lo", "hi"), ("difference", "d_lo", "d_hi"))):
         for i, (_, r) in enumerate(table.iterrows()):
-            if np.isnan(r[e]): ax.text(1.02, i, "baseline", transform=ax.get_yaxis_transform(), va="center", fontsize=9, color="0.4"); continue
+            if np.isnan(r[e]):
+                ax.text(
+                    1.02,
+                    i,
+                    "baseline",
+                    transform=ax.get_yaxis_transform(),
+                    va="center",
+                    fontsize=9,
+                    color="0.4",
+                )
+                continue
             known = not np.isnan(r[lo])
             colour = colours[r.arm] if known else MISSING
-            if known: ax.plot([r[lo], r[hi]], [i, i], color=colour, lw=2.2, solid_capstyle="butt")
-            ax.plot(r[e], i, "s" if known else "o", color=colour, ms=6.5, mfc=colour if known else "white")
-            ax.text(1.02, i, estimate_text(r[e], r[lo], r[hi]), transform=ax.get_yaxis_transform(), va="center", fontsize=9, family="monospace")
-        ax.tick_params(axis="y", length=0); ax.spines["left"].set_visible(False); ax.grid(axis="x")
+            if known:
+                ax.plot([r[lo], r[hi]], [i, i], color=colour, lw=2.2, solid_capstyle="butt")
+            ax.plot(
+                r[e],
+                i,
+                "s" if known else "o",
+                color=colour,
+                ms=6.5,
+                mfc=colour if known else "white",
+            )
+            ax.text(
+                1.02,
+                i,
+                estimate_text(r[e], r[lo], r[hi]),
+                transform=ax.get_yaxis_transform(),
+                va="center",
+                fontsize=9,
+                family="monospace",
+            )
+        ax.tick_params(axis="y", length=0)
+        ax.spines["left"].set_visible(False)
+        ax.grid(axis="x")
     prefix = lambda r: f"{r.model} · " if several and r.model not in ("", "ensemble") else ""
     r = table.iloc[0]
-    axes[0].set(yticks=range(len(table)), ylim=(len(table) - .5, -.5), xlabel=f"{metric_title(r.metric)}, by {r.unit}, {r.conf * 100:.3g} % interval")
+    axes[0].set(
+        yticks=range(len(table)),
+        ylim=(len(table) - 0.5, -0.5),
+        xlabel=f"{metric_title(r.metric)}, by {r.unit}, {r.conf * 100:.3g} % interval",
+    )
     axes[0].set_yticklabels([prefix(r) + arm_title(r.arm) for _, r in table.iterrows()])
     axes[1].axvline(0, color="0.25", lw=1)
     axes[1].set(xlabel=f"difference from {arm_title(r.baseline)}\nright of 0: the arm is better")

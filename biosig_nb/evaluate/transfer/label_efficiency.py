@@ -17,170 +17,335 @@ from sklearn.isotonic import isotonic_regression
 from ...errors import ConfigError
 from ..inference.bootstrap import interval
 from ..inference.compare import ARM_TITLES
-from .learning_curves import all_sizes, meetings, one_family
 from ..metrics import get_metric, metric_title
 from ..predictions import GROUP_NOUN
 from ..style import arm_colours, arm_title, new_axes, number
+from .learning_curves import all_sizes, meetings, one_family
 
 # %% ../../../nbs/evaluate/transfer/20_label_efficiency.ipynb #06-53-label-efficiency
 def monotone(
-    curve: np.ndarray,    # scores by rising size, higher is better [resample, size]
-) -> np.ndarray:          # the same shape; a row with NaN stays as it is
-    "The closest curves that never fall: isotonic regression of each row, all sizes of equal weight."
+    curve: np.ndarray,  # scores by rising size, higher is better [resample, size]
+) -> np.ndarray:  # the same shape; a row with NaN stays as it is
+    """The closest curves that never fall: isotonic regression of each row, all sizes of equal
+    weight.
+    """
     out = np.array(curve, float)
-    for i in np.flatnonzero((np.diff(out, axis=1) < 0).any(axis=1) & ~np.isnan(out).any(axis=1)): out[i] = isotonic_regression(out[i])
+    for i in np.flatnonzero((np.diff(out, axis=1) < 0).any(axis=1) & ~np.isnan(out).any(axis=1)):
+        out[i] = isotonic_regression(out[i])
     return out
 
 # %% ../../../nbs/evaluate/transfer/20_label_efficiency.ipynb #07-53-label-efficiency
 def labels_needed(
-    sizes,                 # sizes of the baseline's curve, rising, above 0 [size]
-    curve: np.ndarray,     # its monotone scores, higher is better [resample, size]
-    wanted: np.ndarray,    # score to reach [resample]
-) -> tuple[np.ndarray, np.ndarray]:    # size that reaches it [resample]; bound [resample]: -1 at most this, 0 seen, 1 at least this
-    "The first size at which a monotone curve reaches a score, interpolated in the logarithm; censored at its ends; NaN where a score is missing."
+    sizes,  # sizes of the baseline's curve, rising, above 0 [size]
+    curve: np.ndarray,  # its monotone scores, higher is better [resample, size]
+    wanted: np.ndarray,  # score to reach [resample]
+    # size that reaches it [resample]; bound [resample]: -1 at most this, 0 seen, 1 at least this
+) -> tuple[np.ndarray, np.ndarray]:
+    """The first size at which a monotone curve reaches a score, interpolated in the logarithm.
+
+    Censored at its ends; NaN where a score is missing.
+    """
     x, ok = np.asarray(sizes, float), ~(np.isnan(curve).any(axis=1) | np.isnan(wanted))
     reached = curve >= wanted[:, None] - 1e-12
-    j = np.where(reached.any(axis=1), reached.argmax(axis=1), len(x))             # first size that reaches it; len(x): none
+    # first size that reaches it; len(x): none
+    j = np.where(reached.any(axis=1), reached.argmax(axis=1), len(x))
     right, i = np.clip(j, 1, len(x) - 1), np.arange(len(curve))
     lower, upper = curve[i, right - 1], curve[i, right]
     share = np.divide(wanted - lower, upper - lower, out=np.ones(len(curve)), where=upper > lower)
-    between = np.where(share < 1, x[right - 1] * (x[right] / x[right - 1]) ** np.clip(share, 0, 1), x[right])
+    between = np.where(
+        share < 1, x[right - 1] * (x[right] / x[right - 1]) ** np.clip(share, 0, 1), x[right]
+    )
     needed = np.where(j == 0, x[0], np.where(j == len(x), x[-1], between))
-    bound = np.where(j == len(x), 1., np.where((j == 0) & (wanted < curve[:, 0] - 1e-12), -1., 0.))
+    bound = np.where(
+        j == len(x), 1.0, np.where((j == 0) & (wanted < curve[:, 0] - 1e-12), -1.0, 0.0)
+    )
     return np.where(ok, needed, np.nan), np.where(ok, bound, np.nan)
 
 # %% ../../../nbs/evaluate/transfer/20_label_efficiency.ipynb #11-53-label-efficiency
 def _end(ratio: np.ndarray, bound: np.ndarray, q: float, outer) -> tuple[float, int]:
-    "The ratio at quantile q and whether it is censored; resamples censored below come first, those above last."
+    """The ratio at quantile q and whether it is censored.
+
+    Resamples censored below come first, those above last.
+    """
     ok = ~np.isnan(bound)
-    if not len(ok) or 2 * ok.sum() < len(ok): return math.nan, 0
+    if not len(ok) or 2 * ok.sum() < len(ok):
+        return math.nan, 0
     order = np.lexsort((ratio[ok], bound[ok]))
     i = order[int(outer(round(q * (ok.sum() - 1), 9)))]
     return float(ratio[ok][i]), int(bound[ok][i])
 
 # %% ../../../nbs/evaluate/transfer/20_label_efficiency.ipynb #12-53-label-efficiency
 def ratio_text(
-    ratio: float,     # labels of the baseline per label of the arm
-    bound: int = 0,   # -1: at most, 1: at least
-) -> str:             # "4.0", ">= 4.0", "<= .50", "unknown"
+    ratio: float,  # labels of the baseline per label of the arm
+    bound: int = 0,  # -1: at most, 1: at least
+) -> str:  # "4.0", ">= 4.0", "<= .50", "unknown"
     "A ratio that may be censored; a bound is rounded so that it stays true."
-    if math.isnan(ratio): return "unknown"
+    if math.isnan(ratio):
+        return "unknown"
     digits = 1 if ratio >= 1 else 2
     cut = {-1: math.ceil, 0: round, 1: math.floor}[int(bound)]
-    return {-1: "<= ", 0: "", 1: ">= "}[int(bound)] + number(cut(round(ratio * 10**digits, 6)) / 10**digits, digits)
+    return {-1: "<= ", 0: "", 1: ">= "}[int(bound)] + number(
+        cut(round(ratio * 10**digits, 6)) / 10**digits, digits
+    )
 
 # %% ../../../nbs/evaluate/transfer/20_label_efficiency.ipynb #14-53-label-efficiency
-EFFICIENCY_COLUMNS = ("target", "protocol", "model", "arm", "baseline", "metric", "label", "unit", "size", "score", "needed", "ratio", "bound",
-                      "lo", "lo_bound", "hi", "hi_bound", "conf", "below", "above", "smallest", "largest", "rise", "rise_lo", "rise_hi", "worth", "n_groups")
+EFFICIENCY_COLUMNS = (
+    "target",
+    "protocol",
+    "model",
+    "arm",
+    "baseline",
+    "metric",
+    "label",
+    "unit",
+    "size",
+    "score",
+    "needed",
+    "ratio",
+    "bound",
+    "lo",
+    "lo_bound",
+    "hi",
+    "hi_bound",
+    "conf",
+    "below",
+    "above",
+    "smallest",
+    "largest",
+    "rise",
+    "rise_lo",
+    "rise_hi",
+    "worth",
+    "n_groups",
+)
 
 # %% ../../../nbs/evaluate/transfer/20_label_efficiency.ipynb #15-53-label-efficiency
 def _worth(ratio, bound, lo, lo_bound, hi, hi_bound) -> str:
     "'4.0 [2.1, >= 8.0]'."
-    return ratio_text(ratio, bound) + ("" if math.isnan(lo) else f" [{ratio_text(lo, lo_bound)}, {ratio_text(hi, hi_bound)}]")
+    return ratio_text(ratio, bound) + (
+        "" if math.isnan(lo) else f" [{ratio_text(lo, lo_bound)}, {ratio_text(hi, hi_bound)}]"
+    )
 
 # %% ../../../nbs/evaluate/transfer/20_label_efficiency.ipynb #16-53-label-efficiency
-def _exchange(n: float, x: np.ndarray, sizes: list, curve: np.ndarray, rise: np.ndarray, conf: float, why: str) -> tuple:
-    "From score to worth of `EFFICIENCY_COLUMNS` at one size of an arm; scores and rise [1 + resample], curve monotone, higher is better."
+def _exchange(
+    n: float, x: np.ndarray, sizes: list, curve: np.ndarray, rise: np.ndarray, conf: float, why: str
+) -> tuple:
+    """From score to worth of `EFFICIENCY_COLUMNS` at one size of an arm.
+
+    Scores and rise [1 + resample], curve monotone, higher is better.
+    """
     needed, bound = labels_needed(sizes, curve, x)
-    if np.ptp(curve[0]) < 1e-12: needed, bound = needed * np.nan, bound * np.nan      # never rises
+    if np.ptp(curve[0]) < 1e-12:
+        needed, bound = needed * np.nan, bound * np.nan  # never rises
     ratio, alpha = needed / n, (1 - conf) / 2
     none = bool(why) or math.isnan(ratio[0])
-    ends = (math.nan, 0, math.nan, 0) if none else (*_end(ratio[1:], bound[1:], alpha, math.floor), *_end(ratio[1:], bound[1:], 1 - alpha, math.ceil))
+    ends = (
+        (math.nan, 0, math.nan, 0)
+        if none
+        else (
+            *_end(ratio[1:], bound[1:], alpha, math.floor),
+            *_end(ratio[1:], bound[1:], 1 - alpha, math.ceil),
+        )
+    )
     b = 0 if math.isnan(bound[0]) else int(bound[0])
-    shares = [math.nan if none else float((bound[1:] == side).sum() / max(1, (~np.isnan(bound[1:])).sum())) for side in (-1, 1)]
+    shares = [
+        math.nan
+        if none
+        else float((bound[1:] == side).sum() / max(1, (~np.isnan(bound[1:])).sum()))
+        for side in (-1, 1)
+    ]
     rises = (float(rise[0]), *((math.nan, math.nan) if why else interval(rise[1:], conf)))
-    return (needed[0], ratio[0], b, *ends, conf, *shares, sizes[0], sizes[-1], *rises, _worth(ratio[0], b, *ends))
+    return (
+        needed[0],
+        ratio[0],
+        b,
+        *ends,
+        conf,
+        *shares,
+        sizes[0],
+        sizes[-1],
+        *rises,
+        _worth(ratio[0], b, *ends),
+    )
 
 # %% ../../../nbs/evaluate/transfer/20_label_efficiency.ipynb #17-53-label-efficiency
 def _flat_note(rows: pd.DataFrame) -> str:
-    "What is to be said of a baseline whose curve does not rise, or not for certain; empty where it does."
+    """What is to be said of a baseline whose curve does not rise, or not for certain.
+
+    Empty where it does.
+    """
     r = rows.iloc[0]
     span = f"{r.target}, {r.protocol}: {r.baseline} ({r.model}) from {r.smallest:g} to {r.largest:g} labels"
     change = f"gain in {metric_title(r.metric)} {number(r.rise)}"
-    if rows.ratio.isna().all(): return f"{span} does not rise ({change}): labels have no exchange rate here"
+    if rows.ratio.isna().all():
+        return f"{span} does not rise ({change}): labels have no exchange rate here"
     if not math.isnan(r.rise_lo) and r.rise_lo <= 0:
         return f"{span} does not rise for certain ({change}, {r.conf * 100:.3g} % CI {number(r.rise_lo)} to {number(r.rise_hi)}): the ratios say little"
     return ""
 
 # %% ../../../nbs/evaluate/transfer/20_label_efficiency.ipynb #18-53-label-efficiency
 def label_efficiency(
-    predictions: pd.DataFrame,    # as in `learning_curve`, baseline included
-    arm=None,                     # name, or names; default every other arm
-    baseline: str = "scratch",    # whose labels are counted; at least two sizes
-    metric="auroc",               # name in METRICS, or a `Metric`
-    unit: str = "patient",        # as in `learning_curve`
-    label: str | None = None,     # as in `learning_curve`
-    n_resamples: int = 2000,      # resamples of the groups
-    conf: float = .95,            # confidence of each interval
-    seed: int = 0,                # the same as in `learning_curve`: the same resamples
-    **how,                        # as in `learning_curve`
-) -> pd.DataFrame:                # columns EFFICIENCY_COLUMNS, one row an arm and size
-    """How many of the baseline's labels one of the arm's is worth, size by size: ratio of the labels needed for the same score, in the same resamples.
+    predictions: pd.DataFrame,  # as in `learning_curve`, baseline included
+    arm=None,  # name, or names; default every other arm
+    baseline: str = "scratch",  # whose labels are counted; at least two sizes
+    metric="auroc",  # name in METRICS, or a `Metric`
+    unit: str = "patient",  # as in `learning_curve`
+    label: str | None = None,  # as in `learning_curve`
+    n_resamples: int = 2000,  # resamples of the groups
+    conf: float = 0.95,  # confidence of each interval
+    seed: int = 0,  # the same as in `learning_curve`: the same resamples
+    **how,  # as in `learning_curve`
+) -> pd.DataFrame:  # columns EFFICIENCY_COLUMNS, one row an arm and size
+    """How many of the baseline's labels one of the arm's is worth, size by size: ratio of the
+    labels needed for the same score, in the same resamples.
 
-    `bound`, `lo_bound`, `hi_bound`: 1 at least, -1 at most, 0 seen within the sizes tried; `below` and `above`: shares of the resamples that are censored.
-    `rise` is the baseline's gain from its smallest to its largest size; where its monotone curve does not rise, there is no ratio, and
-    `attrs["notes"]` says so, as it does where the interval of the rise includes 0. Raises `ConfigError` for a baseline of one size, and as `learning_curve`."""
+    `bound`, `lo_bound`, `hi_bound`: 1 at least, -1 at most, 0 seen within the sizes tried; `below`
+    and `above`: shares of the resamples that are censored. `rise` is the baseline's gain from its
+    smallest to its largest size; where its monotone curve does not rise, there is no ratio, and
+    `attrs["notes"]` says so, as it does where the interval of the rise includes 0. Raises
+    `ConfigError` for a baseline of one size, and as `learning_curve`.
+    """
     m, rows, notes = get_metric(metric), [], []
     arms, sign = [arm] if isinstance(arm, str) else list(arm or ()), 1 if m.higher else -1
-    for c in all_sizes(predictions, m, "target_n", unit, label, [baseline, *arms] if arms else None, n_resamples, seed, notes, **how):
+    for c in all_sizes(
+        predictions,
+        m,
+        "target_n",
+        unit,
+        label,
+        [baseline, *arms] if arms else None,
+        n_resamples,
+        seed,
+        notes,
+        **how,
+    ):
         for names, scores, base in meetings(c, baseline):
             sizes = sorted(n for n in base if n > 0)
-            if len(sizes) < 2: raise ConfigError(f"baseline {baseline!r} was trained on {len(sizes)} size of target_n only; its curve needs at least two")
+            if len(sizes) < 2:
+                raise ConfigError(
+                    f"baseline {baseline!r} was trained on {len(sizes)} size of target_n only; its curve needs at least two"
+                )
             curve = sign * np.stack([base[n] for n in sizes], axis=1)
             rise, curve = curve[:, -1] - curve[:, 0], monotone(curve)
             for n in (n for n in scores if n > 0):
                 found = _exchange(n, sign * scores[n], sizes, curve, rise, conf, c.why)
-                rows.append((c.target, c.protocol, *names, baseline, m.name, c.label, unit, n, float(scores[n][0]), *found, c.n_groups))
+                rows.append(
+                    (
+                        c.target,
+                        c.protocol,
+                        *names,
+                        baseline,
+                        m.name,
+                        c.label,
+                        unit,
+                        n,
+                        float(scores[n][0]),
+                        *found,
+                        c.n_groups,
+                    )
+                )
     out = pd.DataFrame(rows, columns=EFFICIENCY_COLUMNS)
-    notes += filter(None, dict.fromkeys(_flat_note(r) for _, r in out.groupby(["target", "protocol", "model"], sort=False)))
+    notes += filter(
+        None,
+        dict.fromkeys(
+            _flat_note(r) for _, r in out.groupby(["target", "protocol", "model"], sort=False)
+        ),
+    )
     out.attrs.update(notes=notes, size="target_n", n_resamples=n_resamples, seed=seed)
     return out
 
 # %% ../../../nbs/evaluate/transfer/20_label_efficiency.ipynb #29-53-label-efficiency
 def efficiency_sentence(
-    row,                      # a row of `label_efficiency`
-    noun: str = "labels",     # what `target_n` counts: labels, beats, patients
-) -> str:                     # for a reader who reads nothing else
-    "What one of the arm's labels is worth at this size, with interval, and what the sizes tried cannot show."
+    row,  # a row of `label_efficiency`
+    noun: str = "labels",  # what `target_n` counts: labels, beats, patients
+) -> str:  # for a reader who reads nothing else
+    """What one of the arm's labels is worth at this size, with interval, and what the sizes tried
+    cannot show.
+    """
     one, other = (ARM_TITLES.get(a, arm_title(a)) for a in (row.arm, row.baseline))
-    groups, span = f"{int(row.n_groups)} {GROUP_NOUN.get(row.unit, 'groups')}", f"from {row.smallest:g} to {row.largest:g} {noun}"
+    groups, span = (
+        f"{int(row.n_groups)} {GROUP_NOUN.get(row.unit, 'groups')}",
+        f"from {row.smallest:g} to {row.largest:g} {noun}",
+    )
     metric = metric_title(row.metric)
     if math.isnan(row.ratio):
         return f"What a label of {one} is worth cannot be said: {other} does not improve in {metric} {span} (change {number(row.rise)}; {groups})."
-    say = lambda ratio, bound: {-1: "at most ", 0: "", 1: "at least "}[int(bound)] + ratio_text(ratio, bound).split(" ")[-1]
-    need = {-1: f"has a worse {metric} than {other} with the fewest {noun} tried ({row.smallest:g})",
-            0: f"reaches the {metric} of {other} with {row.needed:.0f}",
-            1: f"has a better {metric} than {other} with the most {noun} tried ({row.largest:g})"}[int(row.bound)]
+    say = lambda ratio, bound: (
+        {-1: "at most ", 0: "", 1: "at least "}[int(bound)]
+        + ratio_text(ratio, bound).split(" ")[-1]
+    )
+    need = {
+        -1: f"has a worse {metric} than {other} with the fewest {noun} tried ({row.smallest:g})",
+        0: f"reaches the {metric} of {other} with {row.needed:.0f}",
+        1: f"has a better {metric} than {other} with the most {noun} tried ({row.largest:g})",
+    }[int(row.bound)]
     ends = [say(row.lo, row.lo_bound), say(row.hi, row.hi_bound)] if not math.isnan(row.lo) else []
-    found = f"{row.conf * 100:.3g} % CI {' to '.join(dict.fromkeys(ends))}" if ends else "no interval: too little support"
+    found = (
+        f"{row.conf * 100:.3g} % CI {' to '.join(dict.fromkeys(ends))}"
+        if ends
+        else "no interval: too little support"
+    )
     text = f"With {row['size']:g} {noun}, {one} {need}: each is worth {say(row.ratio, row.bound)} ({found}; {groups})."
-    if math.isnan(row.rise_lo) or row.rise_lo > 0: return text
+    if math.isnan(row.rise_lo) or row.rise_lo > 0:
+        return text
     change = f"{number(row.rise)} {metric}, {number(row.rise_lo)} to {number(row.rise_hi)}"
     return text + f" But {other} does not improve for certain {span} ({change}): this says little."
 
 # %% ../../../nbs/evaluate/transfer/20_label_efficiency.ipynb #33-53-label-efficiency
 def plot_label_efficiency(
-    table: pd.DataFrame,      # of `label_efficiency`: one target, protocol, metric and label
-    ax=None,                  # axes
-    noun: str = "labels",     # what is counted
-):                            # axes
-    "Worth of one of the arm's labels against their number, both on log-2 axes; triangles are censored, dashed lines the limits of the sizes tried."
+    table: pd.DataFrame,  # of `label_efficiency`: one target, protocol, metric and label
+    ax=None,  # axes
+    noun: str = "labels",  # what is counted
+):  # axes
+    """Worth of one of the arm's labels against their number, both on log-2 axes.
+
+    Triangles are censored, dashed lines the limits of the sizes tried.
+    """
     one_family(table)
     ax, colours, seen = new_axes(ax, (5.6, 3.4)), arm_colours(table.arm), table[table.ratio.notna()]
-    ax.set_xscale("log", base=2); ax.set_yscale("log", base=2)
+    ax.set_xscale("log", base=2)
+    ax.set_yscale("log", base=2)
     sizes, arms = np.array(sorted(set(table["size"]))), list(dict.fromkeys(table.arm))
     for end, text in ((table.largest.max(), "most"), (table.smallest.min(), "fewest")):
-        ax.plot(sizes, end / sizes, ls="--", lw=1, color="0.6", label=f"{text} {noun} of {arm_title(table.baseline.iloc[0])}: {end:g}")
+        ax.plot(
+            sizes,
+            end / sizes,
+            ls="--",
+            lw=1,
+            color="0.6",
+            label=f"{text} {noun} of {arm_title(table.baseline.iloc[0])}: {end:g}",
+        )
     for _, r in seen.iterrows():
-        x, colour = r["size"] * 2 ** (.12 * (arms.index(r.arm) - (len(arms) - 1) / 2)), colours[r.arm]
-        if not math.isnan(r.lo): ax.plot([x, x], [r.lo, r.hi], color=colour, lw=1.8)
+        x, colour = (
+            r["size"] * 2 ** (0.12 * (arms.index(r.arm) - (len(arms) - 1) / 2)),
+            colours[r.arm],
+        )
+        if not math.isnan(r.lo):
+            ax.plot([x, x], [r.lo, r.hi], color=colour, lw=1.8)
         for y, b, ms in ((r.lo, r.lo_bound, 5), (r.hi, r.hi_bound, 5), (r.ratio, r.bound, 7)):
-            if b or ms == 7: ax.plot(x, y, {-1: "v", 0: "o", 1: "^"}[int(b)], color=colour, ms=ms, mfc="white" if b else colour, clip_on=False)
-    for a in dict.fromkeys(seen.arm): ax.plot([], [], "o-", color=colours[a], label=arm_title(a))
+            if b or ms == 7:
+                ax.plot(
+                    x,
+                    y,
+                    {-1: "v", 0: "o", 1: "^"}[int(b)],
+                    color=colour,
+                    ms=ms,
+                    mfc="white" if b else colour,
+                    clip_on=False,
+                )
+    for a in dict.fromkeys(seen.arm):
+        ax.plot([], [], "o-", color=colours[a], label=arm_title(a))
     ax.axhline(1, color="0.25", lw=1)
-    ax.xaxis.set_major_locator(FixedLocator(sizes)); ax.xaxis.set_minor_locator(NullLocator()); ax.yaxis.set_minor_locator(NullLocator())
-    for axis in (ax.xaxis, ax.yaxis): axis.set_major_formatter(lambda v, _: f"{v:g}")
+    ax.xaxis.set_major_locator(FixedLocator(sizes))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.yaxis.set_minor_locator(NullLocator())
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter(lambda v, _: f"{v:g}")
     base = arm_title(table.baseline.iloc[0])
-    ax.set(xlabel=f"{noun} trained on (logarithmic scale)", ylabel=f"worth of one, in {noun} of {base}\n({table.conf.iloc[0] * 100:.3g} % interval)")
-    ax.grid(axis="y"); ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
+    ax.set(
+        xlabel=f"{noun} trained on (logarithmic scale)",
+        ylabel=f"worth of one, in {noun} of {base}\n({table.conf.iloc[0] * 100:.3g} % interval)",
+    )
+    ax.grid(axis="y")
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
     return ax

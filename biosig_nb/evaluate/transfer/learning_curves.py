@@ -17,9 +17,9 @@ from matplotlib.ticker import FixedLocator, NullLocator
 
 from ...errors import ConfigError, DataError, nearest
 from ..inference.bootstrap import setting_counts, settings
+from ..inference.resampling import interval
 from ..metrics import Metric, get_metric, metric_title
 from ..predictions import label_names
-from ..inference.resampling import interval
 from ..style import arm_colours, arm_title, new_axes
 
 # %% ../../../nbs/evaluate/transfer/10_learning_curves.ipynb #07-48-learning-curves
@@ -28,33 +28,48 @@ FOLD = ["target", "protocol", "seed", "repeat", "fold"]
 
 # %% ../../../nbs/evaluate/transfer/10_learning_curves.ipynb #08-48-learning-curves
 def nominal_sizes(
-    df: pd.DataFrame,          # predictions
-    size: str = "target_n",    # target_n: labels trained on; source_n: examples seen in pre-training
-) -> np.ndarray:               # nominal size of each row [n]; 0 stays 0
-    "Median size over the folds of the rows whose size has the same rank within its seed, repeat and fold; a `DataError` where folds differ in number."
-    if size not in SIZES: raise ConfigError(f"size={size!r}: {nearest(size, SIZES)}")
+    df: pd.DataFrame,  # predictions
+    size: str = "target_n",  # target_n: labels trained on; source_n: examples seen in pre-training
+) -> np.ndarray:  # nominal size of each row [n]; 0 stays 0
+    """Median size over the folds of the rows whose size has the same rank within its seed, repeat
+    and fold.
+
+    A `DataError` where folds differ in number.
+    """
+    if size not in SIZES:
+        raise ConfigError(f"size={size!r}: {nearest(size, SIZES)}")
     fits = df[[*FOLD, size]].drop_duplicates()
     many = (fits[size] > 0).groupby([fits[c] for c in FOLD]).sum()
     for (target, protocol), k in many.groupby(level=[0, 1]):
         if k.nunique() > 1:
             few = k.idxmin()
-            raise DataError(f"{target}, {protocol}: {k.max()} sizes of {size} in most folds, but {k.min()} in seed {few[2]}, repeat {few[3]}, fold {few[4]}; "
-                            "is a piece missing? Choose sizes that every fold has")
+            raise DataError(
+                f"{target}, {protocol}: {k.max()} sizes of {size} in most folds, but {k.min()} in seed {few[2]}, repeat {few[3]}, fold {few[4]}; "
+                "is a piece missing? Choose sizes that every fold has"
+            )
     positive = fits[fits[size] > 0]
     rank = positive.groupby(FOLD)[size].rank(method="dense")
-    positive = positive.assign(_nominal=positive.groupby(["target", "protocol", rank])[size].transform("median"))
-    return df[[*FOLD, size]].merge(positive, how="left", on=[*FOLD, size])._nominal.fillna(0).to_numpy(float)
+    positive = positive.assign(
+        _nominal=positive.groupby(["target", "protocol", rank])[size].transform("median")
+    )
+    return (
+        df[[*FOLD, size]]
+        .merge(positive, how="left", on=[*FOLD, size])
+        ._nominal.fillna(0)
+        .to_numpy(float)
+    )
 
 # %% ../../../nbs/evaluate/transfer/10_learning_curves.ipynb #12-48-learning-curves
 @dataclass(frozen=True)
 class Curves:
     "Scores of all arms at all sizes in the same resamples, of one target and protocol."
+
     target: str
     protocol: str
-    label: str       # as in the tables
+    label: str  # as in the tables
     n_groups: int
-    why: str         # why there can be no interval; empty where there can
-    arms: dict       # (model, arm, role) -> {nominal size: scores [1 + resample], the estimate first}
+    why: str  # why there can be no interval; empty where there can
+    arms: dict  # (model, arm, role) -> {nominal size: scores [1 + resample], the estimate first}
 
 # %% ../../../nbs/evaluate/transfer/10_learning_curves.ipynb #14-48-learning-curves
 def _check_sizes(df: pd.DataFrame, nominal: np.ndarray, size: str) -> None:
@@ -62,63 +77,144 @@ def _check_sizes(df: pd.DataFrame, nominal: np.ndarray, size: str) -> None:
     found, other = sorted(set(nominal[nominal > 0])), next(c for c in SIZES if c != size)
     if len(found) < 2:
         one = f"{found[0]:g} only" if found else "none above 0"
-        raise ConfigError(f"a learning curve needs at least two sizes of {size}, found {one}; train the arms on several, or choose size={other!r}")
+        raise ConfigError(
+            f"a learning curve needs at least two sizes of {size}, found {one}; train the arms on several, or choose size={other!r}"
+        )
     within = FOLD if other == "target_n" else [*FOLD, "model", "arm", "role"]
-    if df.groupby(within)[other].nunique().max() > 1: raise ConfigError(f"{other} varies as well; choose one {other} before drawing a curve over {size}")
-    fits = df.assign(_size=nominal)[["model", "arm", "role", "_size", "seed", "repeat", "fold"]].drop_duplicates()
+    if df.groupby(within)[other].nunique().max() > 1:
+        raise ConfigError(
+            f"{other} varies as well; choose one {other} before drawing a curve over {size}"
+        )
+    fits = df.assign(_size=nominal)[
+        ["model", "arm", "role", "_size", "seed", "repeat", "fold"]
+    ].drop_duplicates()
     for (model, arm, _), rows in fits.groupby(["model", "arm", "role"], sort=False):
         n = rows.groupby("_size").size()
         whole = len(rows[["seed", "repeat", "fold"]].drop_duplicates())
         if n.min() < whole:
-            raise DataError(f"arm {arm} ({model}): {size} {n.idxmin():g} has {n.min()} of {whole} fits; every size needs the same seeds and folds")
+            raise DataError(
+                f"arm {arm} ({model}): {size} {n.idxmin():g} has {n.min()} of {whole} fits; every size needs the same seeds and folds"
+            )
 
 # %% ../../../nbs/evaluate/transfer/10_learning_curves.ipynb #15-48-learning-curves
-def all_sizes(predictions, m: Metric, size: str, unit: str, label, arms, n_resamples: int, seed: int, notes: list, equal_groups: bool = False,
-            threshold: float = .5, stratified: bool = False, missing: str = "drop", **rules) -> Iterator[Curves]:
+def all_sizes(
+    predictions,
+    m: Metric,
+    size: str,
+    unit: str,
+    label,
+    arms,
+    n_resamples: int,
+    seed: int,
+    notes: list,
+    equal_groups: bool = False,
+    threshold: float = 0.5,
+    stratified: bool = False,
+    missing: str = "drop",
+    **rules,
+) -> Iterator[Curves]:
     "Of each target and protocol the scores of the arms at all sizes, in the same resamples."
-    known, names = label_names(predictions), list(dict.fromkeys(predictions.arm[predictions.part == "test"]))
-    if label is not None and label not in known: raise ConfigError(f"label {label!r}: {nearest(label, known)}")
+    known, names = (
+        label_names(predictions),
+        list(dict.fromkeys(predictions.arm[predictions.part == "test"])),
+    )
+    if label is not None and label not in known:
+        raise ConfigError(f"label {label!r}: {nearest(label, known)}")
     for a in arms or ():
-        if a not in names: raise ConfigError(f"arm {a!r} has no test rows: {nearest(a, names)}")
-    if label is None and m.per_label and len(known) == 1: label = known[0]
+        if a not in names:
+            raise ConfigError(f"arm {a!r} has no test rows: {nearest(a, names)}")
+    if label is None and m.per_label and len(known) == 1:
+        label = known[0]
     shown = (label or "macro") if m.per_label else "all"
-    for (target, protocol), s in settings(predictions[predictions.arm.isin(arms)] if arms else predictions, unit, **rules):
+    for (target, protocol), s in settings(
+        predictions[predictions.arm.isin(arms)] if arms else predictions, unit, **rules
+    ):
         nominal = nominal_sizes(s.df, size)
         _check_sizes(s.df, nominal, size)
         why = s.no_interval_reason(m.per_label, label, rules.get("min_groups", 5))
-        if why: notes.append(f"{target}, {protocol}, by {unit}: no interval for {shown}: {why}")
-        counts, found = setting_counts(s, n_resamples, seed, stratified, missing, [label] if label else None)[0], {}
+        if why:
+            notes.append(f"{target}, {protocol}, by {unit}: no interval for {shown}: {why}")
+        counts, found = (
+            setting_counts(s, n_resamples, seed, stratified, missing, [label] if label else None)[
+                0
+            ],
+            {},
+        )
         for (*arm, n), df in s.df.assign(_size=nominal).groupby(["model", "arm", "role", "_size"]):
-            found.setdefault(tuple(arm), {})[n] = s.score(df, m, label, counts, equal_groups, threshold)
-        order = dict.fromkeys(map(tuple, s.df[["model", "arm", "role"]].drop_duplicates().to_numpy()))
-        yield Curves(target, protocol, shown, len(s.groups), why, {key: found[key] for key in order})
+            found.setdefault(tuple(arm), {})[n] = s.score(
+                df, m, label, counts, equal_groups, threshold
+            )
+        order = dict.fromkeys(
+            map(tuple, s.df[["model", "arm", "role"]].drop_duplicates().to_numpy())
+        )
+        yield Curves(
+            target, protocol, shown, len(s.groups), why, {key: found[key] for key in order}
+        )
 
 # %% ../../../nbs/evaluate/transfer/10_learning_curves.ipynb #16-48-learning-curves
-CURVE_COLUMNS = ("target", "protocol", "model", "arm", "role", "metric", "label", "unit", "size", "estimate", "lo", "hi", "conf", "n_groups")
+CURVE_COLUMNS = (
+    "target",
+    "protocol",
+    "model",
+    "arm",
+    "role",
+    "metric",
+    "label",
+    "unit",
+    "size",
+    "estimate",
+    "lo",
+    "hi",
+    "conf",
+    "n_groups",
+)
 
 # %% ../../../nbs/evaluate/transfer/10_learning_curves.ipynb #17-48-learning-curves
 def learning_curve(
-    predictions: pd.DataFrame,    # of one study, arms trained on several sizes
-    metric="auroc",               # name in METRICS, or a `Metric`
-    size: str = "target_n",       # target_n: labels trained on; source_n: examples seen in pre-training
-    unit: str = "patient",        # patient, scan: mean probability over the group; beat, record, frame: as they are
-    label: str | None = None,     # None: macro average over the qualified labels (of a binary task: its label)
-    arms=None,                    # names; default all
-    n_resamples: int = 2000,      # resamples of the groups
-    conf: float = .95,            # confidence of each interval (of one point, not of the whole curve)
-    seed: int = 0,                # of the resamples
-    **how,                        # equal_groups, threshold, stratified, missing as in `metric_table`, and the rules of `support_table`
-) -> pd.DataFrame:                # columns CURVE_COLUMNS, one row an arm and nominal size
-    """The score of each arm at each size, all in the same resamples of the test groups; `attrs["notes"]` says why an interval is missing.
+    predictions: pd.DataFrame,  # of one study, arms trained on several sizes
+    metric="auroc",  # name in METRICS, or a `Metric`
+    size: str = "target_n",  # target_n: labels trained on; source_n: examples seen in pre-training
+    # patient, scan: mean probability over the group; beat, record, frame: as they are
+    unit: str = "patient",
+    # None: macro average over the qualified labels (of a binary task: its label)
+    label: str | None = None,
+    arms=None,  # names; default all
+    n_resamples: int = 2000,  # resamples of the groups
+    conf: float = 0.95,  # confidence of each interval (of one point, not of the whole curve)
+    seed: int = 0,  # of the resamples
+    # equal_groups, threshold, stratified, missing as in `metric_table`, and the rules of
+    # `support_table`
+    **how,
+) -> pd.DataFrame:  # columns CURVE_COLUMNS, one row an arm and nominal size
+    """The score of each arm at each size, all in the same resamples of the test groups.
 
-    The interval is that of the test groups. How much the score depends on *which* groups were trained on shows in the folds, repeats and seeds that are
-    averaged, and is not in it. Raises `ConfigError` for fewer than two sizes, or where the other size varies as well; `DataError` for missing pieces."""
+    `attrs["notes"]` says why an interval is missing.
+
+    The interval is that of the test groups. How much the score depends on *which* groups were
+    trained on shows in the folds, repeats and seeds that are averaged, and is not in it. Raises
+    `ConfigError` for fewer than two sizes, or where the other size varies as well; `DataError` for
+    missing pieces.
+    """
     m, rows, notes = get_metric(metric), [], []
     for c in all_sizes(predictions, m, size, unit, label, arms, n_resamples, seed, notes, **how):
         for names, scores in c.arms.items():
             for n, x in scores.items():
                 ends = (math.nan, math.nan) if c.why else interval(x[1:], conf)
-                rows.append((c.target, c.protocol, *names, m.name, c.label, unit, n, float(x[0]), *ends, conf, c.n_groups))
+                rows.append(
+                    (
+                        c.target,
+                        c.protocol,
+                        *names,
+                        m.name,
+                        c.label,
+                        unit,
+                        n,
+                        float(x[0]),
+                        *ends,
+                        conf,
+                        c.n_groups,
+                    )
+                )
     out = pd.DataFrame(rows, columns=CURVE_COLUMNS)
     out.attrs.update(notes=notes, size=size, n_resamples=n_resamples, seed=seed)
     return out
@@ -127,7 +223,10 @@ def learning_curve(
 def one_family(table: pd.DataFrame) -> None:
     "A `ConfigError` where the table holds more than one kind of curve, or none."
     n = len(table[["target", "protocol", "metric", "label", "unit"]].drop_duplicates())
-    if n != 1: raise ConfigError(f"a figure shows one kind of curve, the table holds {n}; choose one target, protocol, metric, label and unit")
+    if n != 1:
+        raise ConfigError(
+            f"a figure shows one kind of curve, the table holds {n}; choose one target, protocol, metric, label and unit"
+        )
 
 # %% ../../../nbs/evaluate/transfer/10_learning_curves.ipynb #24-48-learning-curves
 def band(ax, rows: pd.DataFrame, y: str, colour, title: str) -> None:
@@ -136,76 +235,166 @@ def band(ax, rows: pd.DataFrame, y: str, colour, title: str) -> None:
     flat, rows = rows[rows["size"] == 0], rows[rows["size"] > 0]
     for _, r in flat.iterrows():
         ax.axhline(r[y], color=colour, ls="--", label=title)
-        if not math.isnan(r.lo): ax.axhspan(r.lo, r.hi, color=colour, alpha=.12, lw=0)
-    if not len(rows): return
-    ax.plot(rows["size"], rows[y], "o-", color=colour, ms=4.5, label=title if not len(flat) else None)
-    ax.fill_between(rows["size"], rows.lo.astype(float), rows.hi.astype(float), color=colour, alpha=.15, lw=0)
+        if not math.isnan(r.lo):
+            ax.axhspan(r.lo, r.hi, color=colour, alpha=0.12, lw=0)
+    if not len(rows):
+        return
+    ax.plot(
+        rows["size"], rows[y], "o-", color=colour, ms=4.5, label=title if not len(flat) else None
+    )
+    ax.fill_between(
+        rows["size"], rows.lo.astype(float), rows.hi.astype(float), color=colour, alpha=0.15, lw=0
+    )
 
 # %% ../../../nbs/evaluate/transfer/10_learning_curves.ipynb #25-48-learning-curves
 def plot_learning_curve(
-    table: pd.DataFrame,        # of `learning_curve`, or of `paired_gain`: one target, protocol, metric and label
-    ax=None,                    # axes
-    noun: str | None = None,    # what is counted, for the axis; default "labels trained on", or "pre-training examples"
-):                              # axes
-    "Score (or gain) against size on a log-2 axis, a band for the intervals; size 0 as a horizontal line, a gain with a zero line."
+    # of `learning_curve`, or of `paired_gain`: one target, protocol, metric and label
+    table: pd.DataFrame,
+    ax=None,  # axes
+    # what is counted, for the axis; default "labels trained on", or "pre-training examples"
+    noun: str | None = None,
+):  # axes
+    """Score (or gain) against size on a log-2 axis, a band for the intervals.
+
+    Size 0 as a horizontal line, a gain with a zero line.
+    """
     one_family(table)
-    ax, gain, models = new_axes(ax, (5.6, 3.4)), "difference" in table.columns, table.model.nunique() > 1
+    ax, gain, models = (
+        new_axes(ax, (5.6, 3.4)),
+        "difference" in table.columns,
+        table.model.nunique() > 1,
+    )
     colours, y = arm_colours(table.arm), "difference" if gain else "estimate"
     for (model, arm), rows in table.groupby(["model", "arm"], sort=False):
         band(ax, rows, y, colours[arm], arm_title(arm) + (f" ({model})" if models else ""))
     ticks = sorted(set(table["size"]) - {0})
-    ax.set_xscale("log", base=2); ax.xaxis.set_major_locator(FixedLocator(ticks)); ax.xaxis.set_minor_locator(NullLocator())
+    ax.set_xscale("log", base=2)
+    ax.xaxis.set_major_locator(FixedLocator(ticks))
+    ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(lambda v, _: f"{v:g}")
-    noun, metric = noun or ("pre-training examples" if table.attrs.get("size") == "source_n" else "labels trained on"), metric_title(table.metric.iloc[0])
+    noun, metric = (
+        noun
+        or (
+            "pre-training examples"
+            if table.attrs.get("size") == "source_n"
+            else "labels trained on"
+        ),
+        metric_title(table.metric.iloc[0]),
+    )
     title = f"difference in {metric}\nfrom {arm_title(table.baseline.iloc[0])}" if gain else metric
-    ax.set(xlabel=f"{noun} (logarithmic scale)", ylabel=f"{title}, {table.conf.iloc[0] * 100:.3g} % interval")
-    if gain: ax.axhline(0, color="0.25", lw=1)
-    ax.grid(axis="y"); ax.legend(loc="best")
+    ax.set(
+        xlabel=f"{noun} (logarithmic scale)",
+        ylabel=f"{title}, {table.conf.iloc[0] * 100:.3g} % interval",
+    )
+    if gain:
+        ax.axhline(0, color="0.25", lw=1)
+    ax.grid(axis="y")
+    ax.legend(loc="best")
     return ax
 
 # %% ../../../nbs/evaluate/transfer/10_learning_curves.ipynb #32-48-learning-curves
 def meetings(c: Curves, baseline: str) -> list[tuple]:
-    "((model, arm), its scores by size, the baseline's) of each arm that is not the baseline; another model's arm meets the only model that has it."
+    """((model, arm), its scores by size, the baseline's) of each arm that is not the baseline.
+
+    Another model's arm meets the only model that has it.
+    """
     base = {model: scores for (model, arm, _), scores in c.arms.items() if arm == baseline}
-    if not base: raise ConfigError(f"baseline {baseline!r} has no test rows in {c.target}, {c.protocol}: {nearest(baseline, {a for _, a, _ in c.arms})}")
+    if not base:
+        raise ConfigError(
+            f"baseline {baseline!r} has no test rows in {c.target}, {c.protocol}: {nearest(baseline, {a for _, a, _ in c.arms})}"
+        )
     out = []
     for (model, arm, _), scores in c.arms.items():
-        if arm == baseline: continue
+        if arm == baseline:
+            continue
         if model not in base and len(base) > 1:
-            raise ConfigError(f"arm {arm} ({model}): several models have a baseline {baseline!r}; choose one of {', '.join(base)}")
+            raise ConfigError(
+                f"arm {arm} ({model}): several models have a baseline {baseline!r}; choose one of {', '.join(base)}"
+            )
         out.append(((model, arm), scores, base.get(model, next(iter(base.values())))))
-    if not out: raise ConfigError(f"{c.target}, {c.protocol}: no arm beside the baseline {baseline!r}")
+    if not out:
+        raise ConfigError(f"{c.target}, {c.protocol}: no arm beside the baseline {baseline!r}")
     return out
 
 # %% ../../../nbs/evaluate/transfer/10_learning_curves.ipynb #33-48-learning-curves
-GAIN_COLUMNS = ("target", "protocol", "model", "arm", "baseline", "metric", "label", "unit", "size", "difference", "lo", "hi", "conf", "n_groups")
+GAIN_COLUMNS = (
+    "target",
+    "protocol",
+    "model",
+    "arm",
+    "baseline",
+    "metric",
+    "label",
+    "unit",
+    "size",
+    "difference",
+    "lo",
+    "hi",
+    "conf",
+    "n_groups",
+)
 
 # %% ../../../nbs/evaluate/transfer/10_learning_curves.ipynb #34-48-learning-curves
 def paired_gain(
-    predictions: pd.DataFrame,    # as in `learning_curve`, baseline included
-    metric="auroc",               # name in METRICS, or a `Metric`
-    size: str = "target_n",       # target_n or source_n
-    unit: str = "patient",        # as in `learning_curve`
-    label: str | None = None,     # as in `learning_curve`
-    baseline: str = "scratch",    # what the arms are compared with
-    arms=None,                    # names; default every other arm
-    n_resamples: int = 2000,      # resamples of the groups
-    conf: float = .95,            # confidence of each interval (not adjusted for the number of sizes)
-    seed: int = 0,                # the same as in `learning_curve`: the same resamples
-    **how,                        # as in `learning_curve`
-) -> pd.DataFrame:                # columns GAIN_COLUMNS, one row an arm and size; positive differences favour the arm
-    """Arm minus baseline in each resample, size by size; over `source_n`, a baseline of size 0 meets all sizes.
+    predictions: pd.DataFrame,  # as in `learning_curve`, baseline included
+    metric="auroc",  # name in METRICS, or a `Metric`
+    size: str = "target_n",  # target_n or source_n
+    unit: str = "patient",  # as in `learning_curve`
+    label: str | None = None,  # as in `learning_curve`
+    baseline: str = "scratch",  # what the arms are compared with
+    arms=None,  # names; default every other arm
+    n_resamples: int = 2000,  # resamples of the groups
+    conf: float = 0.95,  # confidence of each interval (not adjusted for the number of sizes)
+    seed: int = 0,  # the same as in `learning_curve`: the same resamples
+    **how,  # as in `learning_curve`
+    # columns GAIN_COLUMNS, one row an arm and size; positive differences favour the arm
+) -> pd.DataFrame:
+    """Arm minus baseline in each resample, size by size.
 
-    A size that only one of the two has is left out and named in `attrs["notes"]`. Errors as `learning_curve`."""
+    Over `source_n`, a baseline of size 0 meets all sizes.
+
+    A size that only one of the two has is left out and named in `attrs["notes"]`. Errors as
+    `learning_curve`.
+    """
     m, rows, notes = get_metric(metric), [], []
-    for c in all_sizes(predictions, m, size, unit, label, [baseline, *arms] if arms else None, n_resamples, seed, notes, **how):
+    for c in all_sizes(
+        predictions,
+        m,
+        size,
+        unit,
+        label,
+        [baseline, *arms] if arms else None,
+        n_resamples,
+        seed,
+        notes,
+        **how,
+    ):
         for names, scores, base in meetings(c, baseline):
             for n, x in scores.items():
-                other = base.get(n, base.get(0.))
-                if other is None: notes.append(f"{c.target}, {c.protocol}: {baseline} has no {size} {n:g} to compare {names[1]} with"); continue
+                other = base.get(n, base.get(0.0))
+                if other is None:
+                    notes.append(
+                        f"{c.target}, {c.protocol}: {baseline} has no {size} {n:g} to compare {names[1]} with"
+                    )
+                    continue
                 d = (1 if m.higher else -1) * (x - other)
                 ends = (math.nan, math.nan) if c.why else interval(d[1:], conf)
-                rows.append((c.target, c.protocol, *names, baseline, m.name, c.label, unit, n, float(d[0]), *ends, conf, c.n_groups))
+                rows.append(
+                    (
+                        c.target,
+                        c.protocol,
+                        *names,
+                        baseline,
+                        m.name,
+                        c.label,
+                        unit,
+                        n,
+                        float(d[0]),
+                        *ends,
+                        conf,
+                        c.n_groups,
+                    )
+                )
     out = pd.DataFrame(rows, columns=GAIN_COLUMNS)
     out.attrs.update(notes=notes, size=size, n_resamples=n_resamples, seed=seed)
     return out
