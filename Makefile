@@ -1,4 +1,4 @@
-# make report | test | lab | notebooks | parameters | bench; each makes .venv first, and installs again only when constraints.txt or pyproject.toml changed.
+# make report | test | test-all | lab | notebooks | parameters | bench; each makes .venv first, and installs again only when constraints.txt or pyproject.toml changed.
 PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= reports/runs
@@ -6,11 +6,12 @@ STAMP := .venv/.installed-$(shell cat constraints.txt pyproject.toml | git hash-
 WORKERS ?= 2
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
-.PHONY: help install report test lab notebooks parameters readme bench
+.PHONY: help install report test test-all test-slow lab notebooks parameters readme bench
 
 help:
 	@echo "make report      run every study on simulated data and build reports/index.html"
-	@echo "make test        the whole check: notebooks clean and exported, lint, every notebook, tests/"
+	@echo "make test        the check: notebooks clean and exported, lint, types, every notebook, tests/"
+	@echo "make test-all    the same and then what takes minutes (marked slow)"
 	@echo "make lab         JupyterLab on nbs/"
 	@echo "make notebooks   execute all notebooks again, in place, and clean them"
 	@echo "make parameters  write the parameters cell of each report from its study.yaml"
@@ -30,6 +31,11 @@ report: install
 
 test: install
 	@PATH="$(CURDIR)/$(BIN):$$PATH" .ci/check.sh
+
+test-slow: install
+	@PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest -n $(WORKERS) --durations=20 -m slow
+
+test-all: test test-slow
 
 lab: install
 	$(BIN)/jupyter lab --notebook-dir nbs

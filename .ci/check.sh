@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What `make test` runs, in this order: clean, export, lint, README, parameters cells, notebooks and tests. Expects .venv/bin first on PATH.
+# What `make test` runs, in this order: clean, export, lint, types, README, parameters cells, notebooks and tests. Expects .venv/bin first on PATH.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -26,7 +26,8 @@ untouched "start from a committed tree"
 say "nbdev_clean";  unchanged nbdev_clean "commit notebooks cleaned"
 say "nbdev_export"; unchanged nbdev_export "edit the notebook, not the module, and commit what nbdev_export wrote"
 say "ruff";         ruff check .; ruff format --check .
+say "mypy";         mypy
 say "README.md";    python .ci/readme.py --check
 say "parameters";   python .ci/parameters.py --check
-say "pytest";       python -m pytest -n "${JOBS:-2}" --durations=20 "$@"
+say "pytest";       python -m pytest -n "${JOBS:-2}" --dist worksteal --durations=20 -m "not slow" "$@"
 untouched "the check left the files above in the tree"

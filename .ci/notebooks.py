@@ -1,4 +1,6 @@
-"""Execute notebooks again, in place, each in a kernel of its own, and clean them. Without arguments: all of nbs/."""
+"""Execute notebooks again, in place, each in a kernel of its own, and clean them. Without
+arguments: all of nbs/.
+"""
 
 import argparse
 import os
@@ -71,10 +73,9 @@ def main() -> int:
         failed = 0
         for path, seconds, error in done:
             failed += bool(error)
-            print(
-                f"{'FAILED' if error else 'ok    '} {seconds:6.1f} s  {path.relative_to(ROOT)}\n{error}".rstrip(),
-                flush=True,
-            )
+            status = "FAILED" if error else "ok    "
+            line = f"{status} {seconds:6.1f} s  {path.relative_to(ROOT)}"
+            print(f"{line}\n{error}".rstrip(), flush=True)
     return failed > 0
 
 

@@ -1,4 +1,6 @@
-"""Write the parameters cell of each study's report.ipynb from study.yaml; `--check` only compares, `--page NAME` writes a first report of its own for a study."""
+"""Write the parameters cell of each study's report.ipynb from study.yaml; `--check` only compares,
+`--page NAME` writes a first report of its own for a study.
+"""
 
 import argparse
 import json
@@ -6,8 +8,10 @@ import sys
 from pathlib import Path
 
 from biosig_nb.errors import BiosigError, ConfigError
-from biosig_nb.studies.folders import find_studies, load_config, parameters_cell, write_parameters
+from biosig_nb.studies.folders import find_studies
 from biosig_nb.studies.parameters import parameters_of
+from biosig_nb.studies.parameters_cell import parameters_cell, write_parameters
+from biosig_nb.studies.study_yaml import load_config
 
 
 def written(
@@ -27,12 +31,15 @@ PAGE = (
     ("parameters", ""),
     (
         "",
-        '#| hide\nfrom biosig_nb.studies.parameters import resolve\nfrom biosig_nb.studies.report import Report\n\nR = Report(resolve("{name}", globals()))',
+        "#| hide\nfrom biosig_nb.studies.parameters import resolve\n"
+        "from biosig_nb.studies.report import Report\n\n"
+        'R = Report(resolve("{name}", globals()))',
     ),
     ("", '#| hide\nR.rest("data")'),
     (
         "",
-        '#| hide\n# a picture of the study\'s own stands here: R.picture(figure, "name", "what it shows, in a sentence")',
+        "#| hide\n# a picture of the study's own stands here:\n"
+        '# R.picture(figure, "name", "what it shows, in a sentence")',
     ),
     ("", "#| hide\nR.rest()"),
 )

@@ -1,4 +1,6 @@
-"""README.md from nbs/index.ipynb: markdown cells as they are, code cells as fences with their text output. `--check` only compares."""
+"""README.md from nbs/index.ipynb: markdown cells as they are, code cells as fences with their text
+output. `--check` only compares.
+"""
 
 import argparse
 import json

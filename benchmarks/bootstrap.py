@@ -1,5 +1,8 @@
-"""Seconds of 1,000 resamples of a 71-label table, ours against the loop over scikit-learn, and of 100,000 examples: `python benchmarks/bootstrap.py [GOLDEN.npz]`
-(default: golden/ptbxl_all71_xresnet1d101.npz beside BIOSIG_DATA; without it a simulated table of the same shape)."""
+"""Seconds of 1,000 resamples of a 71-label table, ours against the loop over scikit-learn, and of
+100,000 examples: `python benchmarks/bootstrap.py [GOLDEN.npz]` (default:
+golden/ptbxl_all71_xresnet1d101.npz beside BIOSIG_DATA; without it a simulated table of the same
+shape).
+"""
 
 import os
 import sys
@@ -10,12 +13,9 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from biosig_nb.evaluate.inference.bootstrap import (
-    FoldPredictions,
-    averaged,
-    bootstrap_interval,
-    resample_counts,
-)
+from biosig_nb.evaluate.inference.resampling import resample_counts
+from biosig_nb.evaluate.inference.bootstrap_interval import bootstrap_interval
+from biosig_nb.evaluate.inference.fold_scores import FoldPredictions, averaged
 from biosig_nb.evaluate.metrics import get_metric
 
 N_LOOP = 30  # resamples on which the loop is timed and compared
@@ -79,12 +79,14 @@ if __name__ == "__main__":
     )
     print(f"{source}: {Y.shape[0]} records, {Y.shape[1]} labels, 1,000 resamples")
     print(
-        f"  ours {ours:.2f} s; loop over scikit-learn {theirs:.0f} s (from {N_LOOP} resamples); ratio {theirs / ours:.0f}; equal to 1e-12: {same}"
+        f"  ours {ours:.2f} s; loop over scikit-learn {theirs:.0f} s (from {N_LOOP} resamples); "
+        f"ratio {theirs / ours:.0f}; equal to 1e-12: {same}"
     )
     for missing in ("drop", "reject"):
         seconds, i = timed(lambda missing=missing: bootstrap_interval(Y, P, missing=missing))
         print(
-            f"  macro AUROC {i.estimate:.10f}, 90 % {i.lo:.4f} to {i.hi:.4f} ({missing}; {i.rejected:.0%} of the draws rejected; {seconds:.2f} s)"
+            f"  macro AUROC {i.estimate:.10f}, 90 % {i.lo:.4f} to {i.hi:.4f} "
+            f"({missing}; {i.rejected:.0%} of the resamples rejected; {seconds:.2f} s)"
         )
     rng, n = np.random.default_rng(0), 100_000
     Y = (rng.random((n, 5)) < [0.5, 0.1, 0.05, 0.01, 0.002]).astype(float)
@@ -94,5 +96,6 @@ if __name__ == "__main__":
     bootstrap_interval(Y, P, groups)
     peak = tracemalloc.get_traced_memory()[1]
     print(
-        f"100,000 examples of 1,000 groups, 5 labels, 1,000 resamples: {seconds:.1f} s, peak memory {peak / 1e6:.0f} MB beyond the data"
+        f"100,000 examples of 1,000 groups, 5 labels, 1,000 resamples: {seconds:.1f} s, "
+        f"peak memory {peak / 1e6:.0f} MB beyond the data"
     )

@@ -1,4 +1,5 @@
-"""Beats a second of a bidirectional LSTM with 128 cells that stops where each beat ends, against packed sequences (what torch offers) and against the limit: beats of one length, without padding.
+"""Beats a second of a bidirectional LSTM with 128 cells that stops where each beat ends, against
+packed sequences (what torch offers) and against the limit: beats of one length, without padding.
 
 `python benchmarks/masked_lstm.py`; one thread, forward and backward pass of batches of 128.
 """
@@ -64,5 +65,7 @@ if __name__ == "__main__":
         max, zip(*[[rate(layer, x) for layer, x in layers] for _ in range(ROUNDS)])
     )
     print(
-        f"MaskedLast {ours:,.0f} beats/s; packed sequences {packed:,.0f} beats/s: {ours / packed:.1f} times as fast; without padding {limit:,.0f} beats/s: {ours / limit:.0%} of the limit ({resolve_precision('auto')})"
+        f"MaskedLast {ours:,.0f} beats/s; packed sequences {packed:,.0f} beats/s: "
+        f"{ours / packed:.1f} times as fast; without padding {limit:,.0f} beats/s: "
+        f"{ours / limit:.0%} of the limit ({resolve_precision('auto')})"
     )

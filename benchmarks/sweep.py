@@ -1,10 +1,14 @@
-"""How much of the time of a sweep goes to its runs: `python benchmarks/sweep.py [--runs N] [--workers N] [--seconds S] [--real] [--apart]`.
+"""How much of the time of a sweep goes to its runs: `python benchmarks/sweep.py [--runs N]
+[--workers N] [--seconds S] [--real] [--apart]`.
 
-A sweep of short runs with Dask workers on this machine. Two numbers are printed. Parallel efficiency: the sum of the runs' `seconds` (run.json)
-over workers x wall time, from the first look at the grid to the last run's end, with the start of the workers inside. Overhead: what a run takes
-in its worker beyond its own `seconds`, the middle and the worst of all runs. By default the runs are of a notebook that computes for S seconds on
-one thread and writes results; with --real they are smoke runs of `fetal_head`, with the study's own work and report. With --apart the workers are
-those of a `dask scheduler` that was started before, as on a cluster; their start is then not in the wall time.
+A sweep of short runs with Dask workers on this machine. Two numbers are printed. Parallel
+efficiency: the sum of the runs' `seconds` (run.json) over workers x wall time, from the first look
+at the grid to the last run's end, with the start of the workers inside. Overhead: what a run takes
+in its worker beyond its own `seconds`, the middle and the worst of all runs. By default the runs
+are of a notebook that computes for S seconds on one thread and writes results; with --real they are
+smoke runs of `fetal_head`, with the study's own work and report. With --apart the workers are those
+of a `dask scheduler` that was started before, as on a cluster; their start is then not in the wall
+time.
 """
 
 import argparse
@@ -38,7 +42,7 @@ from biosig_nb.studies.parameters import limit_threads, resolve
 P = resolve("mitbih_ptb", globals()); limit_threads(P["threads"])
 import numpy as np, pandas as pd
 from biosig_nb.evaluate.predictions import simulate_predictions
-from biosig_nb.runs.store import write_results
+from biosig_nb.studies.results import write_results
 until = time.process_time() + SECONDS; x = np.random.default_rng(P["seed"]).standard_normal((300, 300))
 while time.process_time() < until: x = np.tanh(x @ x.T / 300)
 write_results(Path(P["run_dir"]), predictions=simulate_predictions(seed=P["seed"]), metrics=pd.DataFrame(), comparisons=pd.DataFrame(), splits={}, primary={"headline": None, "verdict": None}, data={});"""

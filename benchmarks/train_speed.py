@@ -1,16 +1,22 @@
-"""How much of the time in which a network learns goes to the network: `python benchmarks/train_speed.py [--rounds N] [--updates N] [--batch N]`.
+"""How much of the time in which a network learns goes to the network: `python
+benchmarks/train_speed.py [--rounds N] [--updates N] [--batch N]`.
 
-The limit is a bare loop over one batch that lies in memory (on the GPU if there is one): forward, backward, AdamW, the same precision, nothing
-else. Two ways of training are set against it, as a share of its samples a second:
+The limit is a bare loop over one batch that lies in memory (on the GPU if there is one): forward,
+backward, AdamW, the same precision, nothing else. Two ways of training are set against it, as a
+share of its samples a second:
 
-  fit_once   the training loop of `learn.fit`, ResNet-18 (1-D, with mask), random crops of 2560 samples from recordings of 7680. What is missing to
-             100 % is cutting batches, carrying them to the device, Lightning, and the look at each loss whether it is finite.
-  sampler    the bare loop, but each batch of frames of 2048 samples is drawn and read by `data.segments.ecg_segments.batches` from simulated Holter
-             recordings on disk, in the same process, planning included.
+  fit_once   the training loop of `learn.fit`, ResNet-18 (1-D, with mask), random crops of 2560
+      samples from recordings of 7680. What is missing to 100 % is cutting batches, carrying them to
+      the device, Lightning, and the look at each loss whether it is finite.
+  sampler    the bare loop, but each batch of segments of 2048 samples is drawn and read by
+      `data.segments.ecg_segments.batches` from simulated Holter recordings on disk, in the same
+      process, planning included.
 
-Both are timed in turns, a round of each after the other, so that whatever else the machine does hits both; a share is the median of the rounds'
-ratios, with the lowest and the highest beside it. One round before is not counted. Without a GPU one thread works and processor time is taken, so
-that other programs disturb less; waiting for a disk is then not seen. A share above 100 % is noise: look at the spread, and take more --rounds.
+Both are timed in turns, a round of each after the other, so that whatever else the machine does
+hits both; a share is the median of the rounds' ratios, with the lowest and the highest beside it.
+One round before is not counted. Without a GPU one thread works and processor time is taken, so that
+other programs disturb less; waiting for a disk is then not seen. A share above 100 % is noise: look
+at the spread, and take more --rounds.
 """
 
 import os
@@ -31,7 +37,7 @@ from biosig_nb.learn.losses import example_losses
 from biosig_nb.learn.recipe import Examples, Recipe, resolve_precision
 from biosig_nb.models.resnet_v2 import ResNet18
 
-RECORDING, CROP, FRAME, CLASSES, LR = 7680, 2560, 2048, 6, 1e-3
+RECORDING, CROP, SEGMENT, CLASSES, LR = 7680, 2560, 2048, 6, 1e-3
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -127,23 +133,24 @@ def sampler_shares(precision, a):
     None where wfdb, which simulates them, is missing.
     """
     try:
-        from biosig_nb.data.databases.segment_sources import IcentiaSource
-        from biosig_nb.data.segments.ecg_segments import FrameSampler, batches
+        from biosig_nb.data.databases.icentia11k_continuous_ecg import IcentiaSource
+        from biosig_nb.data.segments.ecg_segments import SegmentSampler, batches
         from biosig_nb.data.simulate.icentia11k_continuous_ecg import simulate_holter
     except ImportError:
         return None
     patients, epoch = 4, itertools.count()
     with tempfile.TemporaryDirectory() as tmp:
-        sampler = FrameSampler(
-            IcentiaSource(simulate_holter(tmp, n_patients=patients, n_segments=1)),
-            FRAME,
+        sampler = SegmentSampler(
+            IcentiaSource(simulate_holter(tmp, n_patients=patients, n_recordings=1)),
+            SEGMENT,
             per_patient=a.batch * a.updates // patients,
         )
         assert len(sampler.classes) <= CLASSES
-        stream = lambda: (
-            (torch.from_numpy(f.x), torch.from_numpy(f.y), torch.ones(len(f.y)))
-            for f in batches(sampler, a.batch, next(epoch))
-        )
+
+        def stream():
+            for f in batches(sampler, a.batch, next(epoch)):
+                yield torch.from_numpy(f.x), torch.from_numpy(f.y), torch.ones(len(f.y))
+
         fixed = [t.to(DEVICE) for t in next(stream())]
         return shares(
             lambda: bare(False, precision, fixed, itertools.repeat(fixed, a.updates)),
@@ -179,14 +186,16 @@ if __name__ == "__main__":
     if a.rounds < 1 or a.updates < 1 or a.batch < 4 or a.batch % 4:
         p.error("at least one round of one update, and a batch that 4 divides")
     torch.set_num_threads(1)
+    device = torch.cuda.get_device_name() if gpu else "CPU, one thread"
     print(
-        f"ResNet-18, 1-D, batch {a.batch}, {torch.cuda.get_device_name() if gpu else 'CPU, one thread'}; {a.rounds} rounds of {a.updates} updates; share of the compute-only limit"
+        f"ResNet-18, 1-D, batch {a.batch}, {device}; {a.rounds} rounds of {a.updates} updates; "
+        f"share of the compute-only limit"
     )
     print(f"{'batches':32} {'precision':24} {'share':>7} {'lowest':>7} {'highest':>8}")
     for name, way, precision in (
         (f"fit_once, {CROP} of {RECORDING}", fit_shares, "auto"),
         (f"fit_once, {CROP} of {RECORDING}", fit_shares, "32-true"),
-        (f"sampler, frames of {FRAME}", sampler_shares, "auto"),
+        (f"sampler, frames of {SEGMENT}", sampler_shares, "auto"),
     ):
         found, said = (
             way(precision, a),

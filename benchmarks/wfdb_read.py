@@ -1,4 +1,6 @@
-"""Seconds to read each record once, ours against wfdb.rdrecord: `python benchmarks/wfdb_read.py [DATA_ROOT]` (default BIOSIG_DATA)."""
+"""Seconds to read each record once, ours against wfdb.rdrecord: `python benchmarks/wfdb_read.py
+[DATA_ROOT]` (default BIOSIG_DATA).
+"""
 
 import sys
 import time

@@ -1,4 +1,4 @@
-"""What several tests share: one thread a process, an installed wheel, and one smoke run made from it."""
+"""What several tests share: one thread a process, an installed wheel, one smoke run from it."""
 
 import os
 import shutil
@@ -11,6 +11,14 @@ from filelock import FileLock
 for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+
+# A run that has all parts of a report and trains as little as it can.
+SMALL = {
+    "arms": ["scratch", "full"],
+    "models": ["mlp"],
+    "n_random_features": 84,
+    "n_resamples": 100,
+}
 
 
 def once(tmp_path_factory, name, make):
@@ -40,63 +48,38 @@ def installed(tmp_path_factory):
     "Folder with the package as pip installs it from its wheel, away from the checkout."
 
     def make(folder):
-        for path in (
-            checkout_files()
-        ):  # a copy, so that building leaves nothing behind here, and finds nothing stale
-            (folder / "source" / path).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / path, folder / "source" / path, follow_symlinks=False)
+        source = folder / "source"  # a copy: building leaves nothing behind here
+        links = [p.relative_to(ROOT) for p in (ROOT / "biosig_nb").rglob("*") if p.is_symlink()]
+        for path in (*checkout_files(), *links):
+            (source / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / path, source / path, follow_symlinks=False)
         pip = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
-        command(
-            *pip,
-            "wheel",
-            "--no-deps",
-            "--no-build-isolation",
-            "-w",
-            folder,
-            folder / "source",
-            cwd=folder,
-        )
-        command(
-            *pip,
-            "install",
-            "--no-deps",
-            "--target",
-            folder / "site",
-            *folder.glob("*.whl"),
-            cwd=folder,
-        )
+        build = ("wheel", "--no-deps", "--no-build-isolation", "-w", folder, source)
+        command(*pip, *build, cwd=folder)
+        wheels = folder.glob("*.whl")
+        command(*pip, "install", "--no-deps", "--target", folder / "site", *wheels, cwd=folder)
 
     return once(tmp_path_factory, "wheel", make)
 
 
 @pytest.fixture(scope="session")
-def smoke_site(tmp_path_factory, installed):
-    """Folder reports/ after one smoke run of the installed package on simulated data, started
-    outside the checkout.
-    """
+def small():
+    "Parameters of the small run that `smoke_site` holds."
+    return dict(SMALL)
+
+
+@pytest.fixture(scope="session")
+def smoke_site(tmp_path_factory, installed, small):
+    "Folder reports/ after one small run of the installed package, started outside the checkout."
 
     def make(folder):
         env = {"PYTHONPATH": str(installed / "site"), "BIOSIG_DATA": ""}
-        command(
-            sys.executable,
-            installed / "site" / "bin" / "biosig-nb",
-            "run",
-            "mitbih_ptb",
-            "--preset",
-            "smoke",
-            "--out",
-            folder / "reports" / "runs",
-            cwd=folder,
-            env=env,
-        )
-        command(
-            sys.executable,
-            installed / "site" / "bin" / "biosig-nb",
-            "report",
-            "--out",
-            folder / "reports" / "runs",
-            cwd=folder,
-            env=env,
-        )
+        program = (sys.executable, installed / "site" / "bin" / "biosig-nb")
+        out = ("--out", folder / "reports" / "runs")
+        text = {k: ",".join(v) if isinstance(v, list) else v for k, v in small.items()}
+        given = [word for k, v in text.items() for word in ("-p", f"{k}={v}")]
+        run = ("run", "mitbih_ptb", "--preset", "smoke", *given, *out)
+        command(*program, *run, cwd=folder, env=env)
+        command(*program, "report", *out, cwd=folder, env=env)
 
     return once(tmp_path_factory, "smoke", make) / "reports"

@@ -1,4 +1,4 @@
-"""Every notebook runs from top to bottom, each in a process of its own, without recordings and without what another one left behind."""
+"""Every notebook runs from top to bottom, in a process of its own and without recordings."""
 
 import multiprocessing
 import os

@@ -1,4 +1,6 @@
-"""The parameters cell of each report notebook: what papermill reads in it is what Python reads, and what study.yaml declares."""
+"""The parameters cell of each report notebook: what papermill reads in it is what Python reads, and
+what study.yaml declares.
+"""
 
 import ast
 import json
@@ -9,8 +11,10 @@ import papermill
 import pytest
 from checkout import ROOT, command
 
-from biosig_nb.studies.folders import common_parameters, find_studies, parameters_cell, report_of
+from biosig_nb.studies.folders import find_studies
 from biosig_nb.studies.parameters import parameters_of
+from biosig_nb.studies.parameters_cell import parameters_cell, report_of
+from biosig_nb.studies.study_yaml import common_parameters
 
 STUDIES = list(find_studies())
 

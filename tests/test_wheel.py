@@ -1,4 +1,6 @@
-"""The package as others install it: everything is in the wheel, and a report comes out of it away from the checkout."""
+"""The package as others install it: everything is in the wheel, and a report comes out of it away
+from the checkout.
+"""
 
 import json
 import sys
@@ -29,7 +31,8 @@ def test_wheel_holds_every_module_and_asset(installed):
 
 def test_installed_package_is_used_and_finds_its_own_assets(installed, tmp_path):
     code = """import biosig_nb
-from biosig_nb.studies.folders import find_asset, find_studies, grids_of, load_config
+from biosig_nb.studies.folders import find_asset, find_studies, grids_of
+from biosig_nb.studies.study_yaml import load_config
 print(biosig_nb.__file__, find_asset("studies/common.yaml"), *find_studies(ours=True).values())
 for study in find_studies(ours=True): load_config(study); print(*grids_of(study).values())"""
     for path in command(

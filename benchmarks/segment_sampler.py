@@ -1,6 +1,8 @@
-"""Segments a second of the sampler against the raw read limit, a memory map and wfdb; memory over a sparse tree of 2,000 recordings.
+"""Segments a second of the sampler against the raw read limit, a memory map and wfdb; memory over a
+sparse tree of 2,000 recordings.
 
-`python benchmarks/segment_sampler.py [DATA_ROOT]` (default BIOSIG_DATA; simulated recordings where Icentia11k is not there).
+`python benchmarks/segment_sampler.py [DATA_ROOT]` (default BIOSIG_DATA; simulated recordings where
+Icentia11k is not there).
 """
 
 import os
@@ -15,8 +17,9 @@ import numpy as np
 import wfdb
 
 from biosig_nb.data.catalog import data_root
-from biosig_nb.data.databases.segment_sources import IcentiaSource
-from biosig_nb.data.segments.ecg_segments import SegmentSampler, batches, join_plans
+from biosig_nb.data.databases.icentia11k_continuous_ecg import IcentiaSource
+from biosig_nb.data.segments.ecg_segments import SegmentSampler, batches
+from biosig_nb.data.segments.segment_plans import join_plans
 from biosig_nb.data.simulate.icentia11k_continuous_ecg import SEGMENT, simulate_holter
 
 SIZE, BATCH = 2048, 512
@@ -64,7 +67,10 @@ def growth(folder, segments=1000):
 
 def fresh_growth(folder, segments=1000):
     "The same in a process of its own, whose memory nothing has been freed into."
-    code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import segment_sampler; print(*segment_sampler.growth({str(folder)!r}, {segments}))"
+    code = (
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import segment_sampler; "
+        f"print(*segment_sampler.growth({str(folder)!r}, {segments}))"
+    )
     out = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.split()
@@ -132,12 +138,12 @@ if __name__ == "__main__":
                 Path(tmp) / "small", n_patients=4, n_recordings=3, n_samples=SEGMENT
             )
         )
-        print(
-            f"segments of {SIZE} samples, {'Icentia11k' if folder == real else 'simulated recordings'}"
-        )
+        name = "Icentia11k" if folder == real else "simulated recordings"
+        print(f"segments of {SIZE} samples, {name}")
         n, seconds, grown = fresh_growth(sparse_tree(Path(tmp) / "sparse"))
         print(
-            f"one pass over 2,000 recordings: {n:,} segments in {seconds:.1f} s ({n / seconds:,.0f} segments/s), resident memory grew by {grown:.0f} MB"
+            f"one pass over 2,000 recordings: {n:,} segments in {seconds:.1f} s "
+            f"({n / seconds:,.0f} segments/s), resident memory grew by {grown:.0f} MB"
         )
         found = rates(folder)
         limit = next(iter(found.values()))
