@@ -10,16 +10,29 @@ import numpy as np
 import pytest
 import wfdb
 
-from biosig_nb.data.segments import beats as bc
+from biosig_nb.data.databases.mitdb import (
+    AAMI,
+    DS1,
+    DS2,
+    MITDB_RECORDS,
+    annotated_beats,
+    mitdb_beats,
+    mitdb_record,
+)
+from biosig_nb.data.databases.ptbdb import HEALTHY, INFARCTION, patient_table, ptbdb_beats
+from biosig_nb.data.segments.beats import beat_table
 from biosig_nb.data.simulate.mitdb import simulate_mitdb
 from biosig_nb.data.simulate.ptbdb import simulate_ptbdb
 from biosig_nb.errors import BiosigError, ConfigError, DataError
 
 DATA = Path(os.environ.get("BIOSIG_DATA") or "/nonexistent")
 MITDB, PTBDB = DATA / "mitdb" / "1.0.0", DATA / "ptbdb" / "1.0.0"
-needs = lambda folder: pytest.mark.skipif(
-    not folder.is_dir(), reason=f"BIOSIG_DATA holds no {folder.parent.name}/{folder.name}"
-)
+
+
+def needs(folder):
+    return pytest.mark.skipif(
+        not folder.is_dir(), reason=f"BIOSIG_DATA holds no {folder.parent.name}/{folder.name}"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -50,21 +63,19 @@ def one_line(exception, *words):
 
 
 def every_class_accounted_for(folder, **options):
-    cohort = bc.mitdb_beats(folder, **options)
-    kept = Counter(cohort.table.aami)
+    cohort = mitdb_beats(folder, **options)
+    cut = Counter(cohort.table.aami)
     expected, dropped = Counter(), Counter()
     for record in cohort.table.record.unique():
         a = wfdb.rdann(str(folder / record), "atr")
-        expected += Counter(bc.AAMI[s] for s in a.symbol if s in bc.AAMI)
+        expected += Counter(AAMI[s] for s in a.symbol if s in AAMI)
         lead = cohort.table.lead[cohort.table.record == record].iloc[0]
-        dropped += Counter(bc.mitdb_record(folder, record, lead, 125, 187, 0.0).dropped.label)
-    assert kept + dropped == expected
+        dropped += Counter(mitdb_record(folder, record, lead, 125, 187, 0.0).dropped.label)
+    assert cut + dropped == expected
     beats = cohort.flow[cohort.flow.step == "beats"]
-    assert (
-        beats.kept.iloc[0] == sum(expected.values())
-        and beats.dropped.sum() == sum(dropped.values())
-        and beats.kept.iloc[-1] == len(cohort)
-    )
+    assert beats.kept.iloc[0] == sum(expected.values())
+    assert beats.dropped.sum() == sum(dropped.values())
+    assert beats.kept.iloc[-1] == len(cohort)
     return cohort, expected
 
 
@@ -72,24 +83,23 @@ def every_class_accounted_for(folder, **options):
 @needs(MITDB)
 def test_mitdb_counts():
     cohort, expected = every_class_accounted_for(MITDB, paced=True, fallback="V5")
-    assert sum(expected.values()) == bc.annotated_beats(MITDB).to_numpy().sum()
-    assert np.isfinite(bc.beat_table(cohort).to_numpy()).all()
+    assert sum(expected.values()) == annotated_beats(MITDB).to_numpy().sum()
+    assert np.isfinite(beat_table(cohort).to_numpy()).all()
     assert len(cohort) / sum(expected.values()) > 0.998
     if not cohort.provenance["missing"]:
-        assert sum(expected.values()) == 109_494 and dict(expected) == dict(
-            N=90631, S=2781, V=7236, F=803, Q=8043
-        )
-        assert set(bc.mitdb_beats(MITDB).table.record) == set(bc.DS1) | set(bc.DS2)
-        flow = bc.mitdb_beats(MITDB, paced=True).flow
+        assert sum(expected.values()) == 109_494
+        assert dict(expected) == dict(N=90631, S=2781, V=7236, F=803, Q=8043)
+        assert set(mitdb_beats(MITDB).table.record) == set(DS1) | set(DS2)
+        flow = mitdb_beats(MITDB, paced=True).flow
         assert flow.why.str.contains("no lead MLII (102, 104)", regex=False).any()
     else:
-        assert set(cohort.provenance["missing"]) | set(cohort.table.record) == set(bc.MITDB_RECORDS)
+        assert set(cohort.provenance["missing"]) | set(cohort.table.record) == set(MITDB_RECORDS)
 
 
 @pytest.mark.realdata
 @needs(MITDB)
 def test_mitdb_beats_lie_where_the_record_says():
-    cohort = bc.mitdb_beats(MITDB, records=["106", "208"])
+    cohort = mitdb_beats(MITDB, records=["106", "208"])
     rng = np.random.default_rng(0)
     alike, apart = [], []
     for i in rng.choice(len(cohort), 40, replace=False):
@@ -103,36 +113,35 @@ def test_mitdb_beats_lie_where_the_record_says():
         alike.append(np.corrcoef(beat, raw)[0, 1])
         apart.append(np.median(np.abs(beat - raw)))
     # up to half a sample (4 ms) and what lies above 62.5 Hz
-    assert np.median(alike) > 0.99 and min(alike) > 0.9, np.sort(alike)[:3]
+    assert np.median(alike) > 0.99, np.sort(alike)[:3]
+    assert min(alike) > 0.9, np.sort(alike)[:3]
     assert np.max(apart) < 0.05, np.sort(apart)[-3:]  # in the file's millivolts
 
 
 @pytest.mark.realdata
 @needs(PTBDB)
 def test_ptbdb_patients():
-    table = bc.patient_table(PTBDB)
-    cohort = bc.ptbdb_beats(PTBDB)
-    everybody = bc.ptbdb_beats(PTBDB, positive="any")
-    assert set(table.lead) == {"ii"} and set(table.kind) <= {"long", "excerpt"}
+    table = patient_table(PTBDB)
+    cohort = ptbdb_beats(PTBDB)
+    everybody = ptbdb_beats(PTBDB, positive="any")
+    assert set(table.lead) == {"ii"}
+    assert set(table.kind) <= {"long", "excerpt"}
     assert (
         len(set(cohort.groups))
-        == table.patient[table.diagnosis.isin([bc.HEALTHY, bc.INFARCTION])].nunique()
+        == table.patient[table.diagnosis.isin([HEALTHY, INFARCTION])].nunique()
     )
-    assert (
-        cohort.table.groupby("record").size().min() >= 4 and cohort.table["sample"].max() < 10_000
-    )
-    assert (
-        set(cohort.groups) <= set(everybody.groups)
-        and np.isfinite(bc.beat_table(everybody).to_numpy()).all()
-    )
+    assert cohort.table.groupby("record").size().min() >= 4
+    assert cohort.table["sample"].max() < 10_000
+    assert set(cohort.groups) <= set(everybody.groups)
+    assert np.isfinite(beat_table(everybody).to_numpy()).all()
     if len(table) == 68:
         patients = table.groupby("diagnosis").patient.nunique()
         assert (
-            patients[bc.HEALTHY],
-            patients[bc.INFARCTION],
-            patients.drop([bc.HEALTHY, bc.INFARCTION, "unknown"]).sum(),
+            patients[HEALTHY],
+            patients[INFARCTION],
+            patients.drop([HEALTHY, INFARCTION, "unknown"]).sum(),
         ) == (18, 11, 23)
-        assert set(table.diagnosis[table.kind == "long"]) == {bc.INFARCTION}
+        assert set(table.diagnosis[table.kind == "long"]) == {INFARCTION}
 
 
 def test_simulated_counts(mitdb):
@@ -140,27 +149,28 @@ def test_simulated_counts(mitdb):
 
 
 def test_a_stray_annotation_file_is_no_record(mitdb):
-    before = bc.mitdb_beats(mitdb)
+    before = mitdb_beats(mitdb)
     record = before.table.record.iloc[0]
     shutil.copy(mitdb / f"{record}.atr", mitdb / f"{record}-0.atr")
-    assert bc.mitdb_beats(mitdb).table.index.equals(before.table.index)
+    assert mitdb_beats(mitdb).table.index.equals(before.table.index)
     (mitdb / "RECORDS").unlink()  # without the list: the known names, in their order
-    assert set(bc.mitdb_beats(mitdb).table.index) == set(before.table.index)
+    assert set(mitdb_beats(mitdb).table.index) == set(before.table.index)
 
 
 def test_what_is_not_there_is_named(mitdb):
     a, b = (mitdb / "RECORDS").read_text().split()[:2]
     (mitdb / f"{a}.dat").unlink()
     (mitdb / f"{b}.atr").unlink()
-    cohort = bc.mitdb_beats(mitdb)
-    assert {a, b} <= set(cohort.provenance["missing"]) and not {a, b} & set(cohort.table.record)
+    cohort = mitdb_beats(mitdb)
+    assert {a, b} <= set(cohort.provenance["missing"])
+    assert not {a, b} & set(cohort.table.record)
 
 
 def test_truncated_signal_file(mitdb):
     path = next(mitdb.glob("*.dat"))
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(DataError) as e:
-        bc.mitdb_beats(mitdb)
+        mitdb_beats(mitdb)
     one_line(e, path.stem, "bytes")
 
 
@@ -170,31 +180,29 @@ def test_record_full_of_nan(mitdb):
     # -2048 in format 212: the mark of a lost sample
     path.write_bytes(bytes((0x00, 0x88, 0x00)) * (n // 3) + bytes(n % 3))
     with pytest.raises(DataError) as e:
-        bc.mitdb_beats(mitdb)
+        mitdb_beats(mitdb)
     one_line(e, path.stem, "every sample of lead MLII is missing")
 
 
 def test_lost_samples_drop_the_beats_that_touch_them(mitdb):
     record = (mitdb / "RECORDS").read_text().split()[0]
     path = mitdb / f"{record}.dat"
-    whole = bc.mitdb_beats(mitdb, records=[record])
+    whole = mitdb_beats(mitdb, records=[record])
     d = bytearray(path.read_bytes())
     d[3 * 7000 : 3 * 7050] = bytes((0x00, 0x88, 0x00)) * 50
     path.write_bytes(bytes(d))
-    holed = bc.mitdb_beats(mitdb, records=[record])
+    holed = mitdb_beats(mitdb, records=[record])
     gone = set(whole.table["sample"]) - set(holed.table["sample"])
-    assert (
-        1 <= len(gone) <= 3
-        and all(7050 - 0.02 * 360 > s > 7000 - 2 * 360 for s in gone)
-        and holed.flow.why.str.contains("missing samples").any()
-    )
+    assert 1 <= len(gone) <= 3
+    assert all(7050 - 0.02 * 360 > s > 7000 - 2 * 360 for s in gone)
+    assert holed.flow.why.str.contains("missing samples").any()
 
 
 def test_header_that_leaves_its_folder(mitdb):
     path = next(mitdb.glob("*.hea"))
     path.write_text(path.read_text().replace(f"{path.stem}.dat", "../../etc/passwd"))
     with pytest.raises(BiosigError) as e:
-        bc.mitdb_beats(mitdb)
+        mitdb_beats(mitdb)
     one_line(e, path.stem, "etc/passwd")
 
 
@@ -202,31 +210,29 @@ def test_no_lead(mitdb):
     record = (mitdb / "RECORDS").read_text().split()[0]
     path = mitdb / f"{record}.hea"
     path.write_text(path.read_text().replace("MLII", "V5"))
-    cohort = bc.mitdb_beats(mitdb)
-    assert (
-        record not in set(cohort.table.record)
-        and cohort.flow.why.str.contains(f"no lead MLII ({record})", regex=False).any()
-    )
-    assert set(bc.mitdb_beats(mitdb, fallback="V5").table.lead) == {"MLII", "V5"}
+    cohort = mitdb_beats(mitdb)
+    assert record not in set(cohort.table.record)
+    assert cohort.flow.why.str.contains(f"no lead MLII ({record})", regex=False).any()
+    assert set(mitdb_beats(mitdb, fallback="V5").table.lead) == {"MLII", "V5"}
     with pytest.raises(DataError) as e:
-        bc.mitdb_beats(mitdb, lead="aVR")
+        mitdb_beats(mitdb, lead="aVR")
     one_line(e, "aVR")
 
 
 def test_one_class(ptbdb, mitdb):
     for path in ptbdb.glob("*/*.hea"):
-        path.write_text(path.read_text().replace(bc.INFARCTION, bc.HEALTHY))
+        path.write_text(path.read_text().replace(INFARCTION, HEALTHY))
     with pytest.raises(DataError) as e:
-        bc.ptbdb_beats(ptbdb)
+        ptbdb_beats(ptbdb)
     one_line(e, "one class")
 
 
 def test_unknown_names(mitdb, ptbdb):
     with pytest.raises(ConfigError) as e:
-        bc.mitdb_beats(mitdb, records=["1000"])
+        mitdb_beats(mitdb, records=["1000"])
     one_line(e, "1000", "100")
     with pytest.raises(ConfigError) as e:
-        bc.ptbdb_beats(ptbdb, positive="all")
+        ptbdb_beats(ptbdb, positive="all")
     one_line(e, "any")
 
 
@@ -242,5 +248,5 @@ def test_adc_units(ptbdb):
         + "\n"
     )
     with pytest.raises(DataError) as e:
-        bc.ptbdb_beats(ptbdb, positive="any")
+        ptbdb_beats(ptbdb, positive="any")
     one_line(e, path.stem, "ADC units")

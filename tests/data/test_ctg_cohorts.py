@@ -29,8 +29,6 @@ def test_counts():
     below, at, kinds, sections, low = EXPECTED[len(t)]
     counts = counts_table(t)
     assert (counts["below"].tolist(), counts["at or below"].tolist()) == (below, at)
-    assert (
-        t.kind.value_counts().to_dict() == kinds
-        and t.caesarean.sum() == sections
-        and t.caesarean[t.pH < 7.05].sum() == low
-    )
+    assert t.kind.value_counts().to_dict() == kinds
+    assert t.caesarean.sum() == sections
+    assert t.caesarean[t.pH < 7.05].sum() == low

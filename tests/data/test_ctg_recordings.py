@@ -1,4 +1,4 @@
-"""Recordings of CTU-UHB in physical units, on the real records; and what reading them costs."""
+"Recordings of CTU-UHB in physical units, on the real records; and how often files are read."
 
 import os
 import sys
@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 
 from biosig_nb.data.databases.ctu_uhb_ctgdb import LabelRule
-from biosig_nb.data.segments import ctg as ctg_births
-from biosig_nb.data.segments.ctg import ctg_records, ctg_windows, own_folder, read_example
-from biosig_nb.data.simulate.ctu_uhb_ctgdb import simulate_ctu_uhb, simulate_site
+from biosig_nb.data.databases.ctu_uhb_recordings import ctg_records
+from biosig_nb.data.own.deliveries import own_folder
+from biosig_nb.data.segments import ctg
+from biosig_nb.data.segments.ctg import ctg_windows, read_example
+from biosig_nb.data.simulate.ctg_site import simulate_site
+from biosig_nb.data.simulate.ctu_uhb_ctgdb import simulate_ctu_uhb
 from biosig_nb.data.wfdb_files import read_record
 from biosig_nb.errors import DataError
 from biosig_nb.signals.ctg import clean_fhr, clean_uc, downsample, fill_short_gaps
@@ -30,20 +33,22 @@ def folder() -> Path:
 
 
 @pytest.mark.realdata
-def test_births_of_the_slices(folder):
+def test_recordings_of_the_slices(folder):
     recordings = ctg_records(folder, rule=LabelRule(threshold=7.2))
-    assert (
-        recordings.signals.shape[1:] == (2, 1800)
-        and recordings.labels.sum() == (recordings.table.pH < 7.2).sum()
-    )
-    assert recordings.signals.dtype == np.float32 and recordings.channels == ("FHR", "UC")
+    assert recordings.signals.shape[1:] == (2, 1800)
+    assert recordings.labels.sum() == (recordings.table.pH < 7.2).sum()
+    assert recordings.signals.dtype == np.float32
+    assert recordings.channels == ("FHR", "UC")
     fhr, uc = recordings.signals[:, 0], recordings.signals[:, 1]
-    assert 50 <= np.nanmin(fhr) and np.nanmax(fhr) <= 220 and 110 < np.nanmedian(fhr) < 150  # bpm
+    # bpm
+    assert 50 <= np.nanmin(fhr)
+    assert np.nanmax(fhr) <= 220
+    assert 110 < np.nanmedian(fhr) < 150
     # sensor units
-    assert (
-        0 <= np.nanmin(uc) and 50 < np.nanmax(uc) <= 100 and not np.isinf(recordings.signals).any()
-    )
-    # gaps stay, the short ones are bridged
+    assert 0 <= np.nanmin(uc)
+    assert 50 < np.nanmax(uc) <= 100
+    assert not np.isinf(recordings.signals).any()
+    # long gaps stay, short ones are bridged
     assert 0.02 < np.isnan(fhr).mean() < recordings.table.missing_share.mean()
     assert recordings.flow.dropped.sum() + len(recordings) == recordings.flow.kept.iloc[0]
     assert 0.05 < recordings.table.missing_share.median() < 0.4
@@ -54,7 +59,7 @@ def test_births_of_the_slices(folder):
 
 
 @pytest.mark.realdata
-def test_the_trace_is_that_of_the_file(folder):
+def test_the_signal_is_that_of_the_file(folder):
     """Where a second was recorded whole, the example is the mean of the file's samples, as wfdb
     reads them.
     """
@@ -68,24 +73,23 @@ def test_the_trace_is_that_of_the_file(folder):
         )
         assert whole.sum() > 100, record
         same = np.isclose(x[0][whole], raw[whole].mean(axis=1), atol=1e-4)
-        assert same.mean() > 0.95, record  # the rest lay between two jumps, was cut out and bridged
+        assert same.mean() > 0.95, record  # the rest lies between two jumps: cut out and bridged
 
 
 @pytest.mark.realdata
-def test_windows_keep_their_birth(folder):
+def test_windows_keep_their_recording(folder):
     recordings = ctg_records(
         folder, sorted(p.stem for p in folder.glob("*.hea"))[:12], rule=LabelRule(threshold=7.2)
     )
     cut = ctg_windows(recordings)
-    assert set(cut.groups) == set(recordings.groups) and len(cut) <= 5 * len(recordings)
+    assert set(cut.groups) == set(recordings.groups)
+    assert len(cut) <= 5 * len(recordings)
     assert dict(zip(cut.groups, cut.labels)) == dict(zip(recordings.groups, recordings.labels))
 
 
 @pytest.mark.realdata
 def test_features_of_windows_are_those_of_the_exact_values(folder):
-    """A heart rate is a multiple of 1/16 bpm and ties matter to the baseline, so that a cohort must
-    keep it exactly.
-    """
+    "A heart rate is a multiple of 1/16 bpm; ties matter to the baseline, so values stay exact."
     recordings = ctg_records(
         folder, sorted(p.stem for p in folder.glob("*.hea"))[:30], rule=LabelRule(threshold=7.2)
     )
@@ -93,17 +97,11 @@ def test_features_of_windows_are_those_of_the_exact_values(folder):
     rows, windows = [], list(zip(cut.table.record, cut.table.window))
     for record in dict.fromkeys(cut.table.record):
         fhr, uc = read_record(folder, record).signals
-        traces = [clean_fhr(fhr)[0][-7200:], clean_uc(uc)[-7200:]]
-        fhr, uc = (np.repeat(downsample(*fill_short_gaps(x), 4.0, 1.0)[0], 4) for x in traces)
-        rows += [
-            list(
-                ctg_features(
-                    fhr[k * 1200 : k * 1200 + 2400], uc[k * 1200 : k * 1200 + 2400]
-                ).values()
-            )
-            for r, k in windows
-            if r == record
-        ]
+        clean = [clean_fhr(fhr)[0][-7200:], clean_uc(uc)[-7200:]]
+        fhr, uc = (np.repeat(downsample(*fill_short_gaps(x), 4.0, 1.0)[0], 4) for x in clean)
+        for start in [k * 1200 for r, k in windows if r == record]:
+            part = slice(start, start + 2400)
+            rows.append(list(ctg_features(fhr[part], uc[part]).values()))
     same = np.isclose(
         cut.table[list(FEATURES)].to_numpy(float), rows, rtol=1e-5, atol=1e-5, equal_nan=True
     )
@@ -111,29 +109,22 @@ def test_features_of_windows_are_those_of_the_exact_values(folder):
     assert same.all(axis=1).mean() > 0.95, same.mean(axis=0)
 
 
-def test_what_the_old_scaling_made_of_it(tmp_path):
-    """Centred at 135 bpm and divided by 20 and 50, with masks, an example is what networks were
-    given before cohorts held physical units.
-    """
+def test_an_example_is_the_cleaned_and_averaged_signal(tmp_path):
     folder = simulate_ctu_uhb(tmp_path, n_records=12, minutes=12)
     recordings = ctg_records(folder, rule=LabelRule(threshold=7.3), minutes=10.0)
     for record, x in zip(recordings.table.record, recordings.signals):
         fhr, uc = read_record(folder, record).signals
-        for k, (trace, centre, spread) in enumerate(
-            ((clean_fhr(fhr)[0], 135, 20), (clean_uc(uc), 0, 50))
-        ):
-            y, real = downsample(*fill_short_gaps(trace[-2400:]), 4.0, 1.0)
-            np.testing.assert_array_equal(np.isfinite(x[k]), real)
-            np.testing.assert_allclose(
-                (x[k][real] - centre) / spread, (y[real] - centre) / spread, atol=1e-6
-            )
+        for row, clean in zip(x, (clean_fhr(fhr)[0], clean_uc(uc))):
+            y, real = downsample(*fill_short_gaps(clean[-2400:]), 4.0, 1.0)
+            np.testing.assert_array_equal(np.isfinite(row), real)
+            np.testing.assert_allclose(row[real], y[real], atol=1e-4)
 
 
-OPENED = None  # a Counter while somebody counts
+OPENED = None  # a Counter while files are counted
 
 
 def count_opens(event, args):
-    "An audit hook: a file that is opened, by whomever in this process."
+    "An audit hook: a file that this process opens."
     if event == "open" and OPENED is not None and isinstance(args[0], str | Path):
         OPENED[Path(args[0]).name] += 1
 
@@ -156,11 +147,8 @@ def opens():
 
 
 def test_every_header_is_read_once(tmp_path, monkeypatch, opens):
-    """One open of the header and one of the signals, a record.
-
-    What the fingerprint of the folder reads is its own affair.
-    """
-    monkeypatch.setattr(ctg_births, "fingerprint", lambda folder: "0")
+    "One open of the header and one of the signals for each record, apart from the fingerprint."
+    monkeypatch.setattr(ctg, "fingerprint", lambda folder: "0")
     folder, mine = (
         simulate_ctu_uhb(tmp_path / "db", n_records=12, minutes=12),
         simulate_site(tmp_path / "mine", n_records=8, minutes=12),

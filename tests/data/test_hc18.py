@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from biosig_nb.data.databases.hc18 import hc18_images, hc18_sweeps, head_mask, window_shares
-from biosig_nb.data.segments.sweeps import Scans, frame_means, position_auroc, to_cohort, windows
+from biosig_nb.data.segments.sweep_position import position_auroc
+from biosig_nb.data.segments.sweeps import Scans, frame_means, sequence_cohort, windows
 
 
 @pytest.fixture(scope="module")
@@ -40,15 +41,9 @@ def test_masks_have_the_published_circumference(folder):
     images = hc18_images(folder)
     listed = pd.read_csv(folder / "training_set_pixel_size_and_HC.csv").set_index("filename")
     for name, im in images.iterrows():
-        assert (
-            abs(
-                perimeter(head_mask(im.annotation))
-                * listed.loc[f"{name}.png"].iloc[0]
-                / listed.loc[f"{name}.png"].iloc[1]
-                - 1
-            )
-            < 0.025
-        ), name
+        pixel_mm, circumference = listed.loc[f"{name}.png"].iloc[:2]
+        ratio = perimeter(head_mask(im.annotation)) * pixel_mm / circumference
+        assert abs(ratio - 1) < 0.025, name
     assert images.patient.nunique() == len(
         {p.name.split("_")[0] for p in (folder / "training_set").glob("*_*HC.png")}
     )
@@ -59,12 +54,10 @@ def test_windows_lie_within_the_images_and_show_what_the_label_says(folder, scan
     sizes = {p: Image.open(p).size for p in set(scans.table.path)}
     w, h = np.array([sizes[p] for p in scans.table.path]).T
     t = scans.table
-    assert (
-        (t.left >= 0).all()
-        and (t.top >= 0).all()
-        and (t.left + t.side <= w).all()
-        and (t.top + t.side <= h).all()
-    )
+    assert (t.left >= 0).all()
+    assert (t.top >= 0).all()
+    assert (t.left + t.side <= w).all()
+    assert (t.top + t.side <= h).all()
     for i in np.random.default_rng(0).integers(0, len(t), 40):
         r = t.iloc[i]
         box = (r.left, r.top, r.left + r.side, r.top + r.side)
@@ -75,61 +68,38 @@ def test_windows_lie_within_the_images_and_show_what_the_label_says(folder, scan
 
 @pytest.mark.realdata
 @pytest.mark.parametrize("seed", range(3))
-def test_place_in_the_sweep_tells_little(folder, seed):
+def test_position_in_the_sweep_predicts_little(folder, seed):
     scans = hc18_sweeps(folder, seed=seed)
     assert max(position_auroc(scans), position_auroc(scans, relative=True)) <= 0.6
-    assert (
-        0.1 < scans.labels.mean() < 0.4
-        and 0.2 < (scans.table.groupby("scan").label.max() == 0).mean() < 0.65
-    )
+    assert 0.1 < scans.labels.mean() < 0.4
+    assert 0.2 < (scans.table.groupby("scan").label.max() == 0).mean() < 0.65
 
 
 @pytest.mark.realdata
-def test_a_regular_pan_would_be_told_by_the_clock(folder):
-    """The baseline sees what it is there for: a pan from the left edge to the right over the same
-    images.
-    """
+def test_the_position_predicts_a_regular_pan(folder):
+    "A pan from the left edge to the right over the same images is predicted by the position."
     parts = []
     for name, im in hc18_images(folder).iterrows():
         mask = head_mask(im.annotation)
         shares = window_shares(mask, min(mask.shape) // 2)
         top = int(np.clip(np.argwhere(mask)[:, 0].mean() - min(mask.shape) / 4, 0, len(shares) - 1))
         left = np.linspace(0, shares.shape[1] - 1, 32).astype(int)
-        parts.append(
-            pd.DataFrame(
-                dict(
-                    scan=name,
-                    frame=np.arange(32),
-                    label=(shares[top, left] >= 0.5).astype(int),
-                    patient=im.patient,
-                )
-            )
-        )
+        label = (shares[top, left] >= 0.5).astype(int)
+        part = pd.DataFrame({"frame": np.arange(32), "label": label})
+        parts.append(part.assign(scan=name, patient=im.patient))
     assert position_auroc(Scans(pd.concat(parts), dict(database="hc18"))) > 0.85
 
 
 @pytest.mark.realdata
 def test_sequences_and_cohort(scans):
     at = windows(scans.table, 8, 4)
-    assert (
-        len(
-            {
-                (a, b)
-                for a, b in zip(
-                    scans.table.scan.to_numpy()[at[:, 0]], scans.table.scan.to_numpy()[at[:, -1]]
-                )
-                if a != b
-            }
-        )
-        == 0
-    )
+    scan = scans.table.scan.to_numpy()
+    assert (scan[at] == scan[at[:, :1]]).all()
     assert (frame_means(scans.labels[at], at, len(scans)) == scans.labels).all()
-    cohort = to_cohort(scans, at)
-    assert (
-        cohort.signals.shape == (len(at), 1, 8)
-        and cohort.labels.shape[1] == 8
-        and not cohort.provenance["simulated"]
-    )
+    cohort = sequence_cohort(scans, at)
+    assert cohort.signals.shape == (len(at), 1, 8)
+    assert cohort.labels.shape[1] == 8
+    assert not cohort.provenance["simulated"]
     assert (np.asarray(cohort.signals)[:, 0] == at).all()
     few = cohort.take(np.arange(20))
     assert len(set(few.signals.hashes())) == 20

@@ -11,10 +11,10 @@ import time
 import numpy as np
 import pytest
 
-from biosig_nb.data import catalog
-from biosig_nb.data.catalog import SMALL, file_hash, fingerprint
+from biosig_nb.data import fingerprints
 from biosig_nb.data.databases.hc18 import hc18_sweeps
-from biosig_nb.data.segments.sweeps import read_scans
+from biosig_nb.data.fingerprints import SMALL, file_hash, fingerprint
+from biosig_nb.data.own.sweeps import read_scans
 from biosig_nb.data.simulate.mitdb import simulate_mitdb
 from biosig_nb.data.simulate.phantom import simulate_phantom
 from biosig_nb.errors import DataError
@@ -34,27 +34,32 @@ def databases(tmp_path_factory):
 def root(databases, tmp_path, monkeypatch):
     "A copy to spoil, an empty cache, and a clock that makes all files old enough to be remembered."
     monkeypatch.setenv("BIOSIG_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(catalog.time, "time_ns", lambda now=time.time_ns: now() + 10**10)
+    monkeypatch.setattr(fingerprints.time, "time_ns", lambda now=time.time_ns: now() + 10**10)
     return shutil.copytree(databases, tmp_path / "root")
 
 
 @pytest.fixture
 def reads(monkeypatch):
     "Names of the large files that were read."
-    found, digest = [], catalog._digest
-    monkeypatch.setattr(
-        catalog, "_digest", lambda path: (found.append(os.path.basename(path)), digest(path))[1]
-    )
+    found, digest = [], fingerprints._digest
+
+    def counted(path):
+        found.append(os.path.basename(path))
+        return digest(path)
+
+    monkeypatch.setattr(fingerprints, "_digest", counted)
     return found
 
 
 def edit(path, old: bytes, new: bytes):
     "Other content of the same length, with the time of change put back."
     before, raw = path.stat(), path.read_bytes()
-    assert len(old) == len(new) and old in raw
+    assert len(old) == len(new)
+    assert old in raw
     path.write_bytes(raw.replace(old, new, 1))
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert path.stat().st_size == before.st_size and path.stat().st_mtime_ns == before.st_mtime_ns
+    assert path.stat().st_size == before.st_size
+    assert path.stat().st_mtime_ns == before.st_mtime_ns
 
 
 def flip(path, at: int = 1000):
@@ -94,10 +99,12 @@ def test_what_does_not_matter(root, tmp_path, reads):
     folder = root / "mitdb" / "1.0.0"
     before = fingerprint(folder)
     assert sorted(reads) == ["100.dat", "101.dat"]
-    assert fingerprint(folder) == before and len(reads) == 2  # remembered
+    assert fingerprint(folder) == before
+    assert len(reads) == 2  # remembered
     for path in folder.iterdir():
         path.touch()
-    assert fingerprint(folder) == before and len(reads) == 4  # touched: read again, found the same
+    assert fingerprint(folder) == before
+    assert len(reads) == 4  # touched: read again, found the same
     (folder / "100.hea").chmod(0o600)
     assert fingerprint(shutil.copytree(folder, tmp_path / "elsewhere")) == before
     assert fingerprint(os.path.relpath(folder)) == fingerprint(str(folder) + "/") == before
@@ -118,10 +125,8 @@ def test_a_file_that_was_just_changed_is_not_remembered(databases, tmp_path, mon
     folder = shutil.copytree(databases, tmp_path / "root") / "mitdb" / "1.0.0"
     for _ in range(3):  # within one tick of the file system's clock, and with the times of before
         flip(folder / "100.dat")
-        assert (
-            file_hash(folder / "100.dat")
-            == hashlib.sha256((folder / "100.dat").read_bytes()).hexdigest()
-        )
+        content = (folder / "100.dat").read_bytes()
+        assert file_hash(folder / "100.dat") == hashlib.sha256(content).hexdigest()
 
 
 def test_damage_to_the_store_changes_nothing(root, tmp_path):
@@ -139,25 +144,26 @@ def test_damage_to_the_store_changes_nothing(root, tmp_path):
         assert fingerprint(folder) == truth
 
 
-@pytest.mark.parametrize("place", ["a file", "a folder in its place", "not allowed"])
-def test_without_a_store(root, tmp_path, monkeypatch, place, reads):
+@pytest.mark.parametrize("fault", ["a file", "a folder in its place", "not allowed"])
+def test_without_a_store(root, tmp_path, monkeypatch, fault, reads):
     folder, cache = root / "mitdb" / "1.0.0", tmp_path / "cache"
-    if place == "a file":
+    if fault == "a file":
         cache.write_text("x")
-    if place == "a folder in its place":
+    if fault == "a folder in its place":
         (cache / "hashes.sqlite").mkdir(parents=True)
-    if place == "not allowed":
+    if fault == "not allowed":
         fingerprint(folder)
-        monkeypatch.setattr(catalog, "_TABLE", "ATTACH '/no/such/folder/x' AS y")
+        monkeypatch.setattr(fingerprints, "_TABLE", "ATTACH '/no/such/folder/x' AS y")
         reads.clear()
-    assert fingerprint(folder) == fingerprint(folder) and len(reads) == 4  # read each time
+    assert fingerprint(folder) == fingerprint(folder)
+    assert len(reads) == 4  # read each time
 
 
 MANY = """
 import sys
-from biosig_nb.data import catalog
-now = catalog.time.time_ns; catalog.time.time_ns = lambda: now() + 10**10
-print({catalog.fingerprint(sys.argv[1]) for _ in range(20)})
+from biosig_nb.data import fingerprints
+now = fingerprints.time.time_ns; fingerprints.time.time_ns = lambda: now() + 10**10
+print({fingerprints.fingerprint(sys.argv[1]) for _ in range(20)})
 """
 
 
@@ -172,8 +178,8 @@ def test_several_processes(root):
         )
         for _ in range(4)
     ]
-    said = {j.communicate(timeout=60) for j in jobs}
-    assert said == {(str({fingerprint(folder)}) + "\n", "")}
+    answers = {job.communicate(timeout=60) for job in jobs}
+    assert answers == {(str({fingerprint(folder)}) + "\n", "")}
 
 
 def test_a_linked_file_counts_and_a_linked_folder_does_not(root, tmp_path):
@@ -187,18 +193,18 @@ def test_a_linked_file_counts_and_a_linked_folder_does_not(root, tmp_path):
     (folder / "linked").symlink_to(outside)
     (folder / "round").symlink_to(root)
     assert fingerprint(folder) == fingerprint(folder, ("**/*", "*/*", "*")) == before
-    marks = {before}
+    found = {before}
     for name, change in (
         ("x.csv", lambda: (outside / "x.csv").write_text("2")),
         ("big.dat", lambda: flip(outside / "big.dat")),
     ):
         (folder / name).symlink_to(outside / name)
-        marks.add(fingerprint(folder))
+        found.add(fingerprint(folder))
         change()
-        marks.add(fingerprint(folder))
-    assert len(marks) == 5
+        found.add(fingerprint(folder))
+    assert len(found) == 5
     (folder / "nowhere").symlink_to(tmp_path / "gone")
-    assert fingerprint(folder) in marks
+    assert fingerprint(folder) in found
 
 
 def test_what_cannot_be_read_is_named(root):
@@ -210,26 +216,28 @@ def test_what_cannot_be_read_is_named(root):
 
 def test_scans_by_content(root):
     folder = root / "phantom"
-    mark = lambda: read_scans(folder).provenance["fingerprint"]
+
+    def current():
+        return read_scans(folder).provenance["fingerprint"]
+
     picture = sorted(folder.glob("*/*.png"))[3]
-    whole, table, facts = (
-        picture.read_bytes(),
-        (folder / "labels.csv").read_text(),
-        (folder / "source.json").read_text(),
-    )
-    found = [mark()]
+    whole = picture.read_bytes()
+    table = (folder / "labels.csv").read_text()
+    facts = (folder / "source.json").read_text()
+    found = [current()]
     edit(folder / "labels.csv", b",0,", b",1,")
-    found.append(mark())
+    found.append(current())
     (folder / "labels.csv").write_text(table)
     picture.write_bytes(whole + b" ")
-    found.append(mark())  # not a pixel, but another file
-    edit(picture, b" ", b"\n") if whole.count(b" ") == 0 else picture.write_bytes(whole + b"\n")
-    found.append(mark())
+    found.append(current())  # not a pixel, but another file
+    edit(picture, whole + b" ", whole + b"\n")
+    found.append(current())
     picture.write_bytes(whole)
     edit(folder / "source.json", b"2.0", b"4.0")
-    found.append(mark())
+    found.append(current())
     (folder / "source.json").write_text(facts)
-    assert len(set(found)) == 5 and mark() == found[0]
+    assert len(set(found)) == 5
+    assert current() == found[0]
 
 
 def test_stills_by_content(tmp_path, monkeypatch):
@@ -246,8 +254,11 @@ def test_stills_by_content(tmp_path, monkeypatch):
         note = Image.new("L", (80, 60))
         ImageDraw.Draw(note).ellipse((20, 10, 60, 50), fill=255)
         note.save(folder / f"{k:03d}_HC_Annotation.png")
-    mark = lambda: hc18_sweeps(tmp_path / "hc18").provenance["fingerprint"]
-    found = [mark(), mark()]
+
+    def current():
+        return hc18_sweeps(tmp_path / "hc18").provenance["fingerprint"]
+
+    found = [current(), current()]
     other = Image.open(folder / "001_HC.png").point(lambda v: v ^ 1)
     other.save(folder / "001_HC.png")  # a pixel's last bit
-    assert found[0] == found[1] != mark()
+    assert found[0] == found[1] != current()

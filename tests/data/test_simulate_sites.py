@@ -1,4 +1,4 @@
-"""Simulated twelve-lead records beside the publishers' own files: codes, layout, size of the signals."""
+"""Simulated twelve-lead records and the publishers' own files: codes, layout, size of signals."""
 
 import csv
 import os
@@ -9,9 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from biosig_nb.data.databases.ptb_xl import einthoven_error, ptbxl_records
-from biosig_nb.data.simulate.ptb_xl import COMPLETE, SCORED, simulate_georgia, simulate_ptbxl
-from biosig_nb.data.simulate.twelve_leads import STATEMENTS
+from biosig_nb.data.databases.challenge_2021 import challenge_records
+from biosig_nb.data.databases.ptb_xl import ptbxl_records
+from biosig_nb.data.databases.ptb_xl_leads import einthoven_error
+from biosig_nb.data.simulate.challenge_2021 import COMPLETE, SCORED, simulate_georgia
+from biosig_nb.data.simulate.ptb_xl import simulate_ptbxl
+from biosig_nb.data.simulate.statements import STATEMENTS
 from biosig_nb.data.wfdb_files import read_record
 
 REAL = Path(os.environ.get("BIOSIG_DATA", "/nowhere"))
@@ -29,122 +32,126 @@ needs_georgia = pytest.mark.skipif(
 @needs_ptbxl
 def test_statements_are_those_of_the_publisher():
     with open(PTBXL / "scp_statements.csv", newline="", encoding="utf-8") as f:
-        real = {r[""]: r for r in csv.DictReader(f)}
+        real = {row[""]: row for row in csv.DictReader(f)}
+    columns = {"d": "diagnostic", "f": "form", "r": "rhythm"}
     for code, s in STATEMENTS.items():
-        r = real[code]
-        assert s.kinds == "".join(
-            k for k, column in zip("dfr", ("diagnostic", "form", "rhythm")) if r[column] == "1.0"
-        ), code
-        assert (s.superclass, s.subclass) == (r["diagnostic_class"], r["diagnostic_subclass"]), code
-        assert s.title == r["description"], code
+        row = real[code]
+        assert s.kinds == "".join(k for k, column in columns.items() if row[column] == "1.0"), code
+        assert s.superclass == row["diagnostic_class"], code
+        assert s.subclass == row["diagnostic_subclass"], code
+        assert s.title == row["description"], code
 
 
 @pytest.mark.realdata
 @needs_georgia
 def test_snomed_codes_are_those_of_the_challenge():
-    real = {
-        k: pd.read_csv(CHALLENGE / f"dx_mapping_{k}.csv", dtype={"SNOMEDCTCode": str}).set_index(
-            "SNOMEDCTCode"
-        )
-        for k in ("scored", "unscored")
-    }
-    entries = [(c, s.snomed, s.abbreviation, s.name) for c, s in STATEMENTS.items() if s.snomed] + [
-        ("CRBBB", *COMPLETE)
-    ]
-    for code, snomed, short, name in entries:
+    real = {}
+    for which in ("scored", "unscored"):
+        table = pd.read_csv(CHALLENGE / f"dx_mapping_{which}.csv", dtype={"SNOMEDCTCode": str})
+        real[which] = table.set_index("SNOMEDCTCode")
+    entries = [(c, s.snomed, s.abbreviation, s.name) for c, s in STATEMENTS.items() if s.snomed]
+    for code, snomed, short, name in [*entries, ("CRBBB", *COMPLETE)]:
         row = real["scored" if code in SCORED else "unscored"].loc[snomed]
-        assert row.Abbreviation == short and row.Georgia > 0, code
+        assert row.Abbreviation == short, code
+        assert row.Georgia > 0, code
         assert row.Dx.strip(" .").lower() == name, code
+
+
+RECORD = "training/georgia/g1/E00001"
+
+
+def header_lines(folder: Path) -> list[str]:
+    "Lines of a header without comments, with numbers that depend on the samples as n."
+    lines = (folder / f"{RECORD}.hea").read_text().splitlines()
+    numbers = r"-?\d+(?= 0 \w+$)|-?\d+(?= -?\d+ 0 \w+$)"
+    return [re.sub(numbers, "n", line.strip()) for line in lines if line[0] != "#"]
+
+
+def comment_keys(folder: Path) -> list[str]:
+    "Names of the first five comments."
+    lines = (folder / f"{RECORD}.hea").read_text().splitlines()
+    return [x.strip("# \n").split(":")[0] for x in lines if x[0] == "#" and ":" in x][:5]
 
 
 @pytest.mark.realdata
 @needs_georgia
 def test_files_look_like_the_georgia_ones(tmp_path):
-    ours, name = simulate_georgia(tmp_path, n_records=40), "training/georgia/g1/E00001"
-    shape = lambda folder: [
-        re.sub(r"-?\d+(?= 0 \w+$)|-?\d+(?= -?\d+ 0 \w+$)", "n", x.strip())
-        for x in (folder / f"{name}.hea").read_text().splitlines()
-        if x[0] != "#"
-    ]
-    assert shape(ours) == shape(CHALLENGE)
-    keys = lambda folder: [
-        x.strip("# \n").split(":")[0]
-        for x in (folder / f"{name}.hea").read_text().splitlines()
-        if x[0] == "#" and ":" in x
-    ]
-    assert keys(ours)[:5] == keys(CHALLENGE)[:5]
-    head, real = (ours / f"{name}.mat").read_bytes(), (CHALLENGE / f"{name}.mat").read_bytes()
-    assert head[:24] == real[:24] and len(head) == len(real)
-    sums = lambda folder: [
-        (int(v) - int(c)) % 65536
-        for v, c in zip(
-            np.round(read_record(folder, name).signals * 1000).sum(axis=1),
-            re.findall(r"(-?\d+) 0 \w+$", (folder / f"{name}.hea").read_text(), re.M),
-        )
-    ]
-    assert sums(ours) == [0] * 12
+    ours = simulate_georgia(tmp_path, n_records=40)
+    assert header_lines(ours) == header_lines(CHALLENGE)
+    assert comment_keys(ours) == comment_keys(CHALLENGE)
+    mat, real = (ours / f"{RECORD}.mat").read_bytes(), (CHALLENGE / f"{RECORD}.mat").read_bytes()
+    assert mat[:24] == real[:24]
+    assert len(mat) == len(real)
+    sums = np.round(read_record(ours, RECORD).signals * 1000).sum(axis=1)
+    text = (ours / f"{RECORD}.hea").read_text()
+    checksums = re.findall(r"(-?\d+) 0 \w+$", text, re.M)
+    assert [(int(v) - int(c)) % 65536 for v, c in zip(sums, checksums)] == [0] * 12
+
+
+def typical_deviation(x: np.ndarray) -> np.ndarray:
+    "Median standard deviation of each lead (mV)."
+    return np.median(x.std(axis=-1), axis=0)
+
+
+def main_direction(x: np.ndarray) -> np.ndarray:
+    "Sign of the largest deflection of each lead."
+    centred = x - np.median(x, axis=-1, keepdims=True)
+    largest = np.abs(centred).argmax(axis=-1)[..., None]
+    return np.sign(np.median(np.take_along_axis(centred, largest, axis=-1)[..., 0], axis=0))
 
 
 @pytest.mark.realdata
 @needs_ptbxl
 def test_signals_are_of_the_size_of_real_ones(tmp_path):
-    ours, real = (
-        ptbxl_records(folder, "all").signals
-        for folder in (simulate_ptbxl(tmp_path, n_records=120), PTBXL)
-    )
-    spread = lambda x: np.median(x.std(axis=-1), axis=0)  # typical deviation in each lead (mV)
-    ratio = spread(ours) / spread(real)
-    assert ratio.min() > 0.4 and ratio.max() < 2.5, ratio.round(2)
-    signs = lambda x: np.sign(
-        np.median(
-            [[v[np.abs(v - np.median(v)).argmax()] - np.median(v) for v in r] for r in x], axis=0
-        )
-    )
-    # I, II, aVR, V1, V5, V6 point the same way
-    assert (signs(ours) == signs(real))[[0, 1, 3, 6, 10, 11]].all()
-    assert np.median(einthoven_error(ours)) < 0.005 and np.median(einthoven_error(real)) < 0.05
+    ours = ptbxl_records(simulate_ptbxl(tmp_path, n_records=120), "all").signals
+    real = ptbxl_records(PTBXL, "all").signals
+    ratio = typical_deviation(ours) / typical_deviation(real)
+    assert ratio.min() > 0.4, ratio.round(2)
+    assert ratio.max() < 2.5, ratio.round(2)
+    same = main_direction(ours) == main_direction(real)
+    assert same[[0, 1, 3, 6, 10, 11]].all()  # I, II, aVR, V1, V5, V6
+    assert np.median(einthoven_error(ours)) < 0.005
+    assert np.median(einthoven_error(real)) < 0.05
+
+
+def median_spectrum(folder: Path) -> np.ndarray:
+    "Median power of V1 of 12 records."
+    names = [f"training/georgia/g1/E{i:05d}" for i in range(1, 13)]
+    x = np.stack([read_record(folder, name).signals[6] for name in names])
+    return np.median(np.abs(np.fft.rfft(x - x.mean(axis=1, keepdims=True))) ** 2, axis=0)
 
 
 def test_domain_shift_filters_and_wanders(tmp_path):
-    def spectrum(shift):
-        folder = simulate_georgia(tmp_path / str(shift), n_records=12, shift=shift)
-        x = np.stack(
-            [read_record(folder, f"training/georgia/g1/E{i:05d}").signals[6] for i in range(1, 13)]
-        )
-        return np.median(np.abs(np.fft.rfft(x - x.mean(axis=1, keepdims=True))) ** 2, axis=0)
-
-    f, near, far = np.fft.rfftfreq(5000, 1 / 500), spectrum(0.0), spectrum(1.0)
+    near, far = (
+        median_spectrum(simulate_georgia(tmp_path / str(shift), n_records=12, shift=shift))
+        for shift in (0.0, 1.0)
+    )
+    f = np.fft.rfftfreq(5000, 1 / 500)
     high, slow = (f > 80) & (f < 150), (f > 0.05) & (f < 0.45)
     assert far[high].sum() < 0.5 * near[high].sum()  # the recorder's filter
     assert far[slow].sum() > 1.5 * near[slow].sum()  # electrodes that wander
 
 
-def test_georgia_is_read_by_the_reader_of_the_real_records(tmp_path):
-    from biosig_nb.data.databases.challenge_2021 import challenge_records
+def snomed_codes(folder: Path, number: int) -> set[str]:
+    "SNOMED codes of a record."
+    comments = read_record(folder, f"training/georgia/g1/E{number:05d}").comments
+    return set(next(c for c in comments if c.startswith("Dx"))[4:].split(","))
 
+
+def test_georgia_is_read_by_the_reader_of_the_real_records(tmp_path):
     folder = simulate_georgia(tmp_path, n_records=60)
-    apart, merged = (challenge_records(folder, merge=k) for k in (False, True))
-    assert (
-        apart.provenance["simulated"]
-        and apart.signals.shape == (60, 12, 1000)
-        and einthoven_error(apart.signals).max() < 1e-3
-    )
-    named = lambda cohort, code: cohort.labels[:, cohort.label_names.index(code)]
-    said = [
-        set(
-            next(
-                c
-                for c in read_record(folder, f"training/georgia/g1/E{i:05d}").comments
-                if c.startswith("Dx")
-            )[4:].split(",")
-        )
-        for i in range(1, 61)
-    ]
+    apart, merged = (challenge_records(folder, merge=merge) for merge in (False, True))
+    assert apart.provenance["simulated"]
+    assert apart.signals.shape == (60, 12, 1000)
+    assert einthoven_error(apart.signals).max() < 1e-3
+    written = [snomed_codes(folder, i) for i in range(1, 61)]
+
+    def labels(cohort, code):
+        return cohort.labels[:, cohort.label_names.index(code)]
+
     for code in ("LVH", "NDT", "LNGQT", "1AVB"):
-        assert named(apart, code).tolist() == [int(STATEMENTS[code].snomed in s) for s in said], (
-            code
-        )
-    assert named(merged, "CRBBB").tolist() == [
-        int(bool({STATEMENTS["CRBBB"].snomed, COMPLETE[0]} & s)) for s in said
-    ]
-    assert named(apart, "CRBBB").sum() < named(merged, "CRBBB").sum()
+        expected = [int(STATEMENTS[code].snomed in codes) for codes in written]
+        assert labels(apart, code).tolist() == expected, code
+    both = {STATEMENTS["CRBBB"].snomed, COMPLETE[0]}
+    assert labels(merged, "CRBBB").tolist() == [int(bool(both & codes)) for codes in written]
+    assert labels(apart, "CRBBB").sum() < labels(merged, "CRBBB").sum()

@@ -1,13 +1,17 @@
 """A folder of scans from the simulator to sequences of features, as a study goes through them."""
 
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from biosig_nb.data.segments.sweeps import frame_scores, read_scans, to_cohort, windows
+from biosig_nb.data.own.sweeps import read_scans
+from biosig_nb.data.segments.sweeps import frame_scores, sequence_cohort, windows
 from biosig_nb.data.simulate.phantom import simulate_phantom
-from biosig_nb.errors import DataError
-from biosig_nb.signals.frame_images import frame_square, image_hash
+from biosig_nb.errors import DataError, LeakageError
+from biosig_nb.learn.apart import check_signals_apart, duplicates_across
+from biosig_nb.signals.frame_images import frame_square
 
 
 @pytest.fixture(scope="module")
@@ -17,22 +21,21 @@ def folder(tmp_path_factory):
 
 def test_from_files_to_frames_scored_once(folder):
     scans = read_scans(folder)
-    assert [scans.image(i).shape for i in (0, len(scans) - 1)] == [
-        (160, 200)
-    ] * 2 and scans.provenance["simulated"]
+    assert [scans.image(i).shape for i in (0, len(scans) - 1)] == [(160, 200)] * 2
+    assert scans.provenance["simulated"]
     squares = [frame_square(scans.image(i), size=32) for i in range(len(scans))]
-    assert len({image_hash(s) for s in squares}) == len(scans)
-    cohort = to_cohort(scans, windows(scans.table, 8, 3))
-    assert cohort.check() is cohort and cohort.signals.shape == (len(cohort), 1, 8)
+    assert len({s.tobytes() for s in squares}) == len(scans)
+    cohort = sequence_cohort(scans, windows(scans.table, 8, 3))
+    assert cohort.check() is cohort
+    assert cohort.signals.shape == (len(cohort), 1, 8)
     index = np.flatnonzero(cohort.groups == cohort.groups[-1])
     scored = frame_scores(cohort, index, cohort.labels[index].astype(float))
     table = scans.table[scans.table.scan == scans.table.scan.iloc[-1]]
-    assert scored.index.tolist() == table.index.tolist() and (scored.p == table.label).all()
+    assert scored.index.tolist() == table.index.tolist()
+    assert (scored.p == table.label).all()
 
 
 def test_a_frame_that_is_lost_or_cut_short_is_named(folder, tmp_path):
-    import shutil
-
     copy = shutil.copytree(folder, tmp_path / "copy")
     last = sorted((copy / "01_5S").glob("*.png"))[-1]
     last.write_bytes(last.read_bytes()[:200])
@@ -46,16 +49,11 @@ def test_a_frame_that_is_lost_or_cut_short_is_named(folder, tmp_path):
 
 
 def test_pictures_are_compared_by_content(folder, tmp_path):
-    "The same sweeps under another name are found, other sweeps at the same positions are not."
-    import shutil
-
-    from biosig_nb.errors import LeakageError
-    from biosig_nb.learn.apart import check_signals_apart
-    from biosig_nb.learn.splits import duplicates_across
+    "The same sweeps under another name are found; other sweeps at the same positions are not."
 
     def read(path):
         scans = read_scans(path)
-        return to_cohort(scans, windows(scans.table, 8, 4))
+        return sequence_cohort(scans, windows(scans.table, 8, 4))
 
     here = read(folder)
     copy = shutil.copytree(folder, tmp_path / "copy")

@@ -1,4 +1,4 @@
-"WFDB files: sample for sample what wfdb reads, on real and on written records, and what a hostile header gets."
+"WFDB files: sample for sample as wfdb reads them; hostile headers are refused."
 
 import os
 import re
@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from biosig_nb.data import wfdb_files as w
 from biosig_nb.data.simulate.mitdb import simulate_mitdb
 from biosig_nb.data.simulate.ptbdb import simulate_ptbdb
+from biosig_nb.data.wfdb_headers import read_header
 from biosig_nb.errors import DataError
 
 DATA = Path(os.environ.get("BIOSIG_DATA") or "/nonexistent")
@@ -26,7 +27,7 @@ FOLDERS = (
     "icentia11k-continuous-ecg/1.0",
     "ptb-xl/1.0.3",
 )
-LIMIT = 2_000_000  # samples a channel: of longer records, a stretch
+LIMIT = 2_000_000  # samples a channel: of longer records, a segment
 
 
 def reference(path, tmp_path):
@@ -43,34 +44,28 @@ def reference(path, tmp_path):
 
 
 def same(path, tmp_path, start=0, stop=None):
-    ours, ref = w.read_record(path.parent, path.name, start, stop), reference(path, tmp_path)
-    p, d = (
-        wfdb.rdrecord(str(ref), sampfrom=start, sampto=stop),
-        wfdb.rdrecord(str(ref), sampfrom=start, sampto=stop, physical=False),
-    )
+    ours = w.read_record(path.parent, path.name, start, stop)
+    ref = reference(path, tmp_path)
+    p = wfdb.rdrecord(str(ref), sampfrom=start, sampto=stop)
+    d = wfdb.rdrecord(str(ref), sampfrom=start, sampto=stop, physical=False)
     np.testing.assert_array_equal(ours.signals, p.p_signal.T)
     np.testing.assert_array_equal(w.read_digital(path.parent, path.name, start, stop), d.d_signal.T)
-    assert (list(ours.channels), list(ours.units), ours.fs, list(ours.comments)) == (
-        p.sig_name,
-        p.units,
-        p.fs,
-        p.comments,
-    )
-    h = w.read_header(path.parent, path.name)
-    assert (list(h.gains), list(h.baselines), h.n_samples, list(h.formats)) == (
-        d.adc_gain,
-        d.baseline,
-        wfdb.rdheader(str(ref)).sig_len,
-        d.fmt,
-    )
+    assert list(ours.channels) == p.sig_name
+    assert list(ours.units) == p.units
+    assert ours.fs == p.fs
+    assert list(ours.comments) == p.comments
+    h = read_header(path.parent, path.name)
+    assert list(h.gains) == d.adc_gain
+    assert list(h.baselines) == d.baseline
+    assert h.n_samples == wfdb.rdheader(str(ref)).sig_len
+    assert list(h.formats) == d.fmt
 
 
 def same_annotations(path):
     ours, ref = w.read_annotations(path.parent, path.name), wfdb.rdann(str(path), "atr")
     np.testing.assert_array_equal(ours.sample, ref.sample)
-    assert list(ours.symbol) == ref.symbol and list(ours.aux) == [
-        a.strip("\x00") for a in ref.aux_note
-    ]
+    assert list(ours.symbol) == ref.symbol
+    assert list(ours.aux) == [a.strip("\x00") for a in ref.aux_note]
 
 
 @pytest.mark.realdata
@@ -82,7 +77,7 @@ def test_real_records(folder, tmp_path):
     assert records
     for k, head in enumerate(records):
         path = head.with_suffix("")
-        n = w.read_header(path.parent, path.name).n_samples
+        n = read_header(path.parent, path.name).n_samples
         same(path, tmp_path, *((0, None) if n <= LIMIT else (1001, 200_002)))
         if k % 10 == 0:
             same(path, tmp_path, n // 3, n // 2)
@@ -172,7 +167,12 @@ def test_several_files_skew_and_frames(tmp_path):
     rng = np.random.default_rng(0)
     rng.integers(-900, 900, 300).astype("<i2").tofile(tmp_path / "m.dat")
     rng.integers(0, 256, 150).astype(np.uint8).tofile(tmp_path / "m.xyz")
-    rows = "m.dat 16 2000(0)/mV 16 0 0 0 0 i\nm.dat 16 200 11 1024 0 0 0 ii\nm.dat 16 0/uV 16 7 0 0 0 iii lead\nm.xyz 212 100(5) 12 0 0 0 0 vx\n"
+    rows = (
+        "m.dat 16 2000(0)/mV 16 0 0 0 0 i\n"
+        "m.dat 16 200 11 1024 0 0 0 ii\n"
+        "m.dat 16 0/uV 16 7 0 0 0 iii lead\n"
+        "m.xyz 212 100(5) 12 0 0 0 0 vx\n"
+    )
     head = tmp_path / "m.hea"
     for text in (
         "m 4 250 100 12:00:00 01/02/1999\n" + rows,
@@ -182,7 +182,7 @@ def test_several_files_skew_and_frames(tmp_path):
         head.write_bytes(text.encode())
         same(tmp_path / "m", tmp_path)
         same(tmp_path / "m", tmp_path, 33, 34)
-        assert w.read_header(tmp_path, "m").simple
+        assert read_header(tmp_path, "m").simple
     head.write_text("m 2 250 100\nm.dat 16:3 200 16 0 0 0 0 a\nm.dat 16 200 16 0 0 0 0 b\n")
     same(tmp_path / "m", tmp_path)
     head.write_text("m 2 250 100\nm.dat 16x2 200 16 0 0 0 0 a\nm.dat 16 200 16 0 0 0 0 b\n")
@@ -195,7 +195,8 @@ def refused(folder, record, *words):
     with pytest.raises(DataError) as e:
         w.read_record(folder, record)
     text = str(e.value)
-    assert "\n" not in text and record in text, text
+    assert "\n" not in text, text
+    assert record in text, text
     for x in words:
         assert x in text, text
 
@@ -272,10 +273,7 @@ def test_broken_files(record):
     head.unlink()
     refused(record, "r", "no header 'r.hea'")
     (record / "r.atr").write_bytes(b"")
-    try:
-        assert len(w.read_annotations(record, "r").sample) == 0
-    except DataError as e:
-        assert "\n" not in str(e)
+    assert len(w.read_annotations(record, "r").sample) == 0
 
 
 def test_truncated_file_of_a_format_read_by_wfdb(record):
@@ -296,7 +294,12 @@ def test_truncated_file_of_a_format_read_by_wfdb(record):
     )
 )
 def test_a_damaged_header_is_read_as_wfdb_does_or_refused(record, noise):
-    text = "r 2 250 100\nr.dat 16 200.0(0)/mV 16 0 0 4950 0 c0\nr.dat 16 200.0(0)/mV 16 0 1 5050 0 c1\n# age: 7\n"
+    text = (
+        "r 2 250 100\n"
+        "r.dat 16 200.0(0)/mV 16 0 0 4950 0 c0\n"
+        "r.dat 16 200.0(0)/mV 16 0 1 5050 0 c1\n"
+        "# age: 7\n"
+    )
     for at, c in noise:
         text = text[: at % len(text)] + c + text[at % len(text) + 1 :]
     (record / "r.hea").write_text(text)
@@ -313,16 +316,13 @@ def test_a_damaged_header_is_read_as_wfdb_does_or_refused(record, noise):
 
 
 def test_partial_reading_touches_only_its_bytes(record, monkeypatch):
-    seen = []
-    real = np.fromfile
-    monkeypatch.setattr(
-        np,
-        "fromfile",
-        lambda p, dtype, count, offset=0: (
-            seen.append((offset, count * np.dtype(dtype).itemsize))
-            or real(p, dtype, count, offset=offset)
-        ),
-    )
+    seen, real = [], np.fromfile
+
+    def noted(path, dtype, count, offset=0):
+        seen.append((offset, count * np.dtype(dtype).itemsize))
+        return real(path, dtype, count, offset=offset)
+
+    monkeypatch.setattr(np, "fromfile", noted)
     w.read_record(record, "r", 40, 50)
     write(record, "212", np.arange(200).reshape(100, 2))
     w.read_record(record, "r", 41, 43)
