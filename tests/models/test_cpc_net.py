@@ -1,4 +1,4 @@
-"""What comes next: the body stays the plain network's, candidates are judged one by one, and `learn` can train, save and reuse it."""
+"""Contrastive predictive coding: body, scores of the candidates, and training by `learn`."""
 
 from functools import partial
 
@@ -43,14 +43,12 @@ class Tiny(nn.Module):
 
 
 class Either(nn.Module):
-    """Segments of the future task where there are several, else a plain network: one `body` for
-    both.
-    """
+    "CPC for three outputs, else a plain network, with the same `body`."
 
     def __new__(cls, outputs):
-        return (
-            CPCNet(Tiny(outputs), outputs, context=3, cells=16) if outputs == 3 else Tiny(outputs)
-        )
+        if outputs == 3:
+            return CPCNet(Tiny(outputs), outputs, context=3, cells=16)
+        return Tiny(outputs)
 
 
 def tones(n=360, seed=0, groups=12):
@@ -60,11 +58,13 @@ def tones(n=360, seed=0, groups=12):
     pitch, y = rng.uniform(0.1, 1.0, (n, 6)), rng.integers(0, 3, n)
     pitch[:, 1:3] = pitch[:, :1]
     pitch[np.arange(n), 3 + y] = pitch[:, 0]
-    return (
-        np.sin(pitch[..., None] * t + rng.uniform(0, 6.3, (n, 6, 1))).astype(np.float32),
-        y,
-        rng.integers(0, groups, n),
-    )
+    x = np.sin(pitch[..., None] * t + rng.uniform(0, 6.3, (n, 6, 1))).astype(np.float32)
+    return x, y, rng.integers(0, groups, n)
+
+
+def around(make, outputs):
+    "CPC with a network's body."
+    return CPCNet(make(outputs), outputs, 2, cells=8)
 
 
 @pytest.mark.parametrize(
@@ -77,64 +77,50 @@ def tones(n=360, seed=0, groups=12):
         partial(ResNet18, ndim=2),
     ],
 )
-def test_any_network_of_the_house(make, tmp_path):
-    whole = lambda outputs: CPCNet(make(outputs), outputs, 2, cells=8)
-    net, x = build(whole, 3, 1), torch.randn(2, 5, 512)
+def test_body_of_any_residual_network(make, tmp_path):
+    net, x = build(partial(around, make), 3, 1), torch.randn(2, 5, 512)
     out = net(x)
     out.logsumexp(1).sum().backward()
-    assert out.shape == (2, 3) and all(
-        p.grad is not None and torch.isfinite(p.grad).all() for p in net.parameters()
-    )
-    # nothing more, nothing less
-    assert {k[5:] for k in net.state_dict() if k.startswith("body.")} == set(
-        make(4).body.state_dict()
-    )
-    save_body(net, tmp_path / "future.safetensors", {"task": "what comes next"})
-    state, card = load_body(tmp_path / "future.safetensors")
-    other = put_body(make(7), state)  # the plain network takes it
+    assert out.shape == (2, 3)
+    assert all(torch.isfinite(p.grad).all() for p in net.parameters())
+    # the weights are those of the plain network's body
+    names = {k[5:] for k in net.state_dict() if k.startswith("body.")}
+    assert names == set(make(4).body.state_dict())
+    save_body(net, tmp_path / "cpc.safetensors", {"task": "CPC"})
+    state, card = load_body(tmp_path / "cpc.safetensors")
+    other = put_body(make(7), state)
     segments = torch.cat([x[:, 0, None], torch.ones(2, 1, 512)], 1) if net.masked else x[:, 0, None]
     torch.testing.assert_close(
         other.eval().body(segments), net.eval().features(x)[:, 0], rtol=1e-4, atol=1e-5
     )
-    assert (
-        card["network"].endswith("what comes next")
-        and card["parameters"] == count_parameters(make(4).body)[0]
-    )
+    assert card["network"].endswith("CPC")
+    assert card["parameters"] == count_parameters(make(4).body)[0]
 
 
 @pytest.mark.parametrize("arm", ("frozen", "norm", "lora", "full", "gradual"))
 def test_arms(arm):
-    make = lambda outputs: CPCNet(ResNet18(outputs, masked=True), outputs, 2, cells=8)
+    make = partial(around, partial(ResNet18, masked=True))
     net = adapt(adaptation(arm), make, 2, build(make, 2, 1).body.state_dict())
-    assert net(torch.randn(2, 4, 256)).shape == (2, 2) and all(
-        p.requires_grad for p in net.head.parameters()
-    )
+    assert net(torch.randn(2, 4, 256)).shape == (2, 2)
+    assert all(p.requires_grad for p in net.head.parameters())
     assert any(p.requires_grad for p in net.body.parameters()) == (arm != "frozen")
 
 
 def test_count():
-    """A GRU has 3 x cells x (features + cells + 1) parameters as counted here, the linear layer
-    (cells + 1) x features, the normalisation 2 x features.
-    """
+    "GRU, linear layer and normalisation over 512 features, with 256 cells."
     net = CPCNet(ResNet18(4, masked=True), 4)
-    assert (
-        count_parameters(net)[0]
-        == count_parameters(ResNet18(4).body)[0] + 3 * 256 * (512 + 256 + 1) + 257 * 512 + 2 * 512
-    )
+    head = 3 * 256 * (512 + 256 + 1) + 257 * 512 + 2 * 512
+    assert count_parameters(net)[0] == count_parameters(ResNet18(4).body)[0] + head
 
 
-def test_scores_of_candidates_do_not_hang_on_each_other():
+def test_scores_of_candidates_are_independent():
     torch.manual_seed(0)
     net, x = CPCNet(Tiny(4), 4, cells=8).eval(), torch.randn(9, 8, 64)
     with torch.no_grad():
         logits = net(x)
-    for turn in ([3, 2, 1, 0], [1, 2, 3, 0]):
-        torch.testing.assert_close(
-            predict(net, torch.cat([x[:, :4], x[:, 4:][:, turn]], 1)),
-            logits[:, turn],
-            rtol=1e-5,
-            atol=1e-6,
-        )
+    for order in ([3, 2, 1, 0], [1, 2, 3, 0]):
+        found = predict(net, torch.cat([x[:, :4], x[:, 4:][:, order]], 1))
+        torch.testing.assert_close(found, logits[:, order], rtol=1e-5, atol=1e-6)
     other = x.clone()
     other[:, 5:] = torch.randn(9, 3, 64)
     torch.testing.assert_close(predict(net, other)[:, 0], logits[:, 0], rtol=1e-5, atol=1e-6)
@@ -150,76 +136,57 @@ def test_head_against_cells_step_by_step():
     n, h = torch.nn.functional.layer_norm(z, (6,)), torch.zeros(4, 5)
     for k in range(3):
         h = cell(n[:, k], h)
-    torch.testing.assert_close(
-        head(z), torch.einsum("bkf,bf->bk", n[:, 3:], head.ahead(h)) / 6**0.5, rtol=1e-5, atol=1e-6
-    )
+    expected = torch.einsum("bkf,bf->bk", n[:, 3:], head.ahead(h)) / 6**0.5
+    torch.testing.assert_close(head(z), expected, rtol=1e-5, atol=1e-6)
 
 
-def taught(y, x, lr=1e-2):
-    tensor = lambda a, b: Examples(
-        torch.as_tensor(x[a:b]), torch.as_tensor(y[a:b]), torch.ones(b - a)
-    )
-    return fit_once(
-        build(Either, 3, 0),
-        tensor(0, 700),
-        tensor(700, 900),
-        Recipe(400, check_every=50, patience=8),
-        lr,
-    ).net
+def accuracy_after_training(x, labels, y):
+    "Trained on `labels`; accuracy against y on examples that are not used in training."
+
+    def examples(rows):
+        tensors = torch.as_tensor(x[rows]), torch.as_tensor(labels[rows])
+        return Examples(*tensors, torch.ones(len(x[rows])))
+
+    recipe = Recipe(400, check_every=50, patience=8)
+    train, validation, test = slice(0, 700), slice(700, 900), slice(900, None)
+    net = fit_once(build(Either, 3, 0), examples(train), examples(validation), recipe, 1e-2).net
+    return (predict(net, torch.as_tensor(x[test])).argmax(1).numpy() == y[test]).mean()
 
 
-def test_learns_what_can_be_told_and_nothing_from_shuffled_answers():
+def test_learns_from_labels_and_not_from_shuffled_ones():
     x, y, _ = tones(1300)
-    right = lambda net: (predict(net, torch.as_tensor(x[900:])).argmax(1).numpy() == y[900:]).mean()
-    assert right(taught(y, x)) > 0.6
-    assert right(taught(np.random.default_rng(1).permutation(y), x)) < 0.45
+    assert accuracy_after_training(x, y, y) > 0.6
+    assert accuracy_after_training(x, np.random.default_rng(1).permutation(y), y) < 0.45
 
 
 def test_a_trial_starts_from_it(tmp_path):
-    """Pre-trained on what follows, used for another task with another number of outputs.
-
-    The whole way through the trial.
-    """
+    "A trial pre-trains by CPC and trains a target task with another number of outputs."
     x, y, g = tones()
     about = dict(database="tones", version="", simulated=True, fingerprint="1", missing=[])
-
-    def cohort(name, x, y, channels, names):
-        index = pd.Index([f"e{i}" for i in range(len(x))], name="example")
-        return Cohort(
-            x,
-            y,
-            np.array([f"{name}/{k}" for k in g]),
-            pd.DataFrame({"patient": g}, index=index),
-            250.0,
-            channels,
-            names,
-            about,
-        ).check()
-
-    sides = [np.flatnonzero(np.isin(g, k)) for k in (range(8), (8, 9), (10, 11))]
-    follow = cohort("tones", x, y, tuple("abcdef"), ("candidate 1", "candidate 2", "candidate 3"))
-    pitch = np.abs(np.fft.rfft(x[:, 0])).argmax(1)
-    high = cohort(
-        "others", x[:, :1], (pitch > np.median(pitch)).astype(int), ("a",), ("low", "high")
-    )
     recipe = Recipe(20, check_every=10, lrs=(1e-2,), patience=2)
-    source, target = (
-        Task(name, c, (Split(c.groups, *sides, 0, 0, "patient"),), recipe)
-        for name, c in (("follow", follow), ("high", high))
-    )
-    trial = Trial(
-        "recommended",
-        Either,
-        target,
-        arms_named(["scratch", "full"], source),
-        double_cap=False,
-        study="test",
-    )
+    partitions = [np.flatnonzero(np.isin(g, k)) for k in (range(8), (8, 9), (10, 11))]
+
+    def task(name, x, y, channels, labels):
+        groups = np.array([f"{name}/{k}" for k in g])
+        index = pd.Index([f"e{i}" for i in range(len(x))], name="example")
+        table = pd.DataFrame({"patient": g}, index=index)
+        cohort = Cohort(x, y, groups, table, 250.0, channels, labels, about).check()
+        return Task(name, cohort, (Split(groups, *partitions, 0, 0, "patient"),), recipe)
+
+    candidates = ("candidate 1", "candidate 2", "candidate 3")
+    source = task("cpc", x, y, tuple("abcdef"), candidates)
+    pitch = np.abs(np.fft.rfft(x[:, 0])).argmax(1)
+    high = (pitch > np.median(pitch)).astype(int)
+    target = task("pitch", x[:, :1], high, ("a",), ("low", "high"))
+    arms = arms_named(["scratch", "full"], source)
+    trial = Trial("recommended", Either, target, arms, double_cap=False, study="test")
     result = trial.run(tmp_path)
-    assert set(result.predictions.arm) == {"scratch", "full"} and len(result.source_predictions)
+    assert set(result.predictions.arm) == {"scratch", "full"}
+    assert len(result.source_predictions)
     state, card = load_body(next(tmp_path.rglob("*.safetensors")))
     put_body(Tiny(2), state)
-    assert card["task"] == "follow" and card["channels"] == list("abcdef")
+    assert card["task"] == "cpc"
+    assert card["channels"] == list("abcdef")
 
 
 def test_errors_say_what_is_wrong():

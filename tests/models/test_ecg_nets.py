@@ -1,4 +1,4 @@
-"""The twelve-lead networks in the hands of a transfer: files, arms, groups."""
+"""The twelve-lead networks in a transfer: files, arms, parameter groups."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from biosig_nb.learn.schedules import layer_groups
 from biosig_nb.learn.weights import load_body, put_body, save_body
 from biosig_nb.models.ecg_nets import NETWORKS, ecg_net
 
-# their blocks are those of 18 and 50
+# the networks left out have the blocks of 18 and 50
 NAMES = [n for n in NETWORKS if n not in ("xresnet1d34", "xresnet1d101")]
 
 
@@ -28,7 +28,8 @@ def test_body_in_a_file_and_back(name, tmp_path):
     assert card["network"] == name
     put_body(target, load_body(tmp_path / "body.safetensors")[0])
     x = torch.randn(3, 12, 64)
-    assert torch.equal(source.eval().body(x), target.eval().body(x)) and target(x).shape == (3, 18)
+    assert torch.equal(source.eval().body(x), target.eval().body(x))
+    assert target(x).shape == (3, 18)
     with pytest.raises(DataError, match="do not fit"):
         put_body(ecg_net(name, 18, n_leads=8), load_body(tmp_path / "body.safetensors")[0])
 
@@ -39,7 +40,7 @@ def test_arms_change_what_they_may(name, arm):
     torch.manual_seed(0)
     source = ecg_net(name, 5)
     for m in source.body.modules():
-        # as after training: no block is switched off by a zero
+        # as after training: no block is the identity
         if isinstance(m, torch.nn.BatchNorm1d):
             m.weight.data.uniform_(0.5, 1.5)
     body = source.body.state_dict()
@@ -50,7 +51,8 @@ def test_arms_change_what_they_may(name, arm):
     net = adapt(adaptation(arm), make(name), 3, body)
     before = {k: v.detach().clone() for k, v in net.named_parameters()}
     opt = torch.optim.SGD([p for p in net.parameters() if p.requires_grad], 1e-3)
-    for _ in range(2):  # the second update moves what began behind a zero
+    # the second update changes weights whose gradient was zero in the first
+    for _ in range(2):
         opt.zero_grad()
         net(torch.randn(4, 12, 64)).square().mean().backward()
         opt.step()
@@ -62,9 +64,11 @@ def test_arms_change_what_they_may(name, arm):
     if arm == "full":
         assert len(inside) == len(list(net.body.parameters()))
     if arm == "lora":
-        assert inside and all("lora_" in k for k in inside)
+        assert inside
+        assert all("lora_" in k for k in inside)
     if arm == "norm":
-        assert inside and all(before[k].ndim == 1 for k in inside)
+        assert inside
+        assert all(before[k].ndim == 1 for k in inside)
     plain = merge_lora(net.double()).eval()
     x = torch.randn(3, 12, 64, dtype=torch.float64)
     torch.testing.assert_close(plain(x), net.eval()(x), rtol=1e-9, atol=1e-9)
@@ -74,7 +78,7 @@ def test_arms_change_what_they_may(name, arm):
 
 
 @pytest.mark.parametrize("name", list(NETWORKS))
-def test_groups_as_the_stages_want_them(name):
+def test_groups_of_gradual_fine_tuning(name):
     net = ecg_net(name, 3)
     lower, upper, head = layer_groups(net)
     assert {id(p) for p in head} == {id(p) for p in net.head.parameters()}
@@ -83,8 +87,9 @@ def test_groups_as_the_stages_want_them(name):
     net(torch.randn(4, 12, 64)).square().sum().backward()
     assert all(p.grad is not None for p in lower)
     first = next(net.body.parameters())
-    # what touches the signal is in the lower part
-    assert any(first is p for p in lower) and all(first is not p for p in upper)
+    # the first layer is in the lower part
+    assert any(first is p for p in lower)
+    assert all(first is not p for p in upper)
 
 
 def test_same_seed_same_start():

@@ -38,15 +38,17 @@ def test_features_of_the_image_network(make, kind, depths, widths):
             num_channels=1, layer_type=kind, depths=depths, hidden_sizes=widths
         )
     )
-    for v in theirs.buffers():  # statistics that would show an exchange
+    # random statistics: an exchange of two layers would show
+    for v in theirs.buffers():
         if v.is_floating_point():
             v.uniform_(0.5, 1.5)
     theirs.eval()
     net = make(4, ndim=2).eval()
     state = {ours(k, depths): v for k, v in theirs.state_dict().items()}
     missing, unknown = net.body.load_state_dict(state, strict=False)
-    # all that is left are the biases of the convolutions
-    assert not unknown and all(k.endswith(".bias") for k in missing)
+    # only the biases of the convolutions are missing
+    assert not unknown
+    assert all(k.endswith(".bias") for k in missing)
     for k in missing:
         net.body.get_parameter(k).data.zero_()
     convolutions = sum(isinstance(m, torch.nn.Conv2d) for m in net.modules())
