@@ -1,4 +1,7 @@
-"""Calibration on a public table: PTB-XL's 71 labels as its benchmark's xresnet1d101 (Strodthoff et al. 2021) scores folds 9 and 10."""
+"""Calibration on a public table: PTB-XL's 71 labels as its benchmark scores folds 9 and 10.
+
+The network is xresnet1d101 (Strodthoff et al. 2021).
+"""
 
 import os
 from pathlib import Path
@@ -8,18 +11,10 @@ import pandas as pd
 import pytest
 import statsmodels.api as sm
 
-from biosig_nb.evaluate.clinical.calibration import (
-    calibration_intercept,
-    calibration_slope,
-    calibration_table,
-    ece,
-)
-from biosig_nb.evaluate.clinical.recalibrate import (
-    before_after,
-    fit_platt,
-    fit_temperature,
-    recalibrated,
-)
+from biosig_nb.evaluate.clinical.before_after import before_after
+from biosig_nb.evaluate.clinical.calibration import calibration_intercept, calibration_slope, ece
+from biosig_nb.evaluate.clinical.calibration_table import calibration_table
+from biosig_nb.evaluate.clinical.recalibrate import fit_platt, fit_temperature, recalibrated
 from biosig_nb.evaluate.kernels.logistic import logit
 from biosig_nb.evaluate.metrics import macro_auroc
 from biosig_nb.evaluate.predictions import make_predictions, probabilities, truth
@@ -73,10 +68,10 @@ def test_slope_and_intercept_equal_statsmodels(table):
     for j in np.flatnonzero((Y.sum(0) >= 10) & (Y.sum(0) <= len(Y) - 10)):
         x = logit(P[:, j])
         fit = sm.GLM(Y[:, j], sm.add_constant(x), family=sm.families.Binomial()).fit(tol=1e-14)
-        large = sm.GLM(Y[:, j], np.ones(len(Y)), family=sm.families.Binomial(), offset=x).fit(
-            tol=1e-14
-        )
-        assert abs(slope[j] - fit.params[1]) < 1e-6 and abs(intercept[j] - large.params[0]) < 1e-6
+        ones, binomial = np.ones(len(Y)), sm.families.Binomial()
+        large = sm.GLM(Y[:, j], ones, family=binomial, offset=x).fit(tol=1e-14)
+        assert abs(slope[j] - fit.params[1]) < 1e-6
+        assert abs(intercept[j] - large.params[0]) < 1e-6
         checked += 1
     assert checked == 49
 
@@ -86,24 +81,20 @@ def test_temperature_of_fold_9_reported_on_fold_10(table):
     after, before = recalibrated(table, "temperature"), table[table.part == "test"]
     Y, P, Q = truth(before), probabilities(before), probabilities(after)
     assert fit_temperature(table[table.part == "validation"]).T.shape == (1,)
-    assert (
-        abs(macro_auroc(Y, P) - 0.9254358590) < 1e-10
-        and abs(macro_auroc(Y, Q) - 0.9254358590) < 1e-10
-    )
-    assert np.mean(-np.log(np.where(Y == 1, Q, 1 - Q).clip(1e-12))) < np.mean(
-        -np.log(np.where(Y == 1, P, 1 - P).clip(1e-12))
-    )
+    assert abs(macro_auroc(Y, P) - 0.9254358590) < 1e-10
+    assert abs(macro_auroc(Y, Q) - 0.9254358590) < 1e-10
+    losses = [np.mean(-np.log(np.where(Y == 1, R, 1 - R).clip(1e-12))) for R in (P, Q)]
+    assert losses[1] < losses[0]
 
 
 @pytest.mark.realdata
-def test_temperature_and_platt_cannot_see_the_test_side(table):
+def test_temperature_and_platt_do_not_use_the_test_labels(table):
     spoiled = table.copy()
     labels = [c for c in table.columns if c.startswith("y_")]
     spoiled.loc[spoiled.part == "test", labels] = 1 - spoiled.loc[spoiled.part == "test", labels]
     for method in ("temperature", "platt"):
-        assert np.array_equal(
-            probabilities(recalibrated(spoiled, method)), probabilities(recalibrated(table, method))
-        )
+        after, same = (probabilities(recalibrated(t, method)) for t in (spoiled, table))
+        assert np.array_equal(after, same)
 
 
 @pytest.mark.realdata
@@ -119,18 +110,18 @@ def test_before_and_after(table):
         assert abs(value[method, "auroc"] - 0.9254358590) < 1e-10
     macro = t[t.label == "macro"].set_index(["method", "metric"]).estimate
     for method in ("platt", "isotonic"):
-        assert abs(macro[method, "expected_observed"] - 1) < abs(
-            macro["as it came", "expected_observed"] - 1
-        )
+        off = abs(macro["as it came", "expected_observed"] - 1)
+        assert abs(macro[method, "expected_observed"] - 1) < off
         assert macro[method, "ece"] < macro["as it came", "ece"]
 
 
 @pytest.mark.realdata
-def test_platt_sets_the_validation_side_right(table):
+def test_platt_calibrates_the_validation_rows(table):
     validation = table[table.part == "validation"]
     Y, fitted = truth(validation), fit_platt(validation)
     Q, ok = fitted.apply(probabilities(validation)), ~np.isnan(fitted.slope)
-    assert ok.sum() >= 60 and np.abs(Q.sum(0) - Y.sum(0))[ok].max() < 1e-2
+    assert ok.sum() >= 60
+    assert np.abs(Q.sum(0) - Y.sum(0))[ok].max() < 1e-2
     assert ece(Y[:, ok], Q[:, ok]).mean() < ece(Y[:, ok], probabilities(validation)[:, ok]).mean()
 
 

@@ -1,4 +1,7 @@
-"""Ensembles on a public table of 71 labels, and EC57's counts on real records against the WFDB package and a plain loop."""
+"""Ensembles on a public table of 71 labels, and EC57's counts on real records.
+
+The counts are checked against the WFDB package and a plain loop.
+"""
 
 import os
 from collections import Counter
@@ -9,7 +12,8 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from biosig_nb.evaluate.clinical.ec57 import beat_counts, counts_matrix, ec57_table
+from biosig_nb.evaluate.clinical.ec57 import beat_counts, counts_matrix
+from biosig_nb.evaluate.clinical.ec57_table import ec57_table
 from biosig_nb.evaluate.metrics import macro_auroc
 from biosig_nb.evaluate.predictions import (
     make_predictions,
@@ -21,12 +25,25 @@ from biosig_nb.evaluate.transfer.ensembles import soft_vote, stack
 
 ARMS = ["scratch", "noisy", "blunt"]
 LABELS = tuple(f"label{j:02d}" for j in range(71))
+PARTS = ("validation", "test")
+
+
+def rows(table, arm, part):
+    "Rows of one arm and part."
+    return table[(table.arm == arm) & (table.part == part)]
+
+
+def logits(tables):
+    "Log odds of several arms, clipped as the stacker does [arm, n, label]."
+    P = np.stack([probabilities(t) for t in tables])
+    return np.clip(np.log(P / (1 - P)), np.log(1e-6), -np.log(1e-6))
 
 
 @pytest.fixture(scope="module")
 def table():
-    """The benchmark's xresnet1d101 on PTB-XL (fold 9 validation, fold 10 test), a copy with noise,
-    and one that is too modest.
+    """The benchmark's xresnet1d101 on PTB-XL (fold 9 validation, fold 10 test).
+
+    With a noisy copy, and an underconfident one.
     """
     root = os.environ.get("BIOSIG_DATA")
     path = Path(root).resolve().parent / "golden" / "ptbxl_all71_xresnet1d101.npz" if root else None
@@ -64,42 +81,26 @@ def test_vote_of_71_labels(table):
     mean = np.mean(
         [probabilities(table[(table.arm == a) & (table.part == "test")]) for a in ARMS], axis=0
     )
-    assert np.allclose(probabilities(test), mean, atol=1e-15) and set(test.model) == {
-        "xresnet1d101"
-    }
+    assert np.allclose(probabilities(test), mean, atol=1e-15)
+    assert set(test.model) == {"xresnet1d101"}
 
 
 @pytest.mark.realdata
-def test_stack_of_71_labels_equals_scikit_learn_and_never_sees_the_test_labels(table):
+def test_stack_of_71_labels_equals_scikit_learn_and_does_not_use_the_test_labels(table):
     stacked = stack(table, ARMS)
     validate_predictions(pd.concat([table, stacked], ignore_index=True))
-    logits = {
-        part: [
-            np.log(P / (1 - P))
-            for P in (probabilities(table[(table.arm == a) & (table.part == part)]) for a in ARMS)
-        ]
-        for part in ("validation", "test")
-    }
-    Y, test = (
-        truth(table[(table.arm == "scratch") & (table.part == "validation")]),
-        stacked[stacked.part == "test"],
-    )
-    P, of = (
-        probabilities(test),
-        {part: np.clip(np.stack(x), np.log(1e-6), -np.log(1e-6)) for part, x in logits.items()},
-    )
+    validation, test = ({a: rows(table, a, part) for a in ARMS} for part in PARTS)
+    fitting, scoring = (logits(of.values()) for of in (validation, test))
+    Y, Y_test = truth(validation["scratch"]), truth(test["scratch"])
+    P = probabilities(stacked[stacked.part == "test"])
     for j in np.flatnonzero(Y.sum(axis=0) > 0)[::12]:
-        fit = LogisticRegression(C=1.0, tol=1e-10, max_iter=2000).fit(
-            of["validation"][:, :, j].T, Y[:, j]
-        )
-        assert np.abs(fit.predict_proba(of["test"][:, :, j].T)[:, 1] - P[:, j]).max() < 1e-3
-    bare = [l for l, n in zip(LABELS, Y.sum(axis=0)) if n == 0]
-    assert [n for n in stacked.attrs["notes"] if "left to the vote" in n] == stacked.attrs[
-        "notes"
-    ] and len(stacked.attrs["notes"]) == len(bare)
-    assert macro_auroc(truth(test), P) > macro_auroc(
-        truth(test), probabilities(table[(table.arm == "noisy") & (table.part == "test")])
-    )
+        fit = LogisticRegression(C=1.0, tol=1e-10, max_iter=2000)
+        fit.fit(fitting[:, :, j].T, Y[:, j])
+        assert np.abs(fit.predict_proba(scoring[:, :, j].T)[:, 1] - P[:, j]).max() < 1e-3
+    notes, bare = stacked.attrs["notes"], [l for l, n in zip(LABELS, Y.sum(axis=0)) if n == 0]
+    assert len(notes) == len(bare)
+    assert all("left to the vote" in n for n in notes)
+    assert macro_auroc(Y_test, P) > macro_auroc(Y_test, probabilities(test["noisy"]))
     spoiled, labels = table.copy(), [f"y_{l}" for l in LABELS]
     spoiled.loc[spoiled.part == "test", labels] = 1 - spoiled.loc[spoiled.part == "test", labels]
     assert np.array_equal(probabilities(stack(spoiled, ARMS)), probabilities(stacked))
@@ -114,9 +115,7 @@ AAMI = {
 
 @pytest.fixture(scope="module")
 def beats():
-    """Real MIT-BIH records: the truth from the annotations, the calls from a rule on the preceding
-    RR interval.
-    """
+    "Real MIT-BIH records: truth from the annotations, calls from a rule on the RR interval."
     wfdb = pytest.importorskip("wfdb")
     folder = Path(os.environ.get("BIOSIG_DATA") or "/nonexistent") / "mitdb" / "1.0.0"
     if not folder.is_dir():
@@ -155,9 +154,8 @@ def test_counts_of_real_records(beats):
     counts = beat_counts(df)
     for record, rows in counts.groupby("record"):
         M = counts_matrix(rows)
-        assert {(r, c): M.loc[r, c] for r in "NSVFQ" for c in "NSVFQ" if M.loc[r, c]} == dict(
-            plain[record]
-        )
+        found = {(r, c): M.loc[r, c] for r in "NSVFQ" for c in "NSVFQ" if M.loc[r, c]}
+        assert found == dict(plain[record])
 
 
 @pytest.mark.realdata
@@ -169,25 +167,18 @@ def test_rates_of_real_records_by_a_plain_loop(beats):
         beats, calls = sum(n[c, k] for k in "NSVFQ"), n[c, c] + sum(n[r, c] for r in false)
         return (n[c, c] / beats if beats else np.nan, n[c, c] / calls if calls else np.nan)
 
-    for c, false in (
-        ("S", "NVF"),
-        ("V", "NS"),
-    ):  # as bxb of the WFDB software: Qs, Fv and Qv are not false
-        gross, each = (
-            rates(sum(plain.values(), Counter()), c, false),
-            np.array([rates(n, c, false) for n in plain.values()]),
-        )
+    # as bxb of the WFDB software: Qs, Fv and Qv are not false
+    for c, false in (("S", "NVF"), ("V", "NS")):
+        gross = rates(sum(plain.values(), Counter()), c, false)
+        each = np.array([rates(n, c, false) for n in plain.values()])
         for i, rate in enumerate(("sensitivity", "ppv")):
-            assert (
-                abs(got.estimate[c, rate, "gross"] - gross[i]) < 1e-12
-                and abs(got.estimate[c, rate, "average"] - np.nanmean(each[:, i])) < 1e-12
-            )
+            assert abs(got.estimate[c, rate, "gross"] - gross[i]) < 1e-12
+            assert abs(got.estimate[c, rate, "average"] - np.nanmean(each[:, i])) < 1e-12
             assert got.n_records[c, rate, "gross"] == np.isfinite(each[:, i]).sum()
 
 
 @pytest.mark.realdata
 def test_s_beats_of_one_patient_carry_no_interval(beats):
     table = ec57_table(beats[0], n_resamples=200)
-    assert table[table.label == "S"].lo.isna().all() and any(
-        "no interval for S" in n for n in table.attrs["notes"]
-    )
+    assert table[table.label == "S"].lo.isna().all()
+    assert any("no interval for S" in n for n in table.attrs["notes"])

@@ -1,4 +1,7 @@
-"""A known answer: labels and probabilities of the public PTB-XL benchmark's xresnet1d101 (Strodthoff et al. 2021), 71 labels, 2,203 records of fold 10."""
+"""Published results of the PTB-XL benchmark's xresnet1d101 (Strodthoff et al. 2021).
+
+Labels and probabilities of 71 labels and the 2,203 records of fold 10.
+"""
 
 import os
 from pathlib import Path
@@ -7,12 +10,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from biosig_nb.evaluate.inference.bootstrap import (
-    bootstrap_interval,
-    metric_table,
-    resample_counts,
-    support_table,
-)
+from biosig_nb.evaluate.inference.bootstrap import metric_table
+from biosig_nb.evaluate.inference.bootstrap_interval import bootstrap_interval
+from biosig_nb.evaluate.inference.resampling import resample_counts
+from biosig_nb.evaluate.inference.support import support_table
 from biosig_nb.evaluate.metrics import auprc, auroc, macro_auroc
 from biosig_nb.evaluate.predictions import load_predictions, make_predictions, save_predictions
 
@@ -79,30 +80,33 @@ def test_all_labels_interval_has_the_published_width(golden):
     """Over the labels that occur in each resample, as the benchmark does it."""
     Y, P = golden
     lo, hi = np.percentile(macro_auroc(Y, P, resample_counts(np.arange(len(Y)), 1000)), [5, 95])
-    assert (
-        lo < 0.9254358590 < hi and 0.005 < (hi - lo) / 2 < 0.010
-    )  # the benchmark prints about .007
+    assert lo < 0.9254358590 < hi
+    # the benchmark prints about .007
+    assert 0.005 < (hi - lo) / 2 < 0.010
 
 
 def test_interval_that_drops_absent_labels(golden):
     i = bootstrap_interval(
         *golden, metric="auroc", label="macro_all", n_resamples=1000, conf=0.9, missing="drop"
     )
-    assert abs(i.estimate - 0.9254358590) < 1e-10 and i.rejected == 0
-    assert abs(i.lo - 0.9165) < 0.001 and abs(i.hi - 0.9333) < 0.001
+    assert abs(i.estimate - 0.9254358590) < 1e-10
+    assert i.rejected == 0
+    assert abs(i.lo - 0.9165) < 0.001
+    assert abs(i.hi - 0.9333) < 0.001
 
 
 def test_interval_that_rejects_such_resamples(golden):
-    """The stated ends, .9191 and .9326, are one draw: the benchmark's code takes 100 resamples,
-    whose lower end has a standard error of about .001.
+    """The published ends, .9191 and .9326, are those of 100 resamples.
 
-    With 10,000 the ends settle near .9180 and .9330, .0011 and .0004 away; so the stated ones are
-    looked for in the spread of 100 resamples.
+    Their lower end has a standard error of about .001. With 10,000 resamples the ends are near
+    .9180 and .9330. The published ends must lie within the range of intervals of 100 resamples.
     """
     i = bootstrap_interval(*golden, n_resamples=1000, conf=0.9, missing="reject")
     # two labels have a single positive, seven have two
-    assert abs(i.estimate - 0.9254358590) < 1e-10 and 0.85 < i.rejected < 0.92
-    assert abs(i.lo - 0.9180) < 0.001 and abs(i.hi - 0.9330) < 0.001  # the settled ends
+    assert abs(i.estimate - 0.9254358590) < 1e-10
+    assert 0.85 < i.rejected < 0.92
+    assert abs(i.lo - 0.9180) < 0.001
+    assert abs(i.hi - 0.9330) < 0.001
     assert abs(i.hi - 0.9326) < 0.001
     hundred = [
         bootstrap_interval(*golden, n_resamples=100, conf=0.9, missing="reject", seed=s)

@@ -1,4 +1,7 @@
-"""Learning curves and label efficiency on simulated predictions whose answer is known, and against loops that share no code with them."""
+"""Learning curves and label efficiency on simulated predictions whose answer is known.
+
+And against loops that share no code with them.
+"""
 
 import math
 
@@ -11,22 +14,20 @@ from sklearn.metrics import brier_score_loss, roc_auc_score
 from biosig_nb.errors import ConfigError, DataError
 from biosig_nb.evaluate.inference.resampling import resample_counts
 from biosig_nb.evaluate.predictions import aggregate, simulate_predictions
+from biosig_nb.evaluate.transfer.efficiency_report import efficiency_sentence, plot_label_efficiency
 from biosig_nb.evaluate.transfer.label_efficiency import (
     EFFICIENCY_COLUMNS,
-    efficiency_sentence,
     label_efficiency,
     labels_needed,
     monotone,
-    plot_label_efficiency,
 )
 from biosig_nb.evaluate.transfer.learning_curves import (
     CURVE_COLUMNS,
-    GAIN_COLUMNS,
     learning_curve,
-    nominal_sizes,
-    paired_gain,
     plot_learning_curve,
 )
+from biosig_nb.evaluate.transfer.paired_gain import GAIN_COLUMNS, paired_gain
+from biosig_nb.evaluate.transfer.sizes import nominal_sizes
 
 SIZES = (10, 20, 40, 80, 160)
 
@@ -96,38 +97,28 @@ def test_uneven_sizes_give_the_same_scores(demo):
 
 def test_ratio_with_uneven_sizes_is_of_nominal_sizes():
     df = exact()
-    found = label_efficiency(
-        df.assign(target_n=df.target_n * (10 + df.fold) // 10), n_resamples=20
-    ).set_index("size")
-    assert found.index.tolist() == [11.5, 23, 46, 92, 184] and np.allclose(
-        found.ratio, [4, 4, 4, 2, 1]
-    )
+    df = df.assign(target_n=df.target_n * (10 + df.fold) // 10)
+    found = label_efficiency(df, n_resamples=20)
+    assert found["size"].tolist() == [11.5, 23, 46, 92, 184]
+    assert np.allclose(found.ratio, [4, 4, 4, 2, 1])
 
 
 def test_a_missing_size_in_one_fold_is_no_shift_of_ranks(demo):
-    with pytest.raises(
-        DataError, match="5 sizes of target_n in most folds, but 4 in seed 0, repeat 1, fold 2"
-    ):
-        learning_curve(demo[(demo.target_n != 10) | (demo.fold != 2) | (demo["repeat"] != 1)])
+    lost = (demo.target_n == 10) & (demo.fold == 2) & (demo["repeat"] == 1)
+    message = "5 sizes of target_n in most folds, but 4 in seed 0, repeat 1, fold 2"
+    with pytest.raises(DataError, match=message):
+        learning_curve(demo[~lost])
     with pytest.raises(DataError, match="arm full .* target_n 10 has 7 of 8 fits"):
-        learning_curve(
-            demo[
-                (demo.target_n != 10)
-                | (demo.fold != 2)
-                | (demo["repeat"] != 1)
-                | (demo.arm != "full")
-            ]
-        )
+        learning_curve(demo[~(lost & (demo.arm == "full"))])
 
 
 # ---- curve and gain
 
 
 def by_loop(df, groups, counts, arm, n, score=roc_auc_score):
-    """A score by patient, averaged over folds and repeats, each patient repeated as often as it was
-    drawn.
+    """A score by patient, averaged over folds and repeats, without folds of one class.
 
-    Folds with one class left out.
+    Each patient is repeated as often as it was drawn.
     """
     one, found = df[(df.arm == arm) & (df.target_n == n)], []
     for _, d in one.groupby(["repeat", "fold"]):
@@ -153,40 +144,35 @@ def looped(demo):
 
 def test_curve_is_that_of_the_loop(demo, looped):
     t = learning_curve(demo, n_resamples=15, seed=7, conf=0.8)
-    assert tuple(t.columns) == CURVE_COLUMNS and len(t) == 10 and (t.n_groups == 80).all()
+    assert tuple(t.columns) == CURVE_COLUMNS
+    assert t.n_groups.tolist() == [80] * 10
     for _, r in t.iterrows():
-        assert np.allclose(
-            [r.lo, r.hi], np.percentile(looped[r.arm, r["size"]], [10, 90]), atol=1e-12
-        )
+        expected = np.percentile(looped[r.arm, r["size"]], [10, 90])
+        assert np.allclose([r.lo, r.hi], expected, atol=1e-12)
 
 
 def test_gain_is_paired(demo, looped):
     t = paired_gain(demo, n_resamples=15, seed=7, conf=0.8)
-    assert tuple(t.columns) == GAIN_COLUMNS and t["size"].tolist() == list(SIZES)
+    assert tuple(t.columns) == GAIN_COLUMNS
+    assert t["size"].tolist() == list(SIZES)
     for _, r in t.iterrows():
-        assert np.allclose(
-            [r.lo, r.hi],
-            np.percentile(looped["full", r["size"]] - looped["scratch", r["size"]], [10, 90]),
-            atol=1e-12,
-        )
+        differences = looped["full", r["size"]] - looped["scratch", r["size"]]
+        assert np.allclose([r.lo, r.hi], np.percentile(differences, [10, 90]), atol=1e-12)
     # the same predictions: no difference in any resample
     twins = paired_gain(exact(worth=1), n_resamples=15)
     assert (twins[["difference", "lo", "hi"]] == 0).all(axis=None)
 
 
 def test_source_size_draws_scratch_as_a_line():
-    df = noisy(
-        {("full", n): 0.6 + 0.15 * np.log2(n / 50) for n in (50, 100, 200)} | {("scratch", 0): 0.7}
-    )
+    full = {("full", n): 0.6 + 0.15 * np.log2(n / 50) for n in (50, 100, 200)}
+    df = noisy(full | {("scratch", 0): 0.7})
     df = df.assign(source_n=df.target_n, target_n=30 + df.fold)
     t = learning_curve(df, size="source_n", n_resamples=50)
-    assert t.set_index("arm")["size"].to_dict()["scratch"] == 0 and t[t.arm == "full"][
-        "size"
-    ].tolist() == [50, 100, 200]
-    line = [l for l in plot_learning_curve(t).get_lines() if l.get_label() == "scratch"]
-    assert (
-        len(line) == 1 and list(line[0].get_xdata()) == [0, 1] and np.ptp(line[0].get_ydata()) == 0
-    )
+    assert t[t.arm == "scratch"]["size"].tolist() == [0]
+    assert t[t.arm == "full"]["size"].tolist() == [50, 100, 200]
+    (line,) = [l for l in plot_learning_curve(t).get_lines() if l.get_label() == "scratch"]
+    assert list(line.get_xdata()) == [0, 1]
+    assert np.ptp(line.get_ydata()) == 0
     gain = paired_gain(df, size="source_n", n_resamples=50)
     e = t.set_index(["arm", "size"]).estimate
     assert np.allclose(gain.difference, [e["full", n] - e["scratch", 0] for n in (50, 100, 200)])
@@ -200,21 +186,14 @@ def test_macro_average_over_several_labels():
     )
     t = learning_curve(df, unit="beat", n_resamples=20)
     one = df[(df.arm == "full") & (df.target_n == 20)]
-    folds = [
-        np.mean([roc_auc_score(d[f"y_{l}"], d[f"p_{l}"]) for l in "NSV"])
-        for _, d in one.groupby("fold")
-    ]
-    assert (
-        math.isclose(
-            t.set_index(["arm", "size"]).estimate["full", 20], np.mean(folds), abs_tol=1e-12
-        )
-        and (t.label == "macro").all()
-    )
+    folds = [d for _, d in one.groupby("fold")]
+    area = {l: np.mean([roc_auc_score(d[f"y_{l}"], d[f"p_{l}"]) for d in folds]) for l in "NSV"}
+    assert (t.label == "macro").all()
+    found = t.set_index(["arm", "size"]).estimate["full", 20]
+    assert math.isclose(found, np.mean(list(area.values())), abs_tol=1e-12)
     v = learning_curve(df, unit="beat", label="V", n_resamples=20)
-    by_fold = [roc_auc_score(d.y_V, d.p_V) for _, d in one.groupby("fold")]
-    assert math.isclose(
-        v.set_index(["arm", "size"]).estimate["full", 20], np.mean(by_fold), abs_tol=1e-12
-    )
+    found = v.set_index(["arm", "size"]).estimate["full", 20]
+    assert math.isclose(found, area["V"], abs_tol=1e-12)
 
 
 # ---- label efficiency
@@ -223,40 +202,30 @@ def test_macro_average_over_several_labels():
 def test_worth_four_where_it_can_be_seen():
     t = label_efficiency(exact(), n_resamples=200)
     assert tuple(t.columns) == EFFICIENCY_COLUMNS
-    assert (
-        np.allclose(t.ratio, [4, 4, 4, 2, 1])
-        and t.bound.tolist() == [0, 0, 0, 1, 1]
-        and t.worth.str.startswith(">=").tolist() == [False] * 3 + [True] * 2
-    )
-    assert t.worth.tolist()[3] == ">= 2.0 [>= 2.0, >= 2.0]" and (t.above[3:] > 0.98).all()
+    assert np.allclose(t.ratio, [4, 4, 4, 2, 1])
+    assert t.bound.tolist() == [0, 0, 0, 1, 1]
+    assert t.worth.str.startswith(">=").tolist() == [False] * 3 + [True] * 2
+    assert t.worth.tolist()[3] == ">= 2.0 [>= 2.0, >= 2.0]"
+    assert (t.above[3:] > 0.98).all()
     worse = label_efficiency(exact(worth=1 / 4), n_resamples=200)
-    assert (
-        np.allclose(worse.ratio, [1, 0.5, 0.25, 0.25, 0.25])
-        and worse.bound.tolist() == [-1, -1, 0, 0, 0]
-        and (worse.below[:2] > 0.98).all()
-    )
+    assert np.allclose(worse.ratio, [1, 0.5, 0.25, 0.25, 0.25])
+    assert worse.bound.tolist() == [-1, -1, 0, 0, 0]
+    assert (worse.below[:2] > 0.98).all()
     assert worse.worth.tolist()[1] == "<= .50 [<= .50, <= .50]"
 
 
 def test_lower_is_better_metric():
     t = label_efficiency(exact(), metric="brier", n_resamples=50)
-    assert (
-        np.allclose(t.ratio, [4, 4, 4, 2, 1])
-        and t.bound.tolist() == [0, 0, 0, 1, 1]
-        and (t.rise > 0).all()
-    )
+    assert np.allclose(t.ratio, [4, 4, 4, 2, 1])
+    assert t.bound.tolist() == [0, 0, 0, 1, 1]
+    assert (t.rise > 0).all()
     one = aggregate(exact(), "patient")[lambda d: (d.arm == "full") & (d.target_n == 20)]
-    assert math.isclose(
-        t.score[1],
-        np.mean([brier_score_loss(d.y_infarction, d.p_infarction) for _, d in one.groupby("fold")]),
-        abs_tol=1e-12,
-    )
+    folds = [brier_score_loss(d.y_infarction, d.p_infarction) for _, d in one.groupby("fold")]
+    assert math.isclose(t.score[1], np.mean(folds), abs_tol=1e-12)
 
 
 def ratio(n, full, scratch):
-    """(bound, ratio) from a score of full at n and the five of scratch, by np.interp on
-    scikit-learn's class.
-    """
+    "(bound, ratio) from a score of full at n and the five of scratch, by np.interp."
     f = IsotonicRegression().fit_transform(range(5), scratch)
     if full > f[-1]:
         return 1, SIZES[-1] / n
@@ -270,52 +239,40 @@ def test_interval_uses_the_same_resamples_for_both_curves(demo, looped, n):
         ratio(n, looped["full", n][b], [looped["scratch", k][b] for k in SIZES]) for b in range(15)
     )
     lo, hi = draws[math.floor(0.1 * 14)], draws[math.ceil(0.9 * 14)]  # the outer neighbours
-    assert np.allclose([t.lo, t.hi], [lo[1], hi[1]], atol=1e-9) and (t.lo_bound, t.hi_bound) == (
-        lo[0],
-        hi[0],
-    )
-    assert math.isclose(t.above, np.mean([b == 1 for b, _ in draws])) and math.isclose(
-        t.below, np.mean([b == -1 for b, _ in draws])
-    )
+    assert np.allclose([t.lo, t.hi], [lo[1], hi[1]], atol=1e-9)
+    assert [t.lo_bound, t.hi_bound] == [lo[0], hi[0]]
+    assert math.isclose(t.above, np.mean([b == 1 for b, _ in draws]))
+    assert math.isclose(t.below, np.mean([b == -1 for b, _ in draws]))
 
 
 def test_flat_baseline_is_reported():
     full = {("full", n): effect(4 * n) for n in SIZES}
-    falls = label_efficiency(
-        noisy({("scratch", n): 1.6 - 0.3 * i for i, n in enumerate(SIZES)} | full, n_groups=120),
-        n_resamples=100,
-    )
-    assert (
-        falls[["ratio", "lo", "hi", "below"]].isna().all(axis=None)
-        and (falls.worth == "unknown").all()
-        and "does not rise (" in falls.attrs["notes"][0]
-    )
-    assert "cannot be said" in efficiency_sentence(falls.iloc[0])
-    same = pd.concat(
-        [simulate_predictions({"scratch": 0.6}, n_groups=80).assign(target_n=n) for n in SIZES]
-        + [
-            simulate_predictions({"full": effect(4 * n)}, n_groups=80).assign(target_n=n)
-            for n in SIZES
-        ]
-    )
-    level = label_efficiency(same, n_resamples=100)  # exactly level: never a ratio
-    assert (
-        level.ratio.isna().all()
-        and (level.rise == 0).all()
-        and "does not rise (" in level.attrs["notes"][0]
-    )
+    scratch = {("scratch", n): 1.6 - 0.3 * i for i, n in enumerate(SIZES)}
+    falls = label_efficiency(noisy(scratch | full, n_groups=120), n_resamples=100)
+    assert falls[["ratio", "lo", "hi", "below"]].isna().all(axis=None)
+    assert (falls.worth == "unknown").all()
+    assert "does not rise (" in falls.attrs["notes"][0]
+    assert "is unknown" in efficiency_sentence(falls.iloc[0])
+    # exactly level: never a ratio
+    parts = []
+    for n in SIZES:
+        for arms in ({"scratch": 0.6}, {"full": effect(4 * n)}):
+            parts.append(simulate_predictions(arms, n_groups=80).assign(target_n=n))
+    level = label_efficiency(pd.concat(parts), n_resamples=100)
+    assert level.ratio.isna().all()
+    assert (level.rise == 0).all()
+    assert "does not rise (" in level.attrs["notes"][0]
 
 
 def test_monotone_and_needed():
     rng = np.random.default_rng(1)
     rows = rng.normal(size=(100, 5))
-    assert np.allclose(
-        monotone(rows), [IsotonicRegression().fit_transform(range(5), r) for r in rows], atol=1e-12
-    )
-    n, b = labels_needed(
-        [5, 10, 20], np.array([[0.5, 0.6, 0.7]] * 4), np.array([0.4, 0.55, 0.7, 0.71])
-    )
-    assert np.allclose(n, [5, 5 * 2**0.5, 20, 20]) and b.tolist() == [-1, 0, 0, 1]
+    fitted = [IsotonicRegression().fit_transform(range(5), r) for r in rows]
+    assert np.allclose(monotone(rows), fitted, atol=1e-12)
+    curve, wanted = np.array([[0.5, 0.6, 0.7]] * 4), np.array([0.4, 0.55, 0.7, 0.71])
+    n, b = labels_needed([5, 10, 20], curve, wanted)
+    assert np.allclose(n, [5, 5 * 2**0.5, 20, 20])
+    assert b.tolist() == [-1, 0, 0, 1]
 
 
 def test_errors(demo):
@@ -331,13 +288,14 @@ def test_errors(demo):
         learning_curve(demo, size="target")
 
 
-def test_words_and_picture(demo):
+def test_words_and_figure():
     t = label_efficiency(exact(), n_resamples=50)
     assert efficiency_sentence(t.iloc[3], "patients") == (
-        "With 80 patients, full fine-tuning has a better AUROC than training from scratch with the most patients tried (160): "
-        "each is worth at least 2.0 (95 % CI at least 2.0; 80 patients)."
+        "With 80 patients, full fine-tuning has a better AUROC than training from scratch with the "
+        "most patients tried (160): each is worth at least 2.0 (95 % CI at least 2.0; 80 patients)."
     )
     ax = plot_label_efficiency(t)
-    assert ax.get_yscale() == "log" and {l.get_marker() for l in ax.get_lines()} >= {"o", "^"}
+    assert ax.get_yscale() == "log"
+    assert {l.get_marker() for l in ax.get_lines()} >= {"o", "^"}
     with pytest.raises(ConfigError, match="one kind of curve"):
         plot_label_efficiency(pd.concat([t, t.assign(metric="auprc")]))
