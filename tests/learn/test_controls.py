@@ -1,4 +1,7 @@
-"Controls from the trial to the table: a planted leak turns red, permuted labels fall to chance, a random body stays what it was."
+"""Controls from the trial to the table.
+
+A planted leak raises an alarm, permuted labels fall to chance, a random body stays what it was.
+"""
 
 from dataclasses import replace
 
@@ -6,12 +9,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
 from torch import nn
 
 from biosig_nb.data.simulate.world import simulate_world
 from biosig_nb.evaluate.predictions import validate_predictions
 from biosig_nb.evaluate.show.tables import table_html
-from biosig_nb.evaluate.transfer.controls import control_table, permutation_row, readable_controls
+from biosig_nb.evaluate.transfer.controls import control_table, readable_controls
+from biosig_nb.evaluate.transfer.permutations import permutation_row
 from biosig_nb.learn.arms import arms_named
 from biosig_nb.learn.comparators import Comparator, features_comparator, minirocket_comparator
 from biosig_nb.learn.controls import (
@@ -21,11 +27,14 @@ from biosig_nb.learn.controls import (
     permuted_predictions,
     position_control,
 )
+from biosig_nb.learn.fit import fit
+from biosig_nb.learn.fit_job import maker
 from biosig_nb.learn.jobs import JobStore
 from biosig_nb.learn.recipe import Recipe
+from biosig_nb.learn.results import budget_table
 from biosig_nb.learn.splits import Split, grouped_kfold, holdout
 from biosig_nb.learn.task import Task, examples
-from biosig_nb.learn.trial import Trial, TrialResult, budget_table, maker, plan
+from biosig_nb.learn.trial import Trial, TrialResult, plan
 
 CONTROLS = ("random frozen", "shuffled source")
 
@@ -43,9 +52,7 @@ class Net(nn.Module):
 
 
 def leaking(cohort):
-    """The cohort with a table whose site gives the label away, a random sex, gaps that the sick
-    have, and an index.
-    """
+    "The cohort with a site that gives the label away, a random sex, gaps in the sick, an index."
     rng = np.random.default_rng(0)
     per = len(cohort) // len(set(cohort.groups))
     table = cohort.table.assign(
@@ -75,8 +82,10 @@ def trial():
         metadata_control(target, ("sex",)),
         missingness_control(target),
         position_control(target, "at"),
+        features_comparator("noise", np.random.default_rng(0).normal(size=(240, 2)), "linear", 1),
+        features_comparator("the label", target.labels[:, None], "linear", 1),
     )
-    learned = Task(
+    pretraining = Task(
         "source", source, (holdout(source.groups, source.labels),), replace(recipe, max_updates=300)
     )
     wanted = Task("target", target, tuple(grouped_kfold(target.groups, target.labels, 3)), recipe)
@@ -84,7 +93,7 @@ def trial():
         "recommended",
         Net,
         wanted,
-        arms_named(["scratch", "full", *CONTROLS], learned),
+        arms_named(["scratch", "full", *CONTROLS], pretraining),
         comparators=comparators,
         double_cap=False,
         study="demo",
@@ -96,41 +105,47 @@ def result(trial, tmp_path_factory) -> TrialResult:
     return trial.run(tmp_path_factory.mktemp("work"))
 
 
-def test_the_planted_leaks_are_red(trial, result):
+@pytest.fixture(scope="module")
+def table(trial, result):
+    "The table of controls, by name."
     permuted = permuted_predictions(trial.target, trial.comparators[0], 20)
-    t = control_table(validate_predictions(result.predictions), permuted=permuted).set_index(
-        "control"
-    )
-    assert set(t.index[t.role == "control"]) == {
-        "site",
-        "sex",
-        "missingness",
-        "position (at)",
-        "random frozen",
-        "shuffled source",
-        "permuted labels",
-    }
-    assert (
-        (t.estimate[["site", "missingness"]] > 0.99).all()
-        and set(t.outcome[["site", "missingness"]]) == {"not passed"}
-        and t.alarm[["site", "missingness"]].all()
-    )
-    assert (t.outcome[["sex", "position (at)", "random frozen"]] == "passed").all() and not t.alarm[
-        ["sex", "position (at)", "random frozen"]
-    ].any()
-    assert (
-        t.outcome[t.role == "comparator"].isin(["beaten", "not beaten", "ahead of the arm"])
-    ).all() and not t.alarm[t.role == "comparator"].any()
-    shown = t.reset_index()
-    html = table_html(
-        readable_controls(shown), "caption", alarm=list(shown.alarm[shown.role == "control"])
-    )
-    assert html.count('<tr style="color:#b00020') == t.alarm.sum() >= 2
+    t = control_table(validate_predictions(result.predictions), permuted=permuted)
+    return t.set_index("control")
+
+
+def test_planted_leaks_raise_an_alarm(table):
+    controls = table[table.role == "control"]
+    leaking = ["site", "missingness"]
+    fair = ["sex", "position (at)", "random frozen"]
+    assert set(controls.index) == {*leaking, *fair, "shuffled source", "permuted labels"}
+    assert (table.estimate[leaking] > 0.99).all()
+    assert set(table.outcome[leaking]) == {"not passed"}
+    assert table.alarm[leaking].all()
+    assert set(table.outcome[fair]) == {"passed"}
+    assert not table.alarm[fair].any()
+
+
+def test_comparators_are_compared_and_raise_no_alarm(table):
+    "The arm beats noise and not the label itself; only controls raise an alarm."
+    assert table.outcome["noise"] == "beaten"
+    assert table.estimate["the label"] == 1
+    assert table.outcome["the label"] == "not beaten"
+    assert table.role[["noise", "the label"]].tolist() == ["comparator"] * 2
+    assert not table.alarm[table.role == "comparator"].any()
+
+
+def test_alarms_are_red_in_the_page(table):
+    shown = table.reset_index()
+    alarm = list(shown.alarm[shown.role == "control"])
+    html = table_html(readable_controls(shown), "caption", alarm=alarm)
+    assert sum(alarm) >= 2
+    assert html.count('<tr style="color:#b00020') == sum(alarm)
 
 
 def test_permuted_labels_are_chance_and_a_leak_is_not(trial):
     fair = permutation_row(permuted_predictions(trial.target, trial.comparators[0], 40))
-    assert abs(fair["mean"] - 0.5) < 3 * fair["se"] and fair["distinct"] == 40
+    assert abs(fair["mean"] - 0.5) < 3 * fair["se"]
+    assert fair["distinct"] == 40
     c = trial.target.cohort
     who = np.eye(60)[np.unique(c.groups, return_inverse=True)[1]]
     by_example = replace(
@@ -139,7 +154,8 @@ def test_permuted_labels_are_chance_and_a_leak_is_not(trial):
     leak = permutation_row(
         permuted_predictions(by_example, features_comparator("identity", who, n_candidates=1), 20)
     )
-    assert leak["mean"] > 0.9 and not leak["passed"]
+    assert leak["mean"] > 0.9
+    assert not leak["passed"]
 
 
 def test_permutations_of_sequences_and_labels(trial):
@@ -150,11 +166,9 @@ def test_permutations_of_sequences_and_labels(trial):
     groups = np.repeat(list("abcdefgh"), 6)
     y = np.concatenate([np.full(6, i) + np.arange(6) * 10 for i in range(8)])
     p = permute_labels(y, groups, 3).reshape(8, 6)
-    assert (
-        sorted(p[:, 0]) == list(range(8))
-        and (np.diff(p, axis=1) == 10).all()
-        and not np.array_equal(p.ravel(), y)
-    )
+    assert sorted(p[:, 0]) == list(range(8))
+    assert (np.diff(p, axis=1) == 10).all()
+    assert not np.array_equal(p.ravel(), y)
     c = trial.target.cohort
     two = replace(
         c,
@@ -168,15 +182,14 @@ def test_permutations_of_sequences_and_labels(trial):
     df = permuted_predictions(
         replace(trial.target, cohort=two, splits=trial.target.splits[:1]), comparator, 20
     )
-    # the place within the sequence is kept by the permutation: this is known, and shows
+    # the permutation leaves the position within the sequence as it is: this is known, and found
     row = permutation_row(df, label="first", unit="beat")
-    assert row["mean"] > 0.95 and not row["passed"]
+    assert row["mean"] > 0.95
+    assert not row["passed"]
     assert abs(permutation_row(df, label="present")["mean"] - 0.5) < 0.1
 
 
 def test_random_body_is_unchanged_by_training(trial, tmp_path):
-    from biosig_nb.learn.fit import fit
-
     t, s = trial.target, trial.target.splits[0]
     store, train = JobStore(tmp_path), examples(t.cohort, s.train, t.recipe)
     makers = {
@@ -185,45 +198,37 @@ def test_random_body_is_unchanged_by_training(trial, tmp_path):
         if j.split is s and j.trains_network and j.first is None
     }
     start = makers["scratch"]().state_dict()
-    net = fit(
-        makers["random frozen"], train, examples(t.cohort, s.validation, t.recipe), t.recipe, 0
-    ).net
+    held = examples(t.cohort, s.validation, t.recipe)
+    net = fit(makers["random frozen"], train, held, t.recipe, 0).net
     # running statistics of the normalisation included
-    assert all(
-        torch.equal(v, start[k]) for k, v in net.state_dict().items() if k.startswith("body")
-    )
+    for k, v in net.state_dict().items():
+        if k.startswith("body"):
+            assert torch.equal(v, start[k])
     assert not torch.equal(net.head.weight, start["head.weight"])
+
+
+def of_role_arm(df):
+    return df[df.role == "arm"].reset_index(drop=True)
 
 
 def test_control_arms_leave_the_arms_alone(trial, result, tmp_path):
     plain = replace(trial, arms=trial.arms[:2], comparators=()).run(tmp_path)
-    arms = lambda df: df[df.role == "arm"].reset_index(drop=True)
-    assert plain.predictions.equals(arms(result.predictions)) and plain.source_predictions.equals(
-        arms(result.source_predictions)
-    )
-    assert set(result.source_predictions.arm) == {"scratch", "shuffled source"} and set(
-        plain.source_predictions.arm
-    ) == {"scratch"}
+    assert plain.predictions.equals(of_role_arm(result.predictions))
+    assert plain.source_predictions.equals(of_role_arm(result.source_predictions))
+    assert set(result.source_predictions.arm) == {"scratch", "shuffled source"}
+    assert set(plain.source_predictions.arm) == {"scratch"}
     budget = budget_table(result.jobs)
-    assert (
-        set(budget.arm) == {"scratch", "full", *CONTROLS}
-        and budget[budget.task == "target"].cap.nunique() == 1
-    )
+    arms = ["scratch", "full", *CONTROLS]
+    assert set(budget.arm) == set(arms)
+    assert budget[budget.task == "target"].cap.nunique() == 1
     # added later to the same folder: the same bits
-    again = replace(trial, comparators=()).run(tmp_path)
-    assert again.predictions.equals(
-        result.predictions[result.predictions.arm.isin(["scratch", "full", *CONTROLS])].reset_index(
-            drop=True
-        )
-    )
+    again = replace(trial, comparators=()).run(tmp_path).predictions
+    p = result.predictions
+    assert again.equals(p[p.arm.isin(arms)].reset_index(drop=True))
 
 
 def test_shuffled_source_gives_no_gain(tmp_path):
-    """Over simulated worlds: what `full` gains over `scratch` is real, what a source with shuffled
-    labels gains is not.
-    """
-    from sklearn.metrics import roc_auc_score
-
+    "Over simulated worlds `full` gains over `scratch`, a source with shuffled labels does not."
     rows = []
     for seed in range(5):
         source, target = simulate_world(1.0, n_target=320, seed=seed)
@@ -238,13 +243,13 @@ def test_shuffled_source_gives_no_gain(tmp_path):
         recipe = Recipe(
             max_updates=150, batch_size=32, lrs=(1e-2,), check_every=15, patience=4, warmup=5
         )
-        learned = Task(
+        pretraining = Task(
             "source",
             source,
             (holdout(source.groups, source.labels, seed=seed),),
             replace(recipe, max_updates=300),
         )
-        arms = arms_named(["scratch", "full", "shuffled source"], learned)
+        arms = arms_named(["scratch", "full", "shuffled source"], pretraining)
         t = Trial(
             "recommended",
             Net,
@@ -256,15 +261,12 @@ def test_shuffled_source_gives_no_gain(tmp_path):
         p = t.run(tmp_path / str(seed)).predictions.query("part == 'test'")
         rows.append({arm: roc_auc_score(d.y_present, d.p_present) for arm, d in p.groupby("arm")})
     auc = pd.DataFrame(rows)
-    assert (auc["full"] - auc["shuffled source"]).mean() > 0.05 and (
-        auc["shuffled source"] - auc["scratch"]
-    ).mean() < 0.04, auc
+    assert (auc["full"] - auc["shuffled source"]).mean() > 0.05, auc
+    assert (auc["shuffled source"] - auc["scratch"]).mean() < 0.04, auc
 
 
-def test_comparator_without_anything_new_is_what_it_was(trial):
-    "The default comparator is scikit-learn's model on the training side, to the last bit."
-    from sklearn.linear_model import LogisticRegression
-
+def test_a_plain_comparator_is_the_model_itself(trial):
+    "The default comparator is scikit-learn's model on the training partition, to the last bit."
     c, s = trial.target.cohort, trial.target.splits[0]
     x = np.column_stack([c.signals[:, 0].std(1), c.signals[:, 0].max(1)]).astype(float)
     p = Comparator("r", "comparator", x, (LogisticRegression(),)).fit_predict(c.labels, s, s.test)

@@ -1,4 +1,7 @@
-"LoRA on a CNN-LSTM that went through the real training loop: folding is exact, frozen statistics stay, and a plain network takes the result."
+"""LoRA on a trained CNN-LSTM: the merge is exact and frozen statistics stay.
+
+A network without LoRA takes the merged weights.
+"""
 
 import pytest
 import torch
@@ -52,24 +55,24 @@ def trained(arm, body, rank=4):
 @pytest.mark.parametrize("rank", [1, 4, 16])
 def test_merge_is_exact_after_the_real_training_loop(body, rank):
     net = trained("lora", body, rank).double()
-    kept = {k: v.clone() for k, v in net.state_dict().items()}
-    plain, x = (
-        merge_lora(net),
-        torch.randn(9, 4, 300, generator=torch.Generator().manual_seed(4), dtype=torch.float64),
-    )
+    before = {k: v.clone() for k, v in net.state_dict().items()}
+    plain = merge_lora(net)
+    g = torch.Generator().manual_seed(4)
+    x = torch.randn(9, 4, 300, generator=g, dtype=torch.float64)
     with torch.no_grad():
         assert (plain(x) - net(x)).abs().max() < 1e-10
-        unfolded = adapt(FROZEN, small, 1, body).double().eval()
-        unfolded.head.load_state_dict(plain.head.state_dict())
-        assert (plain(x) - unfolded(x)).abs().max() > 1e-6  # training did move the body
-        # no peft needed
+        # training changed the body
+        frozen = adapt(FROZEN, small, 1, body).double().eval()
+        frozen.head.load_state_dict(plain.head.state_dict())
+        assert (plain(x) - frozen(x)).abs().max() > 1e-6
+        # the merged weights need no peft
         again = small(1).double().eval()
         again.load_state_dict(plain.state_dict())
-        assert torch.equal(again(x), plain(x)) and torch.equal(plain(x), plain(x))
+        assert torch.equal(again(x), plain(x))
     assert not any(isinstance(m, BaseTunerLayer) for m in plain.modules())
     assert [k for k, _ in plain.named_parameters()] == [k for k, _ in small(1).named_parameters()]
     # the network given stays as it was
-    assert all(torch.equal(v, net.state_dict()[k]) for k, v in kept.items())
+    assert all(torch.equal(v, net.state_dict()[k]) for k, v in before.items())
 
 
 def test_every_kind_of_weight_moved(body):
@@ -127,7 +130,8 @@ def test_running_statistics_move_only_where_the_arm_says(body, arm):
     net = merge_lora(trained(arm, body))
     stats = [k for k in body if "running" in k or "batches" in k]
     same = [torch.equal(net.body.state_dict()[k], body[k]) for k in stats]
-    assert len(stats) == 9 and (all(same) if arm in ("frozen", "lora") else not any(same))
+    assert len(stats) == 9
+    assert all(same) if arm in ("frozen", "lora") else not any(same)
     weights = {
         k
         for k, v in net.body.state_dict().items()
@@ -143,5 +147,6 @@ def test_merge_without_lora_is_a_copy():
     net = BeatCNN(1).eval()
     plain = merge_lora(net)
     x = torch.rand(2, 1, 187)
-    assert torch.allclose(net(x), plain(x), atol=1e-7) and plain is not net
+    assert torch.allclose(net(x), plain(x), atol=1e-7)
+    assert plain is not net
     assert all(p.requires_grad for p in plain.parameters())
