@@ -17,9 +17,8 @@ def command(*args, cwd=ROOT, env=None, timeout=600):
         text=True,
         timeout=timeout,
     )
-    assert done.returncode == 0, (
-        f"{' '.join(map(str, args))} exited {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-    )
+    said = f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    assert done.returncode == 0, f"{' '.join(map(str, args))} exited {done.returncode}\n{said}"
     return done.stdout
 
 

@@ -1,4 +1,4 @@
-"""Files that are whole: a writer that is killed, readers that come meanwhile, rights of the group."""
+"""Complete files: a writer that is killed, readers during the writing, rights of the group."""
 
 import os
 import signal
@@ -18,7 +18,10 @@ from biosig_nb.files import whole_file, whole_folder
 kind = whole_file if sys.argv[1] == "file" else whole_folder
 with kind(sys.argv[2]) as part:
     with open(part if kind is whole_file else part / "a", "wb") as f:
-        f.write(b"half"); f.flush(); print("writing", flush=True); time.sleep(60)
+        f.write(b"half")
+        f.flush()
+        print("writing", flush=True)
+        time.sleep(60)
 """
 
 
@@ -37,14 +40,12 @@ def test_a_killed_writer_leaves_the_old_one(tmp_path, kind):
     job.send_signal(signal.SIGKILL)
     job.wait(10)
     assert (path if kind == "file" else path / "a").read_text() == "old"
-    assert list(tmp_path.glob("*.txt")) == [
-        path
-    ]  # nobody who lists files of the kind meets the half
+    assert list(tmp_path.glob("*.txt")) == [path], "the half file has another suffix"
     (left,) = tmp_path.glob(".x.txt.*.tmp")
     assert left.is_file() == (kind == "file")
 
 
-def test_readers_see_whole_files_only(tmp_path):
+def test_readers_see_complete_files_only(tmp_path):
     path, seen, stop = tmp_path / "x.json", set(), threading.Event()
     write_json(path, {"n": 0, "text": "0" * 50_000})
 
@@ -52,25 +53,21 @@ def test_readers_see_whole_files_only(tmp_path):
         while not stop.is_set():
             seen.add(len(path.read_bytes()))
 
+    def write(k):
+        for _ in range(20):
+            write_json(path, {"n": k, "text": str(k) * 50_000})
+
     readers = [threading.Thread(target=read) for _ in range(2)]
-    for r in readers:
-        r.start()
-    writers = [
-        threading.Thread(
-            target=lambda k=k: [
-                write_json(path, {"n": k, "text": str(k) * 50_000}) for _ in range(20)
-            ]
-        )
-        for k in range(3)
-    ]
-    for w in writers:
-        w.start()
-    for w in writers:
-        w.join()
+    writers = [threading.Thread(target=write, args=[k]) for k in range(3)]
+    for thread in (*readers, *writers):
+        thread.start()
+    for thread in writers:
+        thread.join()
     stop.set()
-    for r in readers:
-        r.join()
-    assert len(seen) == 1 and [p.name for p in tmp_path.iterdir()] == ["x.json"]
+    for thread in readers:
+        thread.join()
+    assert seen == {path.stat().st_size}, "all contents have the same length"
+    assert [p.name for p in tmp_path.iterdir()] == ["x.json"]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="rights of files on POSIX")
@@ -98,4 +95,5 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         write_whole(path, "new")
-    assert path.read_text() == "old" and [p.name for p in tmp_path.iterdir()] == ["x"]
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["x"]

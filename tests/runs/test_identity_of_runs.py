@@ -1,33 +1,41 @@
-"""What a run's key covers: everything that is read, by content; and what is read is what was declared."""
+"""A run's key covers everything that is read, by content; all that is read is declared."""
 
 import json
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from checkout import ROOT, command
 
 import biosig_nb
 from biosig_nb.data.catalog import DATABASES
-from biosig_nb.data.simulate.ctu_uhb_ctgdb import simulate_site
+from biosig_nb.data.simulate.ctg_site import simulate_site
 from biosig_nb.data.simulate.phantom import simulate_phantom
+from biosig_nb.data.simulate.world import simulate_world
 from biosig_nb.runs.execute import plan_run
-from biosig_nb.runs.provenance import code_fingerprint
-from biosig_nb.studies.folders import databases_of, find_studies, load_config, report_of
+from biosig_nb.runs.identity import code_fingerprint
+from biosig_nb.studies.conditions import databases_of
+from biosig_nb.studies.folders import find_studies
 from biosig_nb.studies.parameters import resolve
+from biosig_nb.studies.parameters_cell import report_of
+from biosig_nb.studies.study import Cohorts, Study, find_data
+from biosig_nb.studies.study_yaml import load_config
 
 REAL = os.environ.get("BIOSIG_DATA", "")
 
 
 def key(study, out, **given):
+    "Name of the folder of a run."
     return plan_run(study, given, out)[-1].name
 
 
 def other_label(table):
-    "Turn one label of a table, at equal size."
+    "Change one label of a table, at equal size."
     lines = table.read_text().splitlines(keepends=True)
     at = lines[0].strip().split(",").index("label")
     cells = lines[1].rstrip("\n").split(",")
@@ -54,8 +62,9 @@ def test_a_users_own_folder_is_part_of_the_key(deliveries, tmp_path):
     signal.write_bytes(raw)  # a sample, at equal size
     third = key("ctg_ne", tmp_path, **given)
     assert len({first, second, third}) == 3
-    shutil.move(deliveries, tmp_path / "moved")  # where it lies does not count
-    assert key("ctg_ne", tmp_path, **{**given, "folder": str(tmp_path / "moved")}) == third
+    shutil.move(deliveries, tmp_path / "moved")
+    moved = {**given, "folder": str(tmp_path / "moved")}
+    assert key("ctg_ne", tmp_path, **moved) == third, "the location does not count"
 
 
 def test_own_scans_too(tmp_path):
@@ -70,10 +79,8 @@ def test_own_scans_too(tmp_path):
     "name", ["data/databases/g12ec_labels.csv", "evaluate/inference/coverage.csv"]
 )
 def test_data_of_the_package_are_part_of_the_key(name, tmp_path):
-    copy = tmp_path / "biosig_nb"
-    shutil.copytree(
-        Path(biosig_nb.__file__).parent, copy, ignore=shutil.ignore_patterns("__pycache__")
-    )
+    copy, ignore = tmp_path / "biosig_nb", shutil.ignore_patterns("__pycache__")
+    shutil.copytree(Path(biosig_nb.__file__).parent, copy, ignore=ignore)
     report = report_of("ptbxl_g12ec")
     before = code_fingerprint(report, "ptbxl_g12ec", copy)
     assert before == code_fingerprint(report, "ptbxl_g12ec")
@@ -82,14 +89,13 @@ def test_data_of_the_package_are_part_of_the_key(name, tmp_path):
     assert code_fingerprint(report, "ptbxl_g12ec", copy) != before
 
 
-def test_a_relative_folder_is_the_same_place_everywhere(deliveries, tmp_path, monkeypatch):
+def test_a_relative_folder_is_resolved_once(deliveries, tmp_path, monkeypatch):
     monkeypatch.chdir(deliveries.parent)
     p = resolve("ctg_ne", dict(target_set="own", folder=deliveries.name))
     assert p["folder"] == str(deliveries.resolve())
     monkeypatch.chdir("/")
-    assert key("ctg_ne", tmp_path, target_set="own", folder=p["folder"]) == key(
-        "ctg_ne", tmp_path, target_set="own", folder=str(deliveries)
-    )
+    keys = [key("ctg_ne", tmp_path, target_set="own", folder=f) for f in (p["folder"], deliveries)]
+    assert keys[0] == keys[1]
 
 
 OPENED = """
@@ -99,7 +105,7 @@ from biosig_nb.studies.parameters import resolve
 from biosig_nb.studies.study import describe, find_data
 from biosig_nb.studies.folders import study_class
 name, source, work = sys.argv[1:]
-p = resolve(name, {"source": source, "protocol": "both"})
+p = resolve(name, {"data": source, "protocol": "both"})
 study = study_class(name)(name)
 data = find_data(study, p, Path(work))
 root, seen = os.path.realpath(data.root) + os.sep, set()
@@ -109,17 +115,19 @@ def hook(event, args):
         if path.startswith(root): seen.add(path[len(root):].split(os.sep)[0])
 sys.addaudithook(hook)
 describe(study, p, data)
-print(json.dumps({"seen": sorted(seen), "opened": sorted(data.opened), "declared": sorted(data.declared)}))
+found = {"seen": seen, "opened": data.opened, "declared": data.declared}
+print(json.dumps({k: sorted(v) for k, v in found.items()}))
 """
 
 
 def opened(name, source, tmp_path):
-    """What a study reads, as the operating system sees it, as it asked for it, and as it declared
-    it.
+    """The databases of a study.
+
+    `seen`: read, as the operating system says; `opened`: those it asked for; `declared`.
     """
     env = {"BIOSIG_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
-    said = command(sys.executable, "-c", OPENED, name, source, tmp_path, env=env)
-    return json.loads(said.splitlines()[-1])
+    printed = command(sys.executable, "-c", OPENED, name, source, tmp_path, env=env)
+    return json.loads(printed.splitlines()[-1])
 
 
 @pytest.mark.parametrize("name", find_studies(ours=True))
@@ -136,79 +144,63 @@ def test_declared_catalogued_and_opened_are_the_same(name, tmp_path):
 def test_real_recordings_too(name, tmp_path):
     config = load_config(name)
     declared = databases_of(config, resolve(name, {"data": "real"}))
-    if lost := [d for d in declared if not (Path(REAL) / d).is_dir()]:
-        pytest.skip(f"BIOSIG_DATA does not hold {', '.join(lost)}")
+    if missing := [d for d in declared if not (Path(REAL) / d).is_dir()]:
+        pytest.skip(f"BIOSIG_DATA does not hold {', '.join(missing)}")
     found = opened(name, "real", tmp_path)
-    assert found["opened"] == sorted(declared) and set(found["seen"]) == set(declared)
+    assert found["opened"] == sorted(declared)
+    assert set(found["seen"]) == set(declared)
 
 
-def test_what_is_missing_is_said_before_anything_is_made(tmp_path):
-    done = command_fails(
-        "run",
-        "fetal_head",
-        "--data",
-        "real",
-        "--data-root",
-        tmp_path / "nothing",
-        "--out",
-        tmp_path / "runs",
-    )
-    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "hc18" in done.stderr
-    assert not (tmp_path / "runs").exists()
-
-
-def command_fails(*args):
-    import subprocess
-
+def test_missing_data_are_an_error_before_anything_is_made(tmp_path):
     program = Path(sys.executable).with_name("biosig-nb")
-    return subprocess.run(
-        [str(a) for a in (program, *args)], capture_output=True, text=True, timeout=120, cwd=ROOT
-    )
+    root, out = tmp_path / "nothing", tmp_path / "runs"
+    args = ("run", "fetal_head", "--data", "real", "--data-root", root, "--out", out)
+    done = subprocess.run([program, *args], capture_output=True, text=True, timeout=120, cwd=ROOT)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "hc18" in done.stderr
+    assert not out.exists()
+
+
+CONFIG = {
+    "title": "",
+    "question": "",
+    "databases": {"required": ["mitdb"], "optional": {}},
+    "own": None,
+    "refused": [],
+    "primary": {},
+}
 
 
 def test_two_runs_simulate_and_read_once(tmp_path, monkeypatch):
     "Runs of a sweep share simulated recordings, cohorts and tables of features."
-    import numpy as np
-
-    from biosig_nb.data.simulate.world import simulate_world
-    from biosig_nb.studies.study import Cohorts, Study, find_data
-
     monkeypatch.setenv("BIOSIG_CACHE", str(tmp_path / "cache"))
-    done = []
+    calls = []
 
     def read_world(folder, seed):
-        done.append("read")
+        calls.append("read")
         return simulate_world(seed=seed)[1]
 
     class Counted(Study):
         def simulate(self, p, root):
-            done.append("simulate")
+            calls.append("simulate")
             (root / "mitdb" / "1.0.0").mkdir(parents=True)
             (root / "mitdb" / "1.0.0" / "100.dat").write_bytes(bytes(p["seed"]))
 
         def cohorts(self, p, data):
             c = data.cohort(read_world, "mitdb", seed=p["seed"])
-            table = lambda: (
-                done.append("features"),
-                pd.DataFrame({"energy": np.asarray(c.signals).std(axis=(1, 2))}),
-            )[1]
-            return Cohorts(target=c, energy=data.table(table, c, features="energy"))
 
-    config = {
-        "title": "",
-        "question": "",
-        "databases": {"required": ["mitdb"], "optional": {}},
-        "own": None,
-        "refused": [],
-        "primary": {},
-    }
-    study = Counted("counted", config)
-    made = []
+            def energy():
+                calls.append("features")
+                return pd.DataFrame({"energy": np.asarray(c.signals).std(axis=(1, 2))})
+
+            return Cohorts(target=c, energy=data.table(energy, c, features="energy"))
+
+    study, made = Counted("counted", CONFIG), []
     for run, seed in (("a", 1), ("b", 1), ("c", 2)):
         p = {"data": "simulated", "seed": seed, "data_root": ""}
         made.append(study.cohorts(p, find_data(study, p, tmp_path / run / "work")))
         assert not (tmp_path / run / "work" / "cache").exists()
-    assert done == 2 * ["simulate", "read", "features"]
-    assert np.array_equal(made[0].target.signals[:], made[1].target.signals[:]) and made[
-        0
-    ].energy.equals(made[1].energy)
+    assert calls == 2 * ["simulate", "read", "features"]
+    first, second, _ = made
+    assert np.array_equal(first.target.signals[:], second.target.signals[:])
+    assert first.energy.equals(second.energy)

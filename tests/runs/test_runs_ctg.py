@@ -1,4 +1,4 @@
-"""The report on births: real recordings of CTU-UHB as the source, a folder of one's own as the target."""
+"""The report on cardiotocograms: CTU-UHB as the source, a user's own folder as the target."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from biosig_nb.data.simulate.ctu_uhb_ctgdb import simulate_site
+from biosig_nb.data.simulate.ctg_site import simulate_site
 
 PROGRAM = Path(sys.executable).with_name("biosig-nb")
 ROOT = os.environ.get("BIOSIG_DATA", "")

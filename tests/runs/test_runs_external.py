@@ -1,4 +1,4 @@
-"""A study of another package, made up here: found, run, swept and listed, with nothing of ours changed."""
+"""A study of another package, written here: found, run, swept and listed without a change."""
 
 import json
 import os
@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from tiny import report
 
-from biosig_nb.studies.folders import common_parameters, parameters_cell, read_yaml
+from biosig_nb.studies.parameters_cell import parameters_cell
+from biosig_nb.studies.strict_yaml import read_yaml
+from biosig_nb.studies.study_yaml import common_parameters
 
 PROGRAM = Path(sys.executable).with_name("biosig-nb")
 YAML = """
@@ -19,10 +21,11 @@ databases: {required: [mitdb]}
 own: {kind: feet, parameter: folder, when: {target_set: [own]}, columns: {foot: its name}}
 units: {example: record, group: patient, noun: patients}
 parameters:
-  target_set: {type: str, help: what is evaluated on, choices: [simulated, own], smoke: simulated, quick: simulated, full: simulated}
-  folder: {type: path, help: feet of your own, smoke: "", quick: "", full: ""}
+  target_set: {type: str, help: target, choices: [simulated, own], default: simulated}
+  folder: {type: path, help: feet of your own, default: ""}
   n: {type: int, help: how many, min: 1, max: 9, smoke: 1, demo: 2, quick: 3, full: 4}
-primary: {target: toes, label: y, metric: auroc, unit: patient, grouping: patient, contrast: {arm: full, baseline: scratch}, smallest_gain: 0.02, threshold: 0.2}
+primary: {target: toes, label: y, metric: auroc, unit: patient, grouping: patient,
+  contrast: {arm: full, baseline: scratch}, smallest_gain: 0.02, threshold: 0.2}
 """
 
 
@@ -31,25 +34,17 @@ def call(tmp_path):
     "The command line where a package `toes` is installed."
     site = tmp_path / "site"
     (site / "toes-0.dist-info").mkdir(parents=True)
-    (site / "toes-0.dist-info" / "entry_points.txt").write_text(
-        "[biosig_nb.studies]\ntoes = toes:Toes\n"
-    )
+    points = "[biosig_nb.studies]\ntoes = toes:Toes\n"
+    (site / "toes-0.dist-info" / "entry_points.txt").write_text(points)
     (site / "toes.py").write_text("class Toes: pass\n")
     (site / "study.yaml").write_text(YAML)
     (site / "grids").mkdir()
     (site / "grids" / "sizes.yaml").write_text("study: toes\ngrid: {n: [1, 2]}\n")
     specs = {**common_parameters(), **read_yaml(site / "study.yaml")["parameters"]}
-    report(
-        site / "report.ipynb",
-        "print(P['n'], P['folder'])",
-        study="toes",
-        parameters=parameters_cell(specs),
-    )
-    env = {
-        **os.environ,
-        "PYTHONPATH": f"{site}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
-        "BIOSIG_DATA": "",
-    }
+    how = {"study": "toes", "parameters": parameters_cell(specs)}
+    report(site / "report.ipynb", "print(P['n'], P['folder'])", **how)
+    path = f"{site}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    env = {**os.environ, "PYTHONPATH": path, "BIOSIG_DATA": ""}
 
     def run(*args):
         done = subprocess.run(
@@ -66,74 +61,75 @@ def call(tmp_path):
 
 
 def records(tmp_path):
-    return [
-        json.loads(p.read_text()) for p in sorted((tmp_path / "runs" / "toes").glob("*/run.json"))
-    ]
+    "Contents of all run.json."
+    paths = sorted((tmp_path / "runs" / "toes").glob("*/run.json"))
+    return [json.loads(path.read_text()) for path in paths]
+
+
+def run_of(call, *args):
+    "Standard error of a run that must succeed."
+    code, _, err = call("run", "toes", "--out", "runs", *args)
+    assert code == 0, err
+    return err
 
 
 def test_it_runs_sweeps_and_is_listed(call, tmp_path):
-    code, out, err = call("run", "toes", "--preset", "demo", "--out", "runs")
-    assert code == 0, err
+    run_of(call, "--preset", "demo")
     (record,) = records(tmp_path)
-    assert (
-        record["status"],
-        record["title"],
-        record["parameters"]["n"],
-        record["data"]["databases"],
-    ) == ("complete", "Toes: do shoes help?", 2, ["mitdb"])
-    code, out, err = call("sweep", "toes/sizes", "--out", "runs", "--preset", "demo")
-    assert code == 0 and "1 of 2 runs are there already" in err, err
+    assert (record["status"], record["title"]) == ("complete", "Toes: do shoes help?")
+    assert record["parameters"]["n"] == 2
+    assert record["data"]["databases"] == ["mitdb"]
+    code, _, err = call("sweep", "toes/sizes", "--out", "runs", "--preset", "demo")
+    assert code == 0, err
+    assert "1 of 2 runs are there already" in err
     assert sorted(r["parameters"]["n"] for r in records(tmp_path)) == [1, 2]
     assert call("runs", "list", "--out", "runs")[1].count("toes\tdemo-") == 2
     page = (tmp_path / "runs" / "index.html").read_text()
-    assert (
-        page.count('data-study="toes"') == 2
-        and "Toes" in next((tmp_path / "runs" / "toes").glob("*/index.html")).read_text()
-    )
+    assert page.count('data-study="toes"') == 2
+    assert "Toes" in next((tmp_path / "runs" / "toes").glob("*/index.html")).read_text()
+
+
+def test_its_code_is_part_of_the_key(call, tmp_path):
+    run_of(call, "--preset", "demo")
     module = tmp_path / "site" / "toes.py"
     module.write_text(module.read_text() + "N = 3\n")
-    assert (
-        call("run", "toes", "--preset", "demo", "--out", "runs")[0] == 0
-        and len(records(tmp_path)) == 3
-    ), "its code is in the key"
+    run_of(call, "--preset", "demo")
+    assert len(records(tmp_path)) == 2
 
 
-def test_a_folder_of_ones_own_leaves_no_trace_of_its_place(call, tmp_path):
+def test_the_location_of_a_users_folder_appears_nowhere(call, tmp_path):
     ward = tmp_path / "annas-disk" / "ward7"
     ward.mkdir(parents=True)
     (ward / "feet.csv").write_text("foot\nleft\n")
     # relative: as seen from here, not from the kernel
-    given = ("-p", "target_set=own", "-p", "folder=annas-disk/ward7", "--out", "runs")
-    code, out, err = call("run", "toes", *given)
-    assert code == 0, err
+    given = ("-p", "target_set=own", "-p", "folder=annas-disk/ward7")
+    run_of(call, *given)
     (record,) = records(tmp_path)
-    assert (record["data"]["kind"], record["data"]["name"], record["parameters"]["folder"]) == (
-        "own",
-        "ward7",
-        "",
-    )
+    assert (record["data"]["kind"], record["data"]["name"]) == ("own", "ward7")
+    assert record["parameters"]["folder"] == ""
     call("runs", "export", "all.csv", "--out", "runs", "--runs")
-    call("runs", "list", "--out", "runs")
-    shared = [
-        *(tmp_path / "runs").rglob("*.json"),
-        *(tmp_path / "runs").rglob("*.ipynb"),
-        *(tmp_path / "runs").rglob("*.html"),
-        tmp_path / "all.csv",
-    ]
-    assert len(shared) >= 5 and not [
-        p for p in shared if "annas-disk" in p.read_text() or str(tmp_path) in p.read_text()
-    ]
-    assert 'folder = "ward7"' in next(
-        tmp_path.glob("runs/toes/*/notebook.ipynb")
-    ).read_text().replace('\\"', '"')
+    runs = tmp_path / "runs"
+    shared = [p for kind in ("json", "ipynb", "html") for p in runs.rglob(f"*.{kind}")]
+    assert len(shared) >= 4
+    for path in (*shared, tmp_path / "all.csv"):
+        text = path.read_text()
+        assert "annas-disk" not in text, path
+        assert str(tmp_path) not in text, path
+    notebook = next(runs.glob("toes/*/notebook.ipynb")).read_text()
+    assert 'folder = "ward7"' in notebook.replace('\\"', '"')
+
+
+def test_a_users_folder_has_a_note_and_a_key(call, tmp_path):
+    ward = tmp_path / "ward7"
+    ward.mkdir()
+    (ward / "feet.csv").write_text("foot\nleft\n")
+    given = ("-p", "target_set=own", "-p", "folder=ward7")
+    run_of(call, *given)
     page = next(tmp_path.glob("runs/toes/*/index.html")).read_text()
-    assert (
-        'id="simulated-banner"' not in page
-        and "comes from a patient" not in page
-        and "pre-training are simulated" in page
-    )
-    assert "already there" in call("run", "toes", *given)[2]
+    assert 'id="simulated-banner"' not in page
+    assert "comes from a patient" not in page
+    assert "pre-training are simulated" in page
+    assert "already there" in run_of(call, *given)
     (ward / "feet.csv").write_text("foot\nright\n")
-    assert call("run", "toes", *given)[0] == 0 and len(records(tmp_path)) == 2, (
-        "another content, another run"
-    )
+    run_of(call, *given)
+    assert len(records(tmp_path)) == 2, "another content, another run"

@@ -1,4 +1,4 @@
-"""The report on recordings: three source_tasks on real recordings, judged on real recordings of the 2017 challenge."""
+"""The report on atrial fibrillation: three source tasks, real recordings of the 2017 challenge."""
 
 import json
 import os
@@ -19,7 +19,7 @@ NEEDED = ("challenge-2017", "mitdb", "ptb-xl", "icentia11k-continuous-ecg")
     not ROOT or not all((Path(ROOT) / k).is_dir() for k in NEEDED),
     reason=f"BIOSIG_DATA does not hold {', '.join(NEEDED)}",
 )
-def test_three_schoolings_and_real_strips(tmp_path):
+def test_three_source_tasks_and_real_recordings(tmp_path):
     command = [
         PROGRAM,
         "run",

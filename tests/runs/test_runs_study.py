@@ -1,4 +1,4 @@
-"""The study's own report: the same run by papermill and by the command line, and recordings that are not what they should be."""
+"""A study's own report: by papermill and by the command line, and with bad recordings."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from biosig_nb.data.simulate.mitdb import simulate_mitdb
 from biosig_nb.data.simulate.ptbdb import simulate_ptbdb
-from biosig_nb.runs.execute import RunFailed, run_kernel
+from biosig_nb.runs.kernel import RunFailed, run_kernel
 from biosig_nb.runs.store import read_run
 
 REPORT = ROOT / "nbs" / "studies" / "mitbih_ptb" / "report.ipynb"
@@ -25,7 +25,7 @@ PROGRAM = Path(sys.executable).with_name("biosig-nb")
 
 
 def plain_papermill(folder, **given):
-    "Execute the report as anybody would who has papermill and nothing of ours."
+    "Execute the report with papermill alone."
     papermill.execute_notebook(
         str(REPORT),
         str(folder / "out.ipynb"),
@@ -36,19 +36,14 @@ def plain_papermill(folder, **given):
     )
 
 
-def test_papermill_and_command_line_give_the_same_bytes(tmp_path, smoke_site):
-    plain_papermill(tmp_path, threads=1)
+def test_papermill_and_command_line_give_the_same_bytes(tmp_path, smoke_site, small):
+    plain_papermill(tmp_path, threads=1, **small)
     (run,) = (smoke_site / "runs" / "mitbih_ptb").iterdir()
-    for name in (
-        "predictions.parquet",
-        "predictions_mitdb.parquet",
-        "metrics.csv",
-        "comparisons.csv",
-    ):
+    predictions = ("predictions.parquet", "predictions_mitdb.parquet")
+    for name in (*predictions, "metrics.csv", "comparisons.csv"):
         assert (tmp_path / "run" / name).read_bytes() == (run / name).read_bytes(), name
-    assert {p.name for p in tmp_path.iterdir()} == {"out.ipynb", "run"}, (
-        "the run folder is the only place a notebook writes"
-    )
+    written = {p.name for p in tmp_path.iterdir()}
+    assert written == {"out.ipynb", "run"}, "a notebook writes into its run folder only"
 
 
 @pytest.mark.parametrize(
@@ -62,8 +57,14 @@ def test_papermill_and_command_line_give_the_same_bytes(tmp_path, smoke_site):
 def test_bad_values_fail_in_plain_papermill_too(given, message, tmp_path):
     with pytest.raises(PapermillExecutionError) as caught:
         plain_papermill(tmp_path, **given)
-    assert caught.value.ename == "ConfigError" and message in caught.value.evalue
+    assert caught.value.ename == "ConfigError"
+    assert message in caught.value.evalue
     assert not (tmp_path / "run").exists()
+
+
+def heed_interrupts():
+    "A shell that starts the tests in the background makes their processes ignore Ctrl-C."
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def test_interrupted_command_line_says_how_to_go_on(tmp_path):
@@ -73,8 +74,7 @@ def test_interrupted_command_line_says_how_to_go_on(tmp_path):
             stdout=subprocess.PIPE,
             stderr=err,
             start_new_session=True,
-            # a shell that started the tests in the background has it ignored
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            preexec_fn=heed_interrupts,
         )
         until = time.time() + 60
         while not list(tmp_path.glob("runs/*/*/work/notebook.ipynb")) and time.time() < until:
@@ -82,13 +82,12 @@ def test_interrupted_command_line_says_how_to_go_on(tmp_path):
         time.sleep(1)
         os.killpg(process.pid, signal.SIGINT)  # what Ctrl-C does: the kernel gets it too
         process.communicate(timeout=60)
-    assert (
-        process.returncode == 130
-        and (tmp_path / "err").read_text()
-        == "biosig-nb: interrupted; the same command goes on where it stopped\n"
-    )
+    assert process.returncode == 130
+    line = "biosig-nb: interrupted; the same command goes on where it stopped\n"
+    assert (tmp_path / "err").read_text() == line
     (folder,) = (tmp_path / "runs" / "mitbih_ptb").iterdir()
-    assert read_run(folder).status == "interrupted" and not (folder / "index.html").exists()
+    assert read_run(folder).status == "interrupted"
+    assert not (folder / "index.html").exists()
 
 
 def truncate(root):
@@ -126,51 +125,27 @@ def test_bad_recordings_fail_the_run_in_one_line(spoil, tmp_path):
     simulate_mitdb(tmp_path, minutes=0.5)
     simulate_ptbdb(tmp_path, n_patients=8)
     expected = spoil(tmp_path)
-    done = subprocess.run(
-        [
-            PROGRAM,
-            "run",
-            "mitbih_ptb",
-            "--data",
-            "real",
-            "--data-root",
-            tmp_path,
-            "--out",
-            tmp_path / "runs",
-            "-p",
-            "protocol=recommended",
-            "-p",
-            "arms=scratch",
-        ],
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 1 and not done.stdout
-    assert (
-        done.stderr.startswith("biosig-nb: mitbih_ptb failed: DataError: ")
-        and done.stderr.count("\n") == 1
-        and expected in done.stderr
-    )
-    (folder,) = (tmp_path / "runs" / "mitbih_ptb").iterdir()
+    out = tmp_path / "runs"
+    where = ("--data", "real", "--data-root", tmp_path, "--out", out)
+    small = ("-p", "protocol=recommended", "-p", "arms=scratch")
+    command = (PROGRAM, "run", "mitbih_ptb", *where, *small)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert done.stderr.startswith("biosig-nb: mitbih_ptb failed: DataError: ")
+    assert expected in done.stderr
+    (folder,) = (out / "mitbih_ptb").iterdir()
     record = json.loads((folder / "run.json").read_text())
-    assert (
-        record["status"] == "failed"
-        and expected in record["error"]
-        and str(tmp_path) not in record["error"]
-    )
-    assert not (folder / "index.html").exists() and not (folder / "predictions.parquet").exists()
+    assert record["status"] == "failed"
+    assert expected in record["error"]
+    assert str(tmp_path) not in record["error"]
+    assert not (folder / "index.html").exists()
+    assert not (folder / "predictions.parquet").exists()
 
 
-def test_what_a_kernel_tells_its_log_stays_off_the_terminal(tmp_path, capfd):
+def test_the_log_of_a_kernel_stays_off_the_terminal(tmp_path, capfd):
     # jupyter interrupts before it kills
-    speaks = nbformat.v4.new_notebook(
-        cells=[
-            nbformat.v4.new_code_cell(
-                "get_ipython().kernel.log.error('KeyboardInterrupt caught in kernel.')\n1 / 0"
-            )
-        ]
-    )
+    logs = "get_ipython().kernel.log.error('KeyboardInterrupt caught in kernel.')\n1 / 0"
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(logs)])
     with pytest.raises(RunFailed, match="^ZeroDivisionError: division by zero$"):
-        run_kernel(speaks, tmp_path / "out.ipynb", {})
+        run_kernel(notebook, tmp_path / "out.ipynb", {})
     assert capfd.readouterr() == ("", "")

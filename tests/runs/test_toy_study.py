@@ -1,4 +1,4 @@
-"""A study of another package: found by its entry point, run, swept, resumed, shown, and nothing else changed for it."""
+"""A study of another package: found by its entry point, run, swept, resumed and shown."""
 
 import json
 import os
@@ -39,44 +39,38 @@ def test_it_is_short_and_alone():
     lines = (TOY / "toy_study.py").read_text().splitlines()
     assert len(lines) <= 60
     assert not (TOY / "report.ipynb").exists()  # the base report serves
-    named = [
-        p
-        for p in checkout_files()
-        if re.search(r"toy_study:Toy|study.*\btoy\b", (ROOT / p).read_text(errors="ignore"))
-    ]
+    texts = {p: (ROOT / p).read_text(errors="ignore") for p in checkout_files()}
+    named = [p for p, text in texts.items() if re.search(r"toy_study:Toy|study.*\btoy\b", text)]
     assert {p.parts[0] for p in named} == {"tests"}
 
 
 def test_the_command_line_knows_it(tmp_path):
-    said = biosig("run", "toy", "--list-parameters", cwd=tmp_path)
-    assert "share of the target's waveform" in said and "demo" in said
-    lost = subprocess.run([PROGRAM, "run", "toy"], capture_output=True, text=True, cwd=tmp_path)
-    # not there without its package
-    assert lost.returncode == 2 and "unknown study 'toy'" in lost.stderr
+    listed = biosig("run", "toy", "--list-parameters", cwd=tmp_path)
+    assert "share of the target's waveform" in listed
+    assert "demo" in listed
+    # unknown without its package
+    without = subprocess.run([PROGRAM, "run", "toy"], capture_output=True, text=True, cwd=tmp_path)
+    assert without.returncode == 2
+    assert "unknown study 'toy'" in without.stderr
 
 
 def test_sweep_index_and_page(swept):
     runs = sorted((swept / "toy").iterdir())
     assert [record(r)["status"] for r in runs] == ["complete", "complete"]
     assert {record(r)["parameters"]["seed"] for r in runs} == {0, 1}
-    assert record(runs[0])["data"]["kind"] == "simulated" and record(runs[0])["title"].startswith(
-        "Waveforms"
-    )
-    index = next(
-        p for p in (swept / "index.html", swept.parent / "index.html") if p.exists()
-    ).read_text()
-    assert index.count("toy/smoke-") >= 2
+    assert record(runs[0])["data"]["kind"] == "simulated"
+    assert record(runs[0])["title"].startswith("Waveforms")
+    assert (swept / "index.html").read_text().count("toy/smoke-") >= 2
     page = (runs[0] / "index.html").read_text()
-    assert 'id="verdict"' in page and 'id="simulated-banner"' in page
+    assert 'id="verdict"' in page
+    assert 'id="simulated-banner"' in page
     for heading in ("The question", "Data", "Design", "Training", "Provenance"):
         assert re.search(rf"<h2[^>]*>[^<]*{heading}", page), heading
     found = pd.read_parquet(runs[0] / "predictions.parquet")
     assert set(found.arm) == {"scratch", "full", "energy + logistic"}
-    assert found[found.arm == "full"][
-        ["start", "adaptation", "source"]
-    ].drop_duplicates().to_numpy().tolist() == [["source", "full", "waveforms"]]
-    listed = biosig("runs", "list", "--out", swept)
-    assert listed.count("toy") == 2
+    full = found[found.arm == "full"][["start", "adaptation", "source"]]
+    assert full.drop_duplicates().to_numpy().tolist() == [["source", "full", "waveforms"]]
+    assert biosig("runs", "list", "--out", swept).count("toy") == 2
 
 
 def test_it_resumes(swept):
@@ -84,51 +78,34 @@ def test_it_resumes(swept):
     run = sorted((swept / "toy").iterdir())[0]
     before = (run / "predictions.parquet").read_bytes()
     jobs = sorted((run / "work" / "jobs").glob("few_patients-full-*.json"))
-    kept = {p: p.stat().st_mtime_ns for p in (run / "work" / "jobs").glob("*.json") if p != jobs[0]}
+    files = (run / "work" / "jobs").glob("*.json")
+    others = {p: p.stat().st_mtime_ns for p in files if p != jobs[0]}
     jobs[0].unlink()
     facts = record(run)
     (run / "run.json").write_text(json.dumps({**facts, "status": "running"}))
-    given = facts["parameters"]
-    biosig(
-        "run",
-        "toy",
-        "--out",
-        swept,
-        "-p",
-        f"seed={given['seed']}",
-        "-p",
-        "protocol=recommended",
-        cwd=swept,
-    )
-    assert record(run)["status"] == "complete" and jobs[0].exists()
+    seed = facts["parameters"]["seed"]
+    given = ("run", "toy", "--out", swept, "-p", f"seed={seed}", "-p", "protocol=recommended")
+    biosig(*given, cwd=swept)
+    assert record(run)["status"] == "complete"
+    assert jobs[0].exists()
     assert (run / "predictions.parquet").read_bytes() == before
-    assert {p: p.stat().st_mtime_ns for p in kept} == kept
-    again = subprocess.run(
-        [
-            PROGRAM,
-            "run",
-            "toy",
-            "--out",
-            swept,
-            "-p",
-            f"seed={given['seed']}",
-            "-p",
-            "protocol=recommended",
-        ],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(TOY)},
-    )
-    assert again.returncode == 0 and "already there" in again.stderr
+    assert {p: p.stat().st_mtime_ns for p in others} == others
+    env = {**os.environ, "PYTHONPATH": str(TOY)}
+    again = subprocess.run([PROGRAM, *given], capture_output=True, text=True, env=env)
+    assert again.returncode == 0
+    assert "already there" in again.stderr
 
 
 def test_the_studys_own_file_is_part_of_the_run(swept, tmp_path):
     "A changed study.yaml or module of the other package is another run."
-    code = "import sys; from biosig_nb.runs.execute import plan_run; print(plan_run('toy', {}, sys.argv[1])[-1].name)"
-    ask = lambda folder: command(
-        sys.executable, "-c", code, tmp_path, env={"PYTHONPATH": str(folder)}
-    ).strip()
-    assert ask(TOY) == ask(TOY)
+    code = """import sys
+from biosig_nb.runs.execute import plan_run
+print(plan_run('toy', {}, sys.argv[1]).folder.name)"""
+
+    def folder_name(path):
+        return command(sys.executable, "-c", code, tmp_path, env={"PYTHONPATH": str(path)})
+
+    assert folder_name(TOY) == folder_name(TOY)
     for name, old, new in (
         ("study.yaml", "smallest_gain: 0.02", "smallest_gain: 0.03"),
         ("toy_study.py", "check_every=10", "check_every=20"),
@@ -138,23 +115,15 @@ def test_the_studys_own_file_is_part_of_the_run(swept, tmp_path):
         text = (copy / name).read_text()
         assert old in text
         (copy / name).write_text(text.replace(old, new))
-        assert ask(copy) != ask(TOY), name
+        assert folder_name(copy) != folder_name(TOY), name
 
 
 def test_from_the_wheel(installed, tmp_path):
     "The installed package, away from the checkout, finds and runs it too."
-    env = {"PYTHONPATH": f"{installed / 'site'}:{TOY}", "BIOSIG_DATA": "", "OMP_NUM_THREADS": "1"}
-    command(
-        sys.executable,
-        installed / "site" / "bin" / "biosig-nb",
-        "run",
-        "toy",
-        "-p",
-        "protocol=recommended",
-        "--out",
-        tmp_path / "runs",
-        cwd=tmp_path,
-        env=env,
-    )
-    (run,) = (tmp_path / "runs" / "toy").iterdir()
+    path, out = f"{installed / 'site'}:{TOY}", tmp_path / "runs"
+    env = {"PYTHONPATH": path, "BIOSIG_DATA": "", "OMP_NUM_THREADS": "1"}
+    program = installed / "site" / "bin" / "biosig-nb"
+    given = ("run", "toy", "-p", "protocol=recommended", "--out", out)
+    command(sys.executable, program, *given, cwd=tmp_path, env=env)
+    (run,) = (out / "toy").iterdir()
     assert record(run)["status"] == "complete"

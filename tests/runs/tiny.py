@@ -1,18 +1,21 @@
-"""A report notebook that takes seconds: the parameters of a study, `resolve`, some cells of the test's own, and results."""
+"""A report notebook that takes seconds.
+
+Its cells: the parameters of a study, `resolve`, some cells of the test, and results.
+"""
 
 import json
-import os
 import subprocess
 import sys
 
 import nbformat
-from checkout import ROOT
 
-from biosig_nb.studies.folders import find_studies, parameters_cell
+from biosig_nb.studies.folders import find_studies
 from biosig_nb.studies.parameters import parameters_of
+from biosig_nb.studies.parameters_cell import parameters_cell
 
 STUDY = next(iter(find_studies(ours=True)))  # any: nothing of it is computed
 PARAMETERS = parameters_cell(parameters_of(STUDY))
+SPEC = {"kernelspec": {"name": "python3", "language": "python", "display_name": "python3"}}
 RESOLVE = """import os, time
 from pathlib import Path
 from biosig_nb.studies.parameters import resolve
@@ -21,32 +24,32 @@ RUN = Path(P["run_dir"])"""
 RESULTS = """import pandas as pd
 from biosig_nb.evaluate.predictions import simulate_predictions
 from biosig_nb.studies.results import write_results
-write_results(RUN, predictions=simulate_predictions(seed=P["seed"]), metrics=pd.DataFrame(), comparisons=pd.DataFrame(), splits={}, primary={"headline": None, "verdict": None}, data={});"""
+write_results(
+    RUN,
+    predictions=simulate_predictions(seed=P["seed"]),
+    metrics=pd.DataFrame(),
+    comparisons=pd.DataFrame(),
+    splits={},
+    primary={"headline": None, "verdict": None},
+    data={},
+);"""
 
 
 def report(path, *cells, tagged=True, study=STUDY, parameters=PARAMETERS):
-    "Write the notebook; `cells` stand between `resolve` and the results."
-    made = [
-        nbformat.v4.new_code_cell(c)
-        for c in (parameters, RESOLVE.replace("STUDY", study), *cells, RESULTS)
-    ]
+    "Write the notebook; `cells` are between `resolve` and the results."
+    sources = (parameters, RESOLVE.replace("STUDY", study), *cells, RESULTS)
+    made = [nbformat.v4.new_code_cell(source) for source in sources]
     if tagged:
         made[0].metadata["tags"] = ["parameters"]
-    nbformat.write(
-        nbformat.v4.new_notebook(
-            cells=made,
-            metadata={
-                "kernelspec": {"name": "python3", "language": "python", "display_name": "python3"}
-            },
-        ),
-        path,
-    )
+    nbformat.write(nbformat.v4.new_notebook(cells=made, metadata=SPEC), path)
     return path
 
 
 def start(notebook, out, **given):
     "A process that executes the notebook as a run, as `biosig-nb run` would."
-    code = f"from biosig_nb.runs.execute import execute_run\nprint(execute_run({STUDY!r}, {given!r}, out={str(out)!r}, notebook={str(notebook)!r}, say=print))"
+    code = f"""from biosig_nb.runs.execute import execute_run
+how = dict(out={str(out)!r}, notebook={str(notebook)!r}, say=print)
+print(execute_run({STUDY!r}, {given!r}, **how))"""
     return subprocess.Popen(
         [sys.executable, "-c", code],
         stdout=subprocess.PIPE,
@@ -64,4 +67,5 @@ def finish(process, timeout=120):
 
 
 def record(folder):
+    "Content of run.json."
     return json.loads((folder / "run.json").read_text())
