@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from biosig_nb.evaluate.inference.resampling import resample_counts
 from biosig_nb.evaluate.inference.bootstrap_interval import bootstrap_interval
 from biosig_nb.evaluate.inference.fold_scores import FoldPredictions, averaged
-from biosig_nb.evaluate.metrics import get_metric
+from biosig_nb.evaluate.inference.resampling import resample_counts
+from biosig_nb.evaluate.metric_registry import get_metric
 
 N_LOOP = 30  # resamples on which the loop is timed and compared
 

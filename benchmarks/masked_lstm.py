@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from biosig_nb.learn.recipe import resolve_precision
-from biosig_nb.models.published_beat_nets import MaskedLast
+from biosig_nb.models.masked_recurrent import MaskedLast
 
 BATCH, CELLS, SECONDS, ROUNDS = 128, 128, 2, 3
 

@@ -32,7 +32,8 @@ import time
 import torch
 
 from biosig_nb.learn import fit as module
-from biosig_nb.learn.fit import fit_once, set_train_mode
+from biosig_nb.learn.fit import fit_once
+from biosig_nb.learn.learner import set_train_mode
 from biosig_nb.learn.losses import example_losses
 from biosig_nb.learn.recipe import Examples, Recipe, resolve_precision
 from biosig_nb.models.resnet_v2 import ResNet18
