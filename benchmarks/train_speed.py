@@ -7,7 +7,7 @@ share of its samples a second:
 
   fit_once   the training loop of `learn.fit`, ResNet-18 (1-D, with mask), random crops of 2560
       samples from recordings of 7680. What is missing to 100 % is cutting batches, carrying them to
-      the device, Lightning, and the look at each loss whether it is finite.
+      the device, Lightning, and the check that each loss is finite.
   sampler    the bare loop, but each batch of segments of 2048 samples is drawn and read by
       `data.segments.ecg_segments.batches` from simulated Holter recordings on disk, in the same
       process, planning included.
@@ -35,7 +35,7 @@ from biosig_nb.learn import fit as module
 from biosig_nb.learn.fit import fit_once
 from biosig_nb.learn.learner import set_train_mode
 from biosig_nb.learn.losses import example_losses
-from biosig_nb.learn.recipe import Examples, Recipe, resolve_precision
+from biosig_nb.learn.recipe import Examples, Recipe, crop_batch, resolve_precision
 from biosig_nb.models.resnet_v2 import ResNet18
 
 RECORDING, CROP, SEGMENT, CLASSES, LR = 7680, 2560, 2048, 6, 1e-3
@@ -82,7 +82,7 @@ def bare(masked, precision, fixed, batches):
 
 
 class Timed(module.IntervalBatches):
-    """The batches of a stretch, and the seconds an update between the first and the last, which
+    """The batches of an interval, and the seconds an update between the first and the last, which
     Lightning does not come back from.
     """
 
@@ -120,7 +120,7 @@ def fit_shares(precision, a):
         precision=precision,
         crop=CROP,
     )
-    fixed = [t.to(DEVICE) for t in module.crop_batch(data, torch.arange(a.batch), CROP, 0, 0)]
+    fixed = [t.to(DEVICE) for t in crop_batch(data, torch.arange(a.batch), CROP, 0, 0)]
     return shares(
         lambda: bare(True, precision, fixed, itertools.repeat(fixed, a.updates)),
         lambda: fitted(data, recipe),

@@ -165,7 +165,14 @@ def modules(*rooms):
     )
 
 
-LIGHT_STUDIES = (".folders", ".parameters", ".study_yaml", ".parameters_cell")
+LIGHT_STUDIES = (
+    ".folders",
+    ".strict_yaml",
+    ".study_yaml",
+    ".conditions",
+    ".parameters_cell",
+    ".parameters",
+)
 LIGHT = [
     "biosig_nb",
     *modules("errors", "files", "data", "signals", "runs", "cli"),

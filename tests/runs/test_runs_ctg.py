@@ -13,6 +13,23 @@ from biosig_nb.data.simulate.ctg_site import simulate_site
 
 PROGRAM = Path(sys.executable).with_name("biosig-nb")
 ROOT = os.environ.get("BIOSIG_DATA", "")
+SMALL = {  # the smallest run that trains every kind of arm
+    "protocol": "recommended",
+    "arms": "scratch,lora",
+    "ranks": "4",
+    "max_updates": 20,
+    "pretrain_updates": 20,
+    "n_random_features": 84,
+    "n_resamples": 100,
+    "minutes": 20,
+}
+
+
+def run(out, *more, **given):
+    "A run of the study; the finished process."
+    settings = [text for k, v in given.items() for text in ("-p", f"{k}={v}")]
+    command = [PROGRAM, "run", "ctg_ne", "--out", out, *more, *settings]
+    return subprocess.run(command, capture_output=True, text=True, timeout=600)
 
 
 @pytest.mark.realdata
@@ -20,62 +37,30 @@ ROOT = os.environ.get("BIOSIG_DATA", "")
     not ROOT or not (Path(ROOT) / "ctu-uhb-ctgdb").is_dir(),
     reason="BIOSIG_DATA does not hold ctu-uhb-ctgdb",
 )
-def test_births_of_ones_own_beside_the_real_database(tmp_path):
-    mine = simulate_site(tmp_path / "mine", n_records=30, minutes=31)
-    command = [
-        PROGRAM,
-        "run",
-        "ctg_ne",
-        "--data",
-        "real",
-        "--out",
-        tmp_path / "runs",
-        "-p",
-        "protocol=recommended",
-        "-p",
-        "target_set=own",
-        "-p",
-        f"folder={mine}",
-        "-p",
-        "arms=scratch,lora",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+def test_own_deliveries_beside_the_real_database(tmp_path):
+    mine = simulate_site(tmp_path / "mine", n_records=30, minutes=21)
+    own = SMALL | {"target_set": "own", "folder": mine}
+    done = run(tmp_path / "runs", "--data", "real", **own)
     assert done.returncode == 0, done.stderr
     (folder,) = (tmp_path / "runs" / "ctg_ne").iterdir()
     record = json.loads((folder / "run.json").read_text())
+    assert record["status"] == "complete"
     # the declared label is an acidosis of the scalp recordings
-    assert record["status"] == "complete" and record["primary"]["declared"] is False
+    assert record["primary"]["declared"] is False
     found = pd.read_parquet(folder / "predictions.parquet").query("part == 'test'")
-    assert set(found[found.target == "deliveries"].group) == {
-        f"own/mother{k:03d}" for k in range(1, 31)
-    }
-    assert found[found.target == "all births"].group.str.startswith(
-        "ctu-uhb-ctgdb/"
-    ).all() and "recording type" in set(found.arm)
-    assert not found[found.target == "deliveries"].p_case.isna().any()
+    target = found[found.target == "deliveries"]
+    assert set(target.group) == {f"own/mother{k:03d}" for k in range(1, 31)}
+    assert not target.p_case.isna().any()
+    every = found[found.target == "all deliveries"]
+    assert every.group.str.startswith("ctu-uhb-ctgdb/").all()
+    assert "recording type" in set(every.arm)
     page = (folder / "index.html").read_text()
-    assert "holds no diagnosis of neonatal encephalopathy" in page and 'id="verdict"' in page
+    assert "holds no diagnosis of neonatal encephalopathy" in page
+    assert 'id="verdict"' in page
 
 
-def test_a_target_set_that_is_not_there(tmp_path):
-    done = subprocess.run(
-        [
-            PROGRAM,
-            "run",
-            "ctg_ne",
-            "--out",
-            tmp_path / "runs",
-            "-p",
-            "target_set=own",
-            "-p",
-            f"folder={tmp_path}",
-        ],
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert (
-        done.returncode == 1
-        and "no records.csv; it needs the columns record, label" in done.stderr
-        and done.stderr.count("\n") == 1
-    )
+def test_a_folder_without_a_table_is_refused(tmp_path):
+    done = run(tmp_path / "runs", target_set="own", folder=tmp_path)
+    assert done.returncode == 1
+    assert "no records.csv; it needs the columns record, label" in done.stderr
+    assert done.stderr.count("\n") == 1

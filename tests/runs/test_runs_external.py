@@ -89,15 +89,7 @@ def test_it_runs_sweeps_and_is_listed(call, tmp_path):
     assert "Toes" in next((tmp_path / "runs" / "toes").glob("*/index.html")).read_text()
 
 
-def test_its_code_is_part_of_the_key(call, tmp_path):
-    run_of(call, "--preset", "demo")
-    module = tmp_path / "site" / "toes.py"
-    module.write_text(module.read_text() + "N = 3\n")
-    run_of(call, "--preset", "demo")
-    assert len(records(tmp_path)) == 2
-
-
-def test_the_location_of_a_users_folder_appears_nowhere(call, tmp_path):
+def test_a_users_folder_counts_by_content_and_its_path_appears_nowhere(call, tmp_path):
     ward = tmp_path / "annas-disk" / "ward7"
     ward.mkdir(parents=True)
     (ward / "feet.csv").write_text("foot\nleft\n")
@@ -117,15 +109,7 @@ def test_the_location_of_a_users_folder_appears_nowhere(call, tmp_path):
         assert str(tmp_path) not in text, path
     notebook = next(runs.glob("toes/*/notebook.ipynb")).read_text()
     assert 'folder = "ward7"' in notebook.replace('\\"', '"')
-
-
-def test_a_users_folder_has_a_note_and_a_key(call, tmp_path):
-    ward = tmp_path / "ward7"
-    ward.mkdir()
-    (ward / "feet.csv").write_text("foot\nleft\n")
-    given = ("-p", "target_set=own", "-p", "folder=ward7")
-    run_of(call, *given)
-    page = next(tmp_path.glob("runs/toes/*/index.html")).read_text()
+    page = next(runs.glob("toes/*/index.html")).read_text()
     assert 'id="simulated-banner"' not in page
     assert "comes from a patient" not in page
     assert "pre-training are simulated" in page

@@ -86,20 +86,14 @@ class Toes(Study):
 
 
 def site(name, n, seed, simulated=True, own=False):
-    "One recording of each of n persons; the label stands in the first sample."
+    "One recording of each of n persons; the first sample holds the label."
     rng = np.random.default_rng(seed)
     y, groups = np.arange(n) % 2, np.array([f"{name}/{i:03d}" for i in range(n)])
     x = rng.normal(size=(n, 1, 12)).astype(np.float32)
     x[:, 0, 0] += 2 * y
     table = pd.DataFrame({"age": rng.integers(20, 90, n)}, index=[f"{g}#0" for g in groups])
-    facts = dict(
-        database=name,
-        version="",
-        simulated=simulated,
-        own=own,
-        fingerprint=f"{seed:016d}",
-        missing=[],
-    )
+    facts = {"database": name, "version": "", "simulated": simulated, "own": own}
+    facts |= {"fingerprint": f"{seed:016d}", "missing": []}
     flow = pd.DataFrame({"step": ["records"], "kept": [n], "dropped": [0], "why": ["on disk"]})
     return Cohort(x, y, groups, table, 50.0, ("toe",), ("gout",), facts, flow=flow)
 
@@ -127,39 +121,32 @@ def finished(tmp_path_factory):
         Arm(begun, FROZEN),
         Arm(begun, lora(1), name="lora (rank 1)", title="LoRA, rank 1"),
     )
-    known = (
-        features_comparator("named features", x[:, :2], "linear", 1),
-        replace(
-            features_comparator("age", right.table[["age"]].to_numpy(float), "linear", 1),
-            role="control",
-        ),
-    )
+    named = features_comparator("named features", x[:, :2], "linear", 1)
+    age = features_comparator("age", right.table[["age"]].to_numpy(float), "linear", 1)
+    known = (named, replace(age, role="control"))
     trial = Trial("any name", Net, target, arms, known, study="toes", model="Net")
-    study = Toes("toes", CONFIG)
     p = Parameters({**P, "run_dir": str(folder)})
     p.study = "toes"
-    data = Data("simulated", (), folder)
     return StudyRun(
-        study,
-        p,
-        data,
-        Cohorts(left, right),
-        {trial.name: trial},
-        {trial.name: trial.run(folder / "work")},
-        folder,
+        study=Toes("toes", CONFIG),
+        p=p,
+        data=Data("simulated", (), folder),
+        cohorts=Cohorts(left, right),
+        trials={trial.name: trial},
+        results={trial.name: trial.run(folder / "work")},
+        folder=folder,
     )
 
 
 def page_of(run, **change):
     "Everything a report shows of a run, and the report."
-    with capture_output() as said:
+    with capture_output() as captured:
         R = Report(run.p, replace(run, **change))
         R.title()
         R.rest()
-    return R, "\n".join(
-        o.data.get("text/markdown") or o.data.get("text/html") or o.data.get("text/plain", "")
-        for o in said.outputs
-    )
+    kinds = ("text/markdown", "text/html", "text/plain")
+    texts = [next((o.data[k] for k in kinds if k in o.data), "") for o in captured.outputs]
+    return R, "\n".join(texts)
 
 
 @pytest.fixture(scope="module")
@@ -170,13 +157,12 @@ def shown(finished):
 def test_every_section_has_a_heading(shown):
     R, page = shown
     headings = [line[3:] for line in page.splitlines() if line.startswith("## ")]
-    assert R.shown == set(SECTIONS) and len(headings) == len(SECTIONS)
+    assert R.shown == set(SECTIONS)
+    assert len(headings) == len(SECTIONS)
     assert page.startswith("# Toes: does a left one help on a right one?")
-    assert (
-        headings[0] == "The question"
-        and headings[-1] == "Provenance"
-        and "Precision: what 48 persons can show" in headings
-    )
+    assert headings[0] == "The question"
+    assert headings[-1] == "Provenance"
+    assert "Precision: what 48 persons can show" in headings
 
 
 @pytest.mark.parametrize(
@@ -202,18 +188,16 @@ def test_the_page_says(text, shown):
 
 def test_tables_are_written_as_the_run_store_reads_them(shown, finished):
     folder = finished.folder
-    said = json.loads((folder / "result.json").read_text())
-    assert said["data"] == {
+    written = json.loads((folder / "result.json").read_text())
+    assert written["data"] == {
         "kind": "simulated",
         "databases": ["left", "right"],
         "missing": {"left": [], "right": []},
         "simulated_target": True,
         "simulated_source": True,
     }
-    assert (
-        said["primary"]["hash"] == Study("toes", CONFIG).primary["hash"]
-        and said["primary"]["headline"]["n_groups"] == 48
-    )
+    assert written["primary"]["hash"] == Study("toes", CONFIG).primary["hash"]
+    assert written["primary"]["headline"]["n_groups"] == 48
     assert set(load_predictions(folder / "predictions.parquet").target) == {"right"}
     assert set(load_predictions(folder / "predictions_left.parquet").target) == {"left"}
     assert set(json.loads((folder / "splits.json").read_text())["any name"]) == {"left", "right"}
@@ -229,49 +213,38 @@ def test_tables_are_written_as_the_run_store_reads_them(shown, finished):
 
 def test_parameters_of_each_arm_are_those_that_were_trained(shown):
     R, page = shown
-    end = page.index("What each arm may change")
+    end = page.index("Parameters that each arm trains")
     row = page[page.rindex("<table", 0, end) : end]
-    trained = {
-        arm: int(n)
-        for arm, n in R.result.jobs[R.result.jobs.task == "right"]
-        .drop_duplicates("arm")
-        .set_index("arm")
-        .trainable.items()
-    }
-    assert trained["scratch"] == trained["full"] == 85 and trained["frozen"] == 7
+    jobs = R.result.jobs[R.result.jobs.task == "right"].drop_duplicates("arm").set_index("arm")
+    assert jobs.trainable["scratch"] == 85
+    assert jobs.trainable["full"] == 85
+    assert jobs.trainable["frozen"] == 7
     for n in (85, 7):
         assert f">{n}<" in row
 
 
 def test_own_recordings_beside_a_simulated_source(finished):
     trial = finished.trials["any name"]
-    mine = replace(
-        trial.target.cohort,
-        source=trial.target.cohort.provenance | {"own": True, "simulated": False},
-    )
-    own = {"any name": replace(trial, target=replace(trial.target, cohort=mine))}
-    with capture_output() as said:
-        R = Report(
-            finished.p, replace(finished, trials=own, data=replace(finished.data, kind="own"))
-        )
-        R.summary()
-    page = "\n".join(o.data.get("text/markdown", "") for o in said.outputs)
-    assert "**Part of this run is simulated:** the recordings of *left* are simulated" in page
-    assert "the recordings of *right* are your own." in page
-    kept = json.loads((finished.folder / "result.json").read_text())["data"]
-    assert (kept["kind"], kept["simulated_target"], kept["simulated_source"]) == (
-        "own",
-        False,
-        True,
-    )
+    facts = trial.target.cohort.provenance | {"own": True, "simulated": False}
+    target = replace(trial.target, cohort=replace(trial.target.cohort, provenance=facts))
+    own = {"any name": replace(trial, target=target)}
+    run = replace(finished, trials=own, data=replace(finished.data, kind="own"))
+    with capture_output() as captured:
+        Report(finished.p, run).summary()
+    page = "\n".join(o.data.get("text/markdown", "") for o in captured.outputs)
+    simulated = "the recordings of *left* are simulated"
+    mine = "the recordings of *right* are your own"
+    assert f"**Part of this run is simulated:** {simulated}, {mine}." in page
+    data = json.loads((finished.folder / "result.json").read_text())["data"]
+    assert data["kind"] == "own"
+    assert data["simulated_source"] is True
+    assert data["simulated_target"] is False
 
 
 def test_a_smoke_run_has_no_verdict(finished):
-    p = Parameters({**finished.p, "preset": "smoke"})
-    R = Report(p, finished)
-    assert R.analysis.primary["verdict"] is None and R.analysis.primary["sentence"].startswith(
-        "Smoke run"
-    )
+    R = Report(Parameters({**finished.p, "preset": "smoke"}), finished)
+    assert R.analysis.primary["verdict"] is None
+    assert R.analysis.primary["sentence"].startswith("Smoke run")
 
 
 @pytest.mark.parametrize(
@@ -290,23 +263,17 @@ def test_a_wrong_name_in_the_declaration_fails_at_once(where, value, message, fi
 
 
 def test_limited_is_read_off_the_trial_of_the_declared_baseline(finished):
-    study, result = finished.study, finished.results["any name"]
-    other = replace(
-        result, predictions=result.predictions.assign(target="another"), budget_limited=True
-    )
+    free = replace(finished.results["any name"], budget_limited=False)
+    bound = replace(free, budget_limited=True)
+    elsewhere = free.predictions.assign(target="another")
 
-    def limited(results):
-        "Whether the verdict says that the baseline's budget was too small."
-        sentence = analyse(results, study, 200).primary["sentence"]
-        return sentence.lower().startswith("budget-limited")
+    def sentence(main, other):
+        "The verdict of a run with a trial on the declared target and one on another."
+        results = {"recommended": replace(other, predictions=elsewhere), "x": main}
+        return analyse(results, finished.study, 200).primary["sentence"].lower()
 
-    assert not limited({"recommended": other, "x": replace(result, budget_limited=False)})
-    assert limited(
-        {
-            "x": replace(result, budget_limited=True),
-            "recommended": replace(other, budget_limited=False),
-        }
-    )
+    assert not sentence(free, bound).startswith("budget-limited")
+    assert sentence(bound, free).startswith("budget-limited")
 
 
 def test_the_gap_is_counted_in_the_declared_examples(finished):
@@ -325,10 +292,7 @@ def test_declarations_of_the_package_are_sound(name):
 def test_the_base_report_asks_for_a_study_and_is_no_test_without_one():
     notebook = nbformat.read(ROOT / "nbs" / "studies" / "report.ipynb", 4)
     first, *cells = [c for c in notebook.cells if c.cell_type == "code"]
-    assert first.metadata.tags == ["parameters"] and all(
-        line.startswith("#") for line in first.source.splitlines()
-    )
-    assert (
-        all("#| eval: false" in c.source for c in cells)
-        and "resolve(study, globals())" in cells[0].source
-    )
+    assert first.metadata.tags == ["parameters"]
+    assert all(line.startswith("#") for line in first.source.splitlines())
+    assert all("#| eval: false" in c.source for c in cells)
+    assert "resolve(study, globals())" in cells[0].source

@@ -35,20 +35,14 @@ class Toy(Study):
     def trials(self, p, c, data):
         how = Recipe(p["max_updates"], lrs=(1e-2,), check_every=10)
         energy = c.target.signals[:, 0].std(axis=1, keepdims=True)
+        split = holdout(c.source.groups, c.source.labels, seed=p["seed"])
+        source = Task("waveforms", c.source, (split,), how, Standardise())
         for protocol in wanted_protocols(p):
-            by_patient = protocol == "recommended"
-            sides = holdout(c.source.groups, c.source.labels, seed=p["seed"])
-            source = Task("waveforms", c.source, (sides,), how, Standardise())
+            splits = self.splits(c.target, p, protocol == "recommended")
             yield Trial(
                 protocol,
                 ToyNet,
-                Task(
-                    "few patients",
-                    c.target,
-                    self.splits(c.target, p, by_patient),
-                    how,
-                    Standardise(),
-                ),
+                Task("few patients", c.target, splits, how, Standardise()),
                 arms_named(p["arms"], source),
                 comparators=(features_comparator("energy + logistic", energy, "linear", 1),),
                 protocol=protocol,
@@ -59,6 +53,5 @@ class Toy(Study):
     def splits(self, cohort, p, by_patient):
         if by_patient:
             return tuple(grouped_kfold(cohort.groups, cohort.labels, 2, seed=p["seed"]))
-        return (
-            holdout(cohort.table.index.to_numpy(), cohort.labels, seed=p["seed"], unit="example"),
-        )
+        names = cohort.table.index.to_numpy()
+        return (holdout(names, cohort.labels, seed=p["seed"], unit="example"),)
