@@ -28,7 +28,7 @@ from ..models.beat_zoo import beat_net
 from ..models.counting import count_parameters
 from .beat_models import ABLATIONS, ModelRuns, title
 
-# %% ../../nbs/studies/mitbih_ptb/network_ablations.ipynb #06-network-ablations
+# %% ../../nbs/studies/mitbih_ptb/network_ablations.ipynb #07-network-ablations
 def network_titles(
     predictions: pd.DataFrame,  # of the networks
 ) -> pd.Series:  # title of each row's network
@@ -36,7 +36,7 @@ def network_titles(
     after = predictions.model + ", after reconstruction"
     return predictions.model.where(predictions.arm == "scratch", after)
 
-
+# %% ../../nbs/studies/mitbih_ptb/network_ablations.ipynb #10-network-ablations
 def ectopic_rates(
     beats: pd.DataFrame,  # predictions of the networks on MIT-BIH
     n_resamples: int,  # of the patients
@@ -58,7 +58,7 @@ def ectopic_text(
         return pd.DataFrame()
     return ec57_text(rows).reset_index().rename(columns={"arm": "network", "label": "class"})
 
-# %% ../../nbs/studies/mitbih_ptb/network_ablations.ipynb #07-network-ablations
+# %% ../../nbs/studies/mitbih_ptb/network_ablations.ipynb #13-network-ablations
 def _range_text(
     values: pd.Series,  # one number a network
 ) -> str:
@@ -87,7 +87,7 @@ def transferred_text(
         "may recognise the patient instead."
     )
 
-
+# %% ../../nbs/studies/mitbih_ptb/network_ablations.ipynb #16-network-ablations
 def one_record_text(
     cohort: Cohort,  # beats of MIT-BIH
     split: Split,  # its test partition is DS2
@@ -102,7 +102,7 @@ def one_record_text(
         "share of any record; the F1 in new patients depends on it accordingly."
     )
 
-# %% ../../nbs/studies/mitbih_ptb/network_ablations.ipynb #12-network-ablations
+# %% ../../nbs/studies/mitbih_ptb/network_ablations.ipynb #20-network-ablations
 def ablation_row(
     beats: pd.DataFrame,  # predictions of the networks on MIT-BIH
     rates: pd.DataFrame,  # of `ectopic_rates`
@@ -130,7 +130,7 @@ def ablation_row(
         "sensitivity to S": f"{number(s[base], 2)} -> {number(s[changed], 2)}",
     }
 
-
+# %% ../../nbs/studies/mitbih_ptb/network_ablations.ipynb #23-network-ablations
 def ablation_table(
     runs: ModelRuns,  # of `run_models`
     rates: pd.DataFrame,  # of `ectopic_rates`
@@ -141,7 +141,7 @@ def ablation_table(
     names = [n for n, a in ABLATIONS.items() if {n, a.of} <= apart]
     return pd.DataFrame([ablation_row(runs.predictions["mitdb"], rates, n, seed) for n in names])
 
-# %% ../../nbs/studies/mitbih_ptb/network_ablations.ipynb #16-network-ablations
+# %% ../../nbs/studies/mitbih_ptb/network_ablations.ipynb #26-network-ablations
 def together(
     predictions: pd.DataFrame,  # of the networks on one database
     models: Iterable[str],  # titles of the networks to combine
@@ -161,7 +161,7 @@ def together(
     t = ensemble_table(every, shown, metric=metric, unit=unit, seed=seed)
     return t.assign(arm=t.arm.where(t.arm != "scratch", t.model))
 
-
+# %% ../../nbs/studies/mitbih_ptb/network_ablations.ipynb #29-network-ablations
 def together_text(
     table: pd.DataFrame,  # of `together`, one protocol
     where: str,  # name of the database
@@ -169,7 +169,7 @@ def together_text(
     "The gain of the vote and of the stack, in words."
     rows, protocol = table.set_index("arm"), table.protocol.iloc[0]
 
-    def gain(arm):
+    def gain(arm: str) -> str:
         return estimate_text(*rows.loc[arm, ["difference", "d_lo", "d_hi"]])
 
     return (
@@ -179,7 +179,7 @@ def together_text(
         f"stack minus best single network: {gain('stack')}."
     )
 
-# %% ../../nbs/studies/mitbih_ptb/network_ablations.ipynb #20-network-ablations
+# %% ../../nbs/studies/mitbih_ptb/network_ablations.ipynb #32-network-ablations
 DEEP = ("resnet20", "resnet101", "resnet398")
 
 
@@ -198,7 +198,7 @@ def gradients(
         sizes[name] = np.array(list(gradient_sizes(beat_net(name), x, y).values()))
     return sizes
 
-
+# %% ../../nbs/studies/mitbih_ptb/network_ablations.ipynb #35-network-ablations
 def plot_gradients(
     sizes: dict,  # of `gradients`
     ax: Axes | None = None,  # None: a new figure
@@ -214,14 +214,14 @@ def plot_gradients(
     ax.legend()
     return ax
 
-# %% ../../nbs/studies/mitbih_ptb/network_ablations.ipynb #21-network-ablations
+# %% ../../nbs/studies/mitbih_ptb/network_ablations.ipynb #37-network-ablations
 def gradients_text(
     sizes: dict,  # of `gradients`
     speeds: pd.Series,  # name -> training samples a second
 ) -> str:
     "The gradient in the first layers, and how fast the deep networks train."
 
-    def ratio(g):
+    def ratio(g: np.ndarray) -> str:
         return f"{float(f'{g[0] / np.median(g):.2g}'):g}"
 
     found = ", ".join(f"{beat_net(name).name}: {ratio(g)}" for name, g in sizes.items())

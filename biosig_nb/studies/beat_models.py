@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PUBLISHED', 'ON_PTB', 'ABLATIONS', 'MODEL_RATES', 'RNN_RATES', 'Ablation', 'made_of', 'title', 'rates',
-           'model_recipe', 'ptb_recipe', 'autoencoder', 'reconstruction_task', 'on_mitdb', 'on_ptbdb', 'network_trial',
+           'model_recipe', 'ptb_recipe', 'autoencoder', 'reconstruction_task', 'network_trial', 'on_mitdb', 'on_ptbdb',
            'network_trials', 'ModelRuns', 'served_arms', 'run_models']
 
 # %% ../../nbs/studies/mitbih_ptb/networks.ipynb #03-networks
@@ -32,7 +32,7 @@ from ..models.beat_zoo import BEAT_NETS, beat_net
 from .mitbih_ptb import target_recipe, target_splits
 from .study import StudyRun
 
-# %% ../../nbs/studies/mitbih_ptb/networks.ipynb #05-networks
+# %% ../../nbs/studies/mitbih_ptb/networks.ipynb #07-networks
 _MEASURED = (
     ("mitdb", "accuracy"),
     ("mitdb", "macro_f1"),
@@ -58,7 +58,7 @@ ON_PTB = {  # network on MIT-BIH -> its version on PTB
     "resnet398": "resnet101",
 }
 
-# %% ../../nbs/studies/mitbih_ptb/networks.ipynb #08-networks
+# %% ../../nbs/studies/mitbih_ptb/networks.ipynb #10-networks
 @dataclass(frozen=True)
 class Ablation:
     "One change to a network of the published comparison."
@@ -85,7 +85,7 @@ ABLATIONS = {
     "cnn_intervals": Ablation("cnn", "RR intervals beside the beat", "cnn_intervals", _TIMED),
 }
 
-# %% ../../nbs/studies/mitbih_ptb/networks.ipynb #09-networks
+# %% ../../nbs/studies/mitbih_ptb/networks.ipynb #13-networks
 def made_of(
     name: str,  # of a network or an ablation
 ) -> tuple[str, Transform]:  # network, what it sees of a beat
@@ -105,7 +105,7 @@ def title(
     added = ABLATIONS[name].added if name in ABLATIONS else ""
     return beat_net(made_of(name)[0], 1).name + added
 
-# %% ../../nbs/studies/mitbih_ptb/networks.ipynb #12-networks
+# %% ../../nbs/studies/mitbih_ptb/networks.ipynb #17-networks
 MODEL_RATES = {1: (1e-3,), 2: (5e-4, 2e-3), 3: (3e-4, 1e-3, 3e-3)}
 RNN_RATES = {1: (3e-4,), 2: (1e-4, 3e-4), 3: (1e-4, 3e-4, 1e-3)}  # on either database
 _RECURRENT = ("rnn", "rnn_small", "rnn_unmasked")
@@ -119,7 +119,7 @@ def rates(
     "Learning rates of a network: smaller ones for the simple recurrent network."
     return RNN_RATES[p["n_candidates"]] if made_of(name)[0] in _RECURRENT else usual
 
-
+# %% ../../nbs/studies/mitbih_ptb/networks.ipynb #20-networks
 def model_recipe(
     p: dict,  # resolved parameters
     name: str,  # of a network or an ablation
@@ -138,7 +138,7 @@ def model_recipe(
         loss="focal" if name == "dilated_bilstm" else "likelihood",
     )
 
-
+# %% ../../nbs/studies/mitbih_ptb/networks.ipynb #23-networks
 def ptb_recipe(
     p: dict,  # resolved parameters
     name: str,  # of a network
@@ -153,7 +153,7 @@ def ptb_recipe(
     share = small.candidate_share * small.max_updates / cap
     return replace(small, lrs=rates(p, name, small.lrs), max_updates=cap, candidate_share=share)
 
-# %% ../../nbs/studies/mitbih_ptb/networks.ipynb #14-networks
+# %% ../../nbs/studies/mitbih_ptb/networks.ipynb #26-networks
 def autoencoder(
     make: Callable,  # number of outputs -> the classifier on the code
     outputs: int,  # samples of a beat
@@ -181,37 +181,7 @@ def reconstruction_task(
         supervised=False,
     )
 
-# %% ../../nbs/studies/mitbih_ptb/networks.ipynb #16-networks
-def on_mitdb(
-    p: dict,  # resolved parameters
-    name: str,  # of a network or an ablation
-    trial: Trial,  # of the study, under one protocol: its source and split are used
-) -> Trial:
-    "One network on MIT-BIH, from scratch; the classifier on a code also after reconstruction."
-    network, transform = made_of(name)
-    beats, n = trial.source.cohort, len(trial.source.cohort)
-    recipe = model_recipe(p, name, n, p["model_updates"])
-    target = Task("mitdb", beats, trial.source.splits, recipe, transform)
-    arms = (Arm(),)
-    if name == "autoencoder":
-        first = reconstruction_task(target, model_recipe(p, name, n, p["reconstruction_updates"]))
-        arms = (Arm(), Arm(trained_on(first)))
-    return network_trial(trial, f"{name} on mitdb", network, target, arms, title(name))
-
-
-def on_ptbdb(
-    p: dict,  # resolved parameters
-    name: str,  # of a network
-    trial: Trial,  # of the study, under one protocol: its target cohort is used
-) -> Trial:
-    "One network on PTB, from scratch: one cross-validation."
-    network, beats = ON_PTB.get(name, name), trial.target.cohort
-    splits = target_splits(beats, {**p, "n_repeats": 1}, trial.protocol)
-    recipe = ptb_recipe(p, name, trial.protocol)
-    target = Task("ptbdb", beats, tuple(splits), recipe, WindowRange())
-    return network_trial(trial, f"{name} on ptbdb", network, target, (Arm(),), title(network))
-
-# %% ../../nbs/studies/mitbih_ptb/networks.ipynb #17-networks
+# %% ../../nbs/studies/mitbih_ptb/networks.ipynb #30-networks
 def network_trial(
     trial: Trial,  # of the study: protocol and seeds
     name: str,  # of the new trial
@@ -233,7 +203,37 @@ def network_trial(
         study=trial.study,
     )
 
+# %% ../../nbs/studies/mitbih_ptb/networks.ipynb #32-networks
+def on_mitdb(
+    p: dict,  # resolved parameters
+    name: str,  # of a network or an ablation
+    trial: Trial,  # of the study, under one protocol: its source and split are used
+) -> Trial:
+    "One network on MIT-BIH, from scratch; the classifier on a code also after reconstruction."
+    network, transform = made_of(name)
+    beats, n = trial.source.cohort, len(trial.source.cohort)
+    recipe = model_recipe(p, name, n, p["model_updates"])
+    target = Task("mitdb", beats, trial.source.splits, recipe, transform)
+    arms = (Arm(),)
+    if name == "autoencoder":
+        first = reconstruction_task(target, model_recipe(p, name, n, p["reconstruction_updates"]))
+        arms = (Arm(), Arm(trained_on(first)))
+    return network_trial(trial, f"{name} on mitdb", network, target, arms, title(name))
 
+# %% ../../nbs/studies/mitbih_ptb/networks.ipynb #35-networks
+def on_ptbdb(
+    p: dict,  # resolved parameters
+    name: str,  # of a network
+    trial: Trial,  # of the study, under one protocol: its target cohort is used
+) -> Trial:
+    "One network on PTB, from scratch: one cross-validation."
+    network, beats = ON_PTB.get(name, name), trial.target.cohort
+    splits = target_splits(beats, {**p, "n_repeats": 1}, trial.protocol)
+    recipe = ptb_recipe(p, name, trial.protocol)
+    target = Task("ptbdb", beats, tuple(splits), recipe, WindowRange())
+    return network_trial(trial, f"{name} on ptbdb", network, target, (Arm(),), title(network))
+
+# %% ../../nbs/studies/mitbih_ptb/networks.ipynb #37-networks
 def network_trials(
     p: dict,  # resolved parameters
     name: str,  # of a network or an ablation
@@ -245,7 +245,7 @@ def network_trials(
     if name not in ABLATIONS:
         yield on_ptbdb(p, name, trial)
 
-# %% ../../nbs/studies/mitbih_ptb/networks.ipynb #19-networks
+# %% ../../nbs/studies/mitbih_ptb/networks.ipynb #41-networks
 @dataclass(frozen=True)
 class ModelRuns:
     "Predictions and jobs of all networks."
@@ -253,7 +253,7 @@ class ModelRuns:
     predictions: dict  # "mitdb", "ptbdb" -> Predictions of all networks, under all protocols
     jobs: pd.DataFrame  # of TrialResult, with protocol, name (on MIT-BIH), model and serves
 
-
+# %% ../../nbs/studies/mitbih_ptb/networks.ipynb #43-networks
 def served_arms(
     trial: Trial,  # of one network
     jobs: pd.DataFrame,  # of its TrialResult
@@ -263,7 +263,7 @@ def served_arms(
     serves = [begun.get(task, arm) for task, arm in zip(jobs.task, jobs.arm)]
     return pd.Series(serves, index=jobs.index)
 
-
+# %% ../../nbs/studies/mitbih_ptb/networks.ipynb #45-networks
 def _joined(
     tables: list,  # of DataFrame
 ) -> pd.DataFrame:  # empty for no table

@@ -19,7 +19,7 @@ from ..evaluate.inference.bootstrap import metric_table
 from ..evaluate.style import PALETTE, estimate_text, number
 from .beat_models import ON_PTB, PUBLISHED, ModelRuns, title
 
-# %% ../../nbs/studies/mitbih_ptb/network_tables.ipynb #05-network-tables
+# %% ../../nbs/studies/mitbih_ptb/network_tables.ipynb #07-network-tables
 MEASURES = {"mitdb": ("accuracy", "macro_f1"), "ptbdb": ("accuracy", "auroc", "auprc")}
 _PER_CLASS = ("sensitivity", "ppv", "f1")  # of MIT-BIH
 
@@ -42,7 +42,7 @@ def model_metrics(
         tables.append(metric_table(apart, MEASURES["ptbdb"], unit="patient", **how))
     return pd.concat(tables, ignore_index=True)
 
-
+# %% ../../nbs/studies/mitbih_ptb/network_tables.ipynb #10-network-tables
 def headline(
     metrics: pd.DataFrame,  # of `model_metrics`
 ) -> pd.DataFrame:  # one row a target, protocol, unit, model, arm and metric
@@ -52,7 +52,7 @@ def headline(
     m = m[(m.target != "mitdb") | m.metric.isin(MEASURES["mitdb"])]
     return m.drop_duplicates(keys)[[*keys, "estimate", "lo", "hi"]]
 
-# %% ../../nbs/studies/mitbih_ptb/network_tables.ipynb #11-network-tables
+# %% ../../nbs/studies/mitbih_ptb/network_tables.ipynb #14-network-tables
 def converged(
     jobs: pd.DataFrame,  # of ModelRuns
 ) -> pd.Series:  # index (name, serves, protocol, task) -> share that stopped early
@@ -63,7 +63,7 @@ def converged(
     by = jobs.groupby(["name", "serves", "protocol", "task"], sort=False)
     return by.stopped.agg(lambda s: (s == "patience").mean())
 
-
+# %% ../../nbs/studies/mitbih_ptb/network_tables.ipynb #17-network-tables
 _TRAINED = {
     ("mitdb", "published"): "MIT-BIH by beat",
     ("mitdb", "recommended"): "MIT-BIH DS2",
@@ -86,7 +86,7 @@ def convergence_text(
             short.append(where)
     return "no: " + ", ".join(short) if short else "yes"
 
-# %% ../../nbs/studies/mitbih_ptb/network_tables.ipynb #12-network-tables
+# %% ../../nbs/studies/mitbih_ptb/network_tables.ipynb #19-network-tables
 def cost_cells(
     size: Any,  # row of `size_table`, as a named tuple
 ) -> dict:  # column -> text
@@ -98,7 +98,7 @@ def cost_cells(
         "samples/s": "-" if np.isnan(speed) else f"{float(f'{speed:.2g}'):,.0f}",
     }
 
-
+# %% ../../nbs/studies/mitbih_ptb/network_tables.ipynb #22-network-tables
 _REACHED = {  # column -> target, protocol, unit, metrics
     "MIT-BIH, by beat": ("mitdb", "published", "beat", ("accuracy", "macro_f1")),
     "MIT-BIH, DS2": ("mitdb", "recommended", "beat", ("accuracy", "macro_f1")),
@@ -121,7 +121,7 @@ def result_cells(
         cells[column] = " / ".join(number(v) for v in values if v is not None) or "-"
     return cells
 
-# %% ../../nbs/studies/mitbih_ptb/network_tables.ipynb #13-network-tables
+# %% ../../nbs/studies/mitbih_ptb/network_tables.ipynb #25-network-tables
 def model_table(
     runs: ModelRuns,  # of `run_models`
     metrics: pd.DataFrame,  # of `model_metrics`
@@ -138,7 +138,7 @@ def model_table(
             rows.append(row | result_cells(head, s.name, arm) | {"converged": ended})
     return pd.DataFrame(rows)
 
-# %% ../../nbs/studies/mitbih_ptb/network_tables.ipynb #17-network-tables
+# %% ../../nbs/studies/mitbih_ptb/network_tables.ipynb #29-network-tables
 def published_gap(
     metrics: pd.DataFrame,  # of `model_metrics`
     names: Iterable[str],  # networks, in this order
@@ -164,7 +164,7 @@ def published_gap(
         rows.append(facts | {"lo": patient.lo, "hi": patient.hi, "gap": gap})
     return pd.DataFrame(rows)
 
-
+# %% ../../nbs/studies/mitbih_ptb/network_tables.ipynb #32-network-tables
 def gap_text(
     gap: pd.DataFrame,  # of `published_gap`
     what: str,  # database and metric
@@ -182,7 +182,7 @@ def gap_text(
         }
     )
 
-# %% ../../nbs/studies/mitbih_ptb/network_tables.ipynb #18-network-tables
+# %% ../../nbs/studies/mitbih_ptb/network_tables.ipynb #35-network-tables
 def plot_gap(
     gap: pd.DataFrame,  # of `published_gap`
     label: str,  # of the axis
@@ -202,7 +202,7 @@ def plot_gap(
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncol=3)
     return ax
 
-
+# %% ../../nbs/studies/mitbih_ptb/network_tables.ipynb #37-network-tables
 def gap_sentence(
     gap: pd.DataFrame,  # of `published_gap`
     label: str,  # metric and database

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['source_records', 'source_beats', 'source_split', 'target_splits', 'features', 'comparators', 'convolutions',
-           'controls', 'source_recipe', 'target_recipe', 'task', 'age_line', 'MitbihPtb']
+           'controls', 'source_recipe', 'target_recipe', 'task', 'age_line', 'on_ptb', 'on_ptbxl', 'MitbihPtb']
 
-# %% ../../nbs/studies/mitbih_ptb/study.ipynb #03-study
-from collections.abc import Iterator
+# %% ../../nbs/studies/mitbih_ptb/study.ipynb #04-study
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -37,7 +37,7 @@ from ..models.beat_zoo import beat_net
 from .study import Cohorts, Data, Study, StudyRun, wanted_protocols
 from .study_yaml import MACHINERY_PRESETS
 
-# %% ../../nbs/studies/mitbih_ptb/study.ipynb #05-study
+# %% ../../nbs/studies/mitbih_ptb/study.ipynb #09-study
 def source_records(
     folder: Path,  # folder of MIT-BIH
     n: int,  # number of records; 0: all on disk
@@ -46,12 +46,12 @@ def source_records(
     if not n:
         return None
 
-    def on_disk(names):
+    def on_disk(names: Iterable[str]) -> list[str]:
         return [r for r in names if (Path(folder) / f"{r}.hea").exists()]
 
     return on_disk(DS1_BY_PATIENT)[: (n + 1) // 2] + on_disk(DS2_BY_PATIENT)[: n // 2]
 
-
+# %% ../../nbs/studies/mitbih_ptb/study.ipynb #12-study
 def source_beats(
     p: dict,  # resolved parameters
     data: Data,  # where MIT-BIH lies
@@ -62,7 +62,7 @@ def source_beats(
     records = source_records(folder, p["n_source_records"])
     return mitdb_beats(folder, records, paced=published, fallback="V5" if published else "")
 
-# %% ../../nbs/studies/mitbih_ptb/study.ipynb #07-study
+# %% ../../nbs/studies/mitbih_ptb/study.ipynb #17-study
 def source_split(
     cohort: Cohort,  # beats of MIT-BIH
     protocol: str,  # "recommended": DS1 / DS2 by patient; "published": 80 / 20 by beat
@@ -78,7 +78,7 @@ def source_split(
     held_records = sorted(set(records[ds1[held]]))
     return fixed_split(cohort.groups, records, DS1_BY_PATIENT, DS2_BY_PATIENT, held_records)
 
-# %% ../../nbs/studies/mitbih_ptb/study.ipynb #09-study
+# %% ../../nbs/studies/mitbih_ptb/study.ipynb #23-study
 def target_splits(
     cohort: Cohort,  # beats of PTB or PTB-XL
     p: dict,  # resolved parameters
@@ -92,7 +92,7 @@ def target_splits(
         cohort.groups, cohort.labels, p["n_folds"], p["n_repeats"], validation=0.25, seed=p["seed"]
     )
 
-# %% ../../nbs/studies/mitbih_ptb/study.ipynb #11-study
+# %% ../../nbs/studies/mitbih_ptb/study.ipynb #27-study
 def features(
     cohort: Cohort,  # beats
     data: Data,  # caches the table for later runs
@@ -101,7 +101,7 @@ def features(
     table = data.table(lambda: beat_table(cohort), cohort, table="beats")
     return table.to_numpy(float)
 
-
+# %% ../../nbs/studies/mitbih_ptb/study.ipynb #29-study
 def comparators(
     x: np.ndarray,  # of `features`
     n_candidates: int,  # candidates of each: as many as learning rates by the arms
@@ -120,10 +120,10 @@ def convolutions(
     balance: str,  # "group": every patient has the same weight
 ) -> Comparator:
     "Ridge regression on random convolutions of the beats, scaled as for the networks."
-    seen = WindowRange().fit(None)(cohort)
-    return minirocket_comparator(seen, p["n_random_features"], balance=balance)
+    scaled = WindowRange().fit(None)(cohort)
+    return minirocket_comparator(scaled, p["n_random_features"], balance=balance)
 
-# %% ../../nbs/studies/mitbih_ptb/study.ipynb #12-study
+# %% ../../nbs/studies/mitbih_ptb/study.ipynb #32-study
 def controls(
     cohort: Cohort,  # beats of PTB or PTB-XL, with age, sex and kind of recording in the table
     n_candidates: int,  # candidates of each
@@ -138,7 +138,7 @@ def controls(
         missingness_control(cohort, name="padding", **how),
     )
 
-# %% ../../nbs/studies/mitbih_ptb/study.ipynb #14-study
+# %% ../../nbs/studies/mitbih_ptb/study.ipynb #36-study
 def source_recipe(
     p: dict,  # resolved parameters
     n: int,  # beats of the source
@@ -170,7 +170,7 @@ def target_recipe(
         balance="group" if protocol == "recommended" else "none",
     )
 
-# %% ../../nbs/studies/mitbih_ptb/study.ipynb #15-study
+# %% ../../nbs/studies/mitbih_ptb/study.ipynb #39-study
 def task(
     name: str,  # in the tables
     cohort: Cohort,  # beats (mV)
@@ -180,7 +180,7 @@ def task(
     "A task of this study; beats are scaled in the same way in all of them."
     return Task(name, cohort, tuple(splits), how, WindowRange())
 
-
+# %% ../../nbs/studies/mitbih_ptb/study.ipynb #41-study
 def age_line(
     run: StudyRun,  # with few patients
 ) -> str:  # a sentence; empty where age and sex were no control
@@ -192,13 +192,62 @@ def age_line(
     how: dict[str, Any] = dict(unit="patient", n_resamples=run.p["n_resamples"], seed=run.p["seed"])
     reached = metric_table(known, ["auroc"], **how).iloc[0]
     text = estimate_text(reached.estimate, reached.lo, reached.hi)
-    return (
-        f"**Only {n} patients of PTB are available.** "
-        "That is too few for a claim about transfer. "
-        f"Age and sex alone, without the ECG, reach an AUROC of {text}."
+    few = f"**Only {n} patients of PTB are available.** That is too few for a claim about transfer."
+    return f"{few} Age and sex alone, without the ECG, reach an AUROC of {text}."
+
+# %% ../../nbs/studies/mitbih_ptb/study.ipynb #42-study
+def on_ptb(
+    p: dict,  # resolved parameters
+    c: Cohorts,  # target, and a source for each protocol
+    data: Data,  # caches the features
+    protocol: str,  # "recommended" or "published"
+) -> Trial:
+    "The transfer under one protocol; split by beat it has no controls."
+    apart, beats, n = protocol == "recommended", c.sources[protocol], p["n_candidates"]
+    split = source_split(beats, protocol, p["seed"])
+    source = task("mitdb", beats, [split], source_recipe(p, len(beats)))
+    small = target_recipe(p, protocol)
+    known = comparators(features(c.target, data), n, small.balance)
+    if apart:
+        known = (*known, convolutions(c.target, p, small.balance), *controls(c.target, n))
+    return Trial(
+        protocol,
+        network=partial(beat_net, p["net"]),
+        target=task("ptbdb", c.target, target_splits(c.target, p, protocol), small),
+        arms=arms_named(p["arms"] + (p["control_arms"] if apart else []), source),
+        comparators=known if apart else known[:1],
+        sources=(source,),
+        source_comparators=comparators(features(beats, data), n)[:1],
+        protocol=protocol,
+        model=beat_net(p["net"]).name,
+        seeds=(p["seed"],),
+        baseline="scratch",
+        double_cap=p["preset"] not in MACHINERY_PRESETS,
     )
 
-# %% ../../nbs/studies/mitbih_ptb/study.ipynb #16-study
+
+def on_ptbxl(
+    p: dict,  # resolved parameters
+    beats: Cohort,  # of PTB-XL
+    data: Data,  # caches features and splits
+    trial: Trial,  # of `on_ptb`
+) -> Trial:
+    "The second target: one cross-validation by patient, the same source, arms and controls."
+    once, n, how = {**p, "n_repeats": 1}, p["n_candidates"], trial.target.recipe
+
+    def build() -> list[Split]:
+        return target_splits(beats, once, "recommended")
+
+    splits = data.splits(build, beats, folds=p["n_folds"], repeats=1, seed=p["seed"])
+    known = comparators(features(beats, data), n, how.balance)
+    return replace(
+        trial,
+        name=f"{trial.name}, ptb-xl",
+        target=task("ptb-xl", beats, splits, how),
+        comparators=(*known, *controls(beats, n)),
+    )
+
+# %% ../../nbs/studies/mitbih_ptb/study.ipynb #45-study
 class MitbihPtb(Study):
     "Infarction in single heartbeats: pre-trained on MIT-BIH, evaluated on PTB and on PTB-XL."
 
@@ -220,57 +269,16 @@ class MitbihPtb(Study):
         return Cohorts(next(iter(sources.values())), target, sources=sources, second=second)
 
     def trials(self, p: dict, c: Cohorts, data: Data) -> Iterator[Trial]:
-        found = [self.on_ptb(p, c, data, protocol) for protocol in wanted_protocols(p)]
+        found = [on_ptb(p, c, data, protocol) for protocol in wanted_protocols(p)]
         yield from found
         if c.second is not None:
-            yield self.on_ptbxl(p, c.second, data, found[0])
-
-    def on_ptb(self, p: dict, c: Cohorts, data: Data, protocol: str) -> Trial:
-        "The transfer under one protocol; split by beat it has no controls."
-        apart, beats, n = protocol == "recommended", c.sources[protocol], p["n_candidates"]
-        split = source_split(beats, protocol, p["seed"])
-        source = task("mitdb", beats, [split], source_recipe(p, len(beats)))
-        small = target_recipe(p, protocol)
-        known = comparators(features(c.target, data), n, small.balance)
-        if apart:
-            known = (*known, convolutions(c.target, p, small.balance), *controls(c.target, n))
-        return Trial(
-            protocol,
-            network=partial(beat_net, p["net"]),
-            target=task("ptbdb", c.target, target_splits(c.target, p, protocol), small),
-            arms=arms_named(p["arms"] + (p["control_arms"] if apart else []), source),
-            comparators=known if apart else known[:1],
-            sources=(source,),
-            source_comparators=comparators(features(beats, data), n)[:1],
-            protocol=protocol,
-            model=beat_net(p["net"]).name,
-            seeds=(p["seed"],),
-            baseline="scratch",
-            double_cap=p["preset"] not in MACHINERY_PRESETS,
-        )
-
-    def on_ptbxl(self, p: dict, beats: Cohort, data: Data, trial: Trial) -> Trial:
-        "The second target: one cross-validation by patient, the same source, arms and controls."
-        once, n, how = {**p, "n_repeats": 1}, p["n_candidates"], trial.target.recipe
-
-        def build():
-            return target_splits(beats, once, "recommended")
-
-        splits = data.splits(build, beats, folds=p["n_folds"], repeats=1, seed=p["seed"])
-        known = comparators(features(beats, data), n, how.balance)
-        return replace(
-            trial,
-            name=f"{trial.name}, ptb-xl",
-            target=task("ptb-xl", beats, splits, how),
-            comparators=(*known, *controls(beats, n)),
-        )
+            yield on_ptbxl(p, c.second, data, found[0])
 
     def lines(self, run: StudyRun) -> list[str]:
         few = run.cohorts.target.table["patient"].nunique() < 50
         found = [age_line(run)] if few and run.data.kind == "real" else []
         if run.cohorts.second is not None:
-            n = len(set(run.cohorts.second.groups))
-            what = f"A second target is reported below: {n:,} patients of PTB-XL."
+            what = f"A second target: {len(set(run.cohorts.second.groups)):,} patients of PTB-XL."
             found.append(f"{what} Its label is infarction as read from the recording.")
         if most := run.p["n_source_records"]:
             found.append(f"This run uses at most {most} records of MIT-BIH.")
@@ -278,11 +286,9 @@ class MitbihPtb(Study):
 
     def facts(self, run: StudyRun) -> dict:
         each = run.trials[run.main].target.recipe.balance == "group"
-        return {
-            "preparation": "lead II at 125 Hz, scaled to 0 to 1 in windows of ten seconds, "
-            "beats cut from the R peak on",
-            "imbalance": "every patient has the same weight in training" if each else None,
-        }
+        weight = "every patient has the same weight in training" if each else None
+        scaled = "lead II at 125 Hz, scaled to 0 to 1 in windows of ten seconds"
+        return {"preparation": f"{scaled}, beats cut from the R peak on", "imbalance": weight}
 
     def given(self, run: StudyRun) -> dict:
         named = dict.fromkeys(("features + logistic", "features + boosted"), "named features")
