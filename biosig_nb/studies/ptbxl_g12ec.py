@@ -40,7 +40,7 @@ from biosig_nb.studies.twelve_leads import (
     target_splits,
 )
 
-# %% ../../nbs/studies/ptbxl_g12ec/study.ipynb #07-study
+# %% ../../nbs/studies/ptbxl_g12ec/study.ipynb #09-study
 def transform(
     p: dict,  # resolved parameters
     axis_bug: bool = False,  # with the axis-order bug of the published baseline
@@ -51,7 +51,7 @@ def transform(
         steps.append(Spectrum())
     return Chain((*steps, Standardise())) if steps else Standardise()
 
-# %% ../../nbs/studies/ptbxl_g12ec/study.ipynb #09-study
+# %% ../../nbs/studies/ptbxl_g12ec/study.ipynb #20-study
 RATES = {
     1: (1e-2,),
     2: (3e-3, 1e-2),
@@ -80,7 +80,7 @@ def recipe(
         aggregate=p["aggregate"] if crop else "whole",
     )
 
-# %% ../../nbs/studies/ptbxl_g12ec/study.ipynb #10-study
+# %% ../../nbs/studies/ptbxl_g12ec/study.ipynb #23-study
 def task(
     p: dict,  # resolved parameters
     name: str,  # in the tables
@@ -92,7 +92,7 @@ def task(
     n = int(np.median([len(s.train) for s in splits]))
     return Task(name, cohort, tuple(splits), recipe(p, n, cohort), transform(p, axis_bug))
 
-
+# %% ../../nbs/studies/ptbxl_g12ec/study.ipynb #25-study
 def source_tasks(
     p: dict,  # resolved parameters
     cohort: Cohort,  # recordings of the source
@@ -110,7 +110,7 @@ def source_tasks(
         tasks.append(task(p, name, cohort, [fewer(whole, k, p["seed"])]))
     return tuple(tasks)
 
-# %% ../../nbs/studies/ptbxl_g12ec/study.ipynb #12-study
+# %% ../../nbs/studies/ptbxl_g12ec/study.ipynb #29-study
 def comparators(
     cohort: Cohort,  # recordings of the target
     p: dict,  # resolved parameters
@@ -128,7 +128,7 @@ def comparators(
         metadata_control(cohort, ("age", "sex"), n_candidates=n),
     )
 
-# %% ../../nbs/studies/ptbxl_g12ec/study.ipynb #14-study
+# %% ../../nbs/studies/ptbxl_g12ec/study.ipynb #33-study
 NAME = "statements"  # of the whole target in the tables
 
 
@@ -159,7 +159,7 @@ def transfer(
         **how,
     )
 
-# %% ../../nbs/studies/ptbxl_g12ec/study.ipynb #15-study
+# %% ../../nbs/studies/ptbxl_g12ec/study.ipynb #36-study
 def from_scratch(
     p: dict,  # resolved parameters
     c: Cohorts,  # target, and both folds
@@ -175,7 +175,7 @@ def from_scratch(
         one = target_splits(c.both, p, data)[:1]
         yield Trial("both folds", target=task(p, f"{NAME}, both folds", c.both, one), **how)
 
-
+# %% ../../nbs/studies/ptbxl_g12ec/study.ipynb #39-study
 def published(
     p: dict,  # resolved parameters
     cohort: Cohort,  # the target
@@ -191,7 +191,7 @@ def published(
     yield Trial("published", target=right, arms=(Arm(trained_on(source)),), **how)
     yield Trial("published, axis-order bug", target=wrong, **how)
 
-# %% ../../nbs/studies/ptbxl_g12ec/study.ipynb #16-study
+# %% ../../nbs/studies/ptbxl_g12ec/study.ipynb #42-study
 PUBLISHED = (
     "The published macro AUROC was .843 from scratch and .919 after pre-training; the baseline had "
     "an axis-order bug. How large is the gain when all arms read their recordings correctly?"
@@ -206,7 +206,7 @@ LIMITS = {
     "georgia": ("The target names no patients: recordings of one person may be in two partitions."),
 }
 
-# %% ../../nbs/studies/ptbxl_g12ec/study.ipynb #17-study
+# %% ../../nbs/studies/ptbxl_g12ec/study.ipynb #43-study
 class PtbxlG12ec(Study):
     "Statements of 12-lead ECGs: pre-trained on PTB-XL, evaluated at another site or fold."
 

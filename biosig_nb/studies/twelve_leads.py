@@ -20,7 +20,7 @@ from ..learn.apart import check_databases_apart
 from ..learn.splits import Split, grouped_kfold, one_fold, stratify_on
 from .study import Data
 
-# %% ../../nbs/studies/ptbxl_g12ec/recordings.ipynb #05-recordings
+# %% ../../nbs/studies/ptbxl_g12ec/recordings.ipynb #07-recordings
 def target_set(
     p: dict,  # resolved parameters
 ) -> str:  # "georgia" or "proxy"
@@ -28,7 +28,7 @@ def target_set(
     usual = {"simulated": "georgia", "real": "proxy"}
     return usual[p["data"]] if p["target_set"] == "auto" else p["target_set"]
 
-
+# %% ../../nbs/studies/ptbxl_g12ec/recordings.ipynb #10-recordings
 def fold_records(
     p: dict,  # resolved parameters
     data: Data,  # where PTB-XL lies
@@ -44,14 +44,14 @@ def fold_records(
         min_positives=p["min_positives"],
     )
 
-# %% ../../nbs/studies/ptbxl_g12ec/recordings.ipynb #07-recordings
+# %% ../../nbs/studies/ptbxl_g12ec/recordings.ipynb #14-recordings
 def site_records(
     p: dict,  # resolved parameters
     data: Data,  # where the challenge lies
 ) -> Cohort:  # labels: the statements of the label map
     "Recordings of one site of the challenge, in mV; raises `LeakageError` for PTB-XL's own."
-    place = origin(data.folder("challenge-2021"), p["target_site"])
-    check_databases_apart({"database": "ptb-xl"}, place)
+    site = origin(data.folder("challenge-2021"), p["target_site"])
+    check_databases_apart({"database": "ptb-xl"}, site)
     every = data.cohort(
         challenge_records,
         "challenge-2021",
@@ -61,7 +61,7 @@ def site_records(
     )
     return keep_labels(every, min_positives=max(1, p["min_positives"]))
 
-# %% ../../nbs/studies/ptbxl_g12ec/recordings.ipynb #12-recordings
+# %% ../../nbs/studies/ptbxl_g12ec/recordings.ipynb #19-recordings
 def fold_splits(
     cohort: Cohort,  # folds of PTB-XL, fold 9 among them
     p: dict,  # resolved parameters
@@ -76,7 +76,7 @@ def fold_splits(
         splits.append(Split(cohort.groups, here[a], here[b], test, repeat, 0, "patient"))
     return splits
 
-
+# %% ../../nbs/studies/ptbxl_g12ec/recordings.ipynb #22-recordings
 def target_splits(
     cohort: Cohort,  # recordings of the target
     p: dict,  # resolved parameters
@@ -94,7 +94,7 @@ def target_splits(
     how = {k: p[k] for k in ("n_folds", "n_repeats", "seed")}
     return data.splits(build, cohort, target=target_set(p), **how)
 
-# %% ../../nbs/studies/ptbxl_g12ec/recordings.ipynb #14-recordings
+# %% ../../nbs/studies/ptbxl_g12ec/recordings.ipynb #26-recordings
 def fewer(
     split: Split,  # of all groups
     percent: int,  # of the groups of its training partition
@@ -108,7 +108,7 @@ def fewer(
     wanted = order[: max(2, round(len(everyone) * percent / 100))]
     return replace(split, train=split.train[np.isin(split.groups[split.train], wanted)])
 
-
+# %% ../../nbs/studies/ptbxl_g12ec/recordings.ipynb #29-recordings
 def sizes(
     percents: Iterable[str],  # as a parameter gives them
 ) -> list[int]:  # the largest first
@@ -119,7 +119,7 @@ def sizes(
 def check_sizes(
     p: dict,  # resolved parameters
 ) -> None:
-    "Raise `ConfigError` where parts of the source lack the target size they are compared at."
+    "Raise `ConfigError` where `small_target` is not among the sizes of the target."
     if len(p["source_percent"]) > 1 and p["small_target"] not in p["target_percent"]:
         parts = f"parts of the source are compared at {p['small_target']} % of the target"
         lost = f"which is not among target_percent={', '.join(p['target_percent'])}"
