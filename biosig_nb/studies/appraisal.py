@@ -60,7 +60,7 @@ def show_control_tables(
     of = v.what
     if of and not v.contrast_label:
         of = ", average over the labels with enough support"
-    for role in t.role.unique():
+    for role in [role for role in ("control", "comparator") if (t.role == role).any()]:
         rows = readable_controls(t, role)
         if role == "control":
             alarm = list(t.alarm[t.role == role])

@@ -86,7 +86,11 @@ def _against(
 ) -> tuple[list[dict], list[str]]:
     "Rows of each control, then each comparator, and notes."
     # controls come before comparators
-    others = df[df.role != "arm"].drop_duplicates("arm").sort_values("role", kind="stable")
+    others = (
+        df[df.role != "arm"]
+        .drop_duplicates("arm")
+        .sort_values("role", ascending=False, kind="stable")
+    )
     if not len(others):
         return [], []
     labels = None if title in ("macro", "all") else [title]
