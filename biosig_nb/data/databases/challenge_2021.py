@@ -70,8 +70,19 @@ def _listed(folder: Path, site: str) -> tuple[dict[str, str], set[str]]:
     return found, {p.stem for p in headers}
 
 
-def _missing(site: str, found: dict[str, str], named: set[str], simulated: bool) -> list[str]:
-    "Names of a site that are known and not on disk; a simulated site has what its headers name."
+def _missing(
+    site: str,
+    found: dict[str, str],
+    named: set[str],
+    simulated: bool,
+    records: Sequence[str] | None = None,
+) -> list[str]:
+    """Names that are not on disk: of those asked for, else of all known ones.
+
+    A simulated site has what its headers name.
+    """
+    if records is not None:
+        return [r for r in dict.fromkeys(records) if r not in found]
     name, size = SIZES.get(site, ("", 0))
     known = named if simulated or not size else {name.format(i) for i in range(1, size + 1)}
     return sorted(known - set(found))
@@ -98,23 +109,21 @@ def challenge_paths(
     return found, _missing(site, found, named, simulated)
 
 # %% ../../../nbs/data/databases/50_challenge_2021.ipynb #13-50-challenge-2021
-def _wanted(
-    folder: Path, site: str, records: Sequence[str] | None
-) -> tuple[dict[str, str], list[str]]:
-    "Paths of the records to read, and names of those that are not on disk."
-    found, missing = challenge_paths(folder, site)
+def _chosen(
+    folder: Path, site: str, found: dict[str, str], records: Sequence[str] | None
+) -> dict[str, str]:
+    "Paths of the records to read: those asked for that are on disk, in this order."
     if records is None:
-        return found, missing
-    wanted = list(dict.fromkeys(records))
-    lost = [r for r in wanted if r not in found]
-    if unknown := set(lost) - set(missing):
+        return found
+    lost = [r for r in records if r not in found]
+    if lost and (unknown := set(lost) - set(challenge_paths(folder, site)[1])):
         raise ConfigError(
             f"record {min(unknown)!r} is not one of {site}; "
             f"its records are called {next(iter(found))!r}"
         )
-    if len(lost) == len(wanted):
+    if len(lost) == len(records):
         raise DataError(f"{folder}: none of the records asked for is on disk")
-    return {r: found[r] for r in wanted if r in found}, lost
+    return {r: found[r] for r in records if r in found}
 
 # %% ../../../nbs/data/databases/50_challenge_2021.ipynb #15-50-challenge-2021
 class _Read(NamedTuple):
@@ -264,13 +273,14 @@ def challenge_records(
     Raises `ConfigError` for a bad argument and `DataError` for a broken record.
     """
     folder, options = Path(folder), {"merge": merge, "normal": normal, "further": further}
-    paths, missing = _wanted(folder, site, records)
-    read = _read_all(folder, paths, fs, seconds, broken)
+    found, named = _listed(folder, site)
+    read = _read_all(folder, _chosen(folder, site, found, records), fs, seconds, broken)
     keep, flow = _usable(read.facts, read.errors, min_seconds, max_lost)
     signals, real, facts, _ = read.take(keep)
     table, Y, label_names, groups = _labelled(facts, options, origin(folder, site))
     flow += _remarks(table, Y, site)
     simulated = bool(read.facts.simulated[0])
+    missing = _missing(site, found, named, simulated, records)
     cohort = Cohort(
         signals=signals,
         labels=Y,
