@@ -26,6 +26,7 @@ from platformdirs import user_cache_path
 from .sealed import FORMAT, as_json
 from ..errors import ConfigError, DataError
 from ..files import whole_folder
+from ..guards.paths import home
 
 try:
     import fcntl
@@ -38,10 +39,10 @@ def cache_folder(
 ) -> Path:  # may not exist yet
     "`BIOSIG_CACHE`, else the folder `cache` in `out`, else the platform's folder for caches."
     if given := os.environ.get("BIOSIG_CACHE"):
-        return Path(given).expanduser()
+        return home(given, "BIOSIG_CACHE")
     if out is None:
         return user_cache_path("biosig-nb")
-    return (Path(out) / "cache").expanduser()
+    return home(Path(out) / "cache", "--out")
 
 # %% ../../nbs/data/15_cache.ipynb #08-15-cache
 def size_limit() -> float:  # bytes

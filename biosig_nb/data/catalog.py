@@ -16,6 +16,7 @@ from platformdirs import user_data_path
 
 from .fingerprints import combine_hashes, fingerprint, matching_files
 from ..errors import ConfigError, DataError, nearest
+from ..guards.paths import home
 
 # %% ../../nbs/data/20_catalog.ipynb #05-20-catalog
 @dataclass(frozen=True)
@@ -186,7 +187,8 @@ def data_root(
     given: str | Path = "",  # an explicit folder; empty: none
 ) -> Path:  # the data root
     "Explicit folder, else `BIOSIG_DATA`, else the platform's user data folder."
-    return Path(given or os.environ.get("BIOSIG_DATA") or user_data_path("biosig-nb")).expanduser()
+    option = "--data-root" if given else "BIOSIG_DATA"
+    return home(given or os.environ.get("BIOSIG_DATA") or user_data_path("biosig-nb"), option)
 
 # %% ../../nbs/data/20_catalog.ipynb #21-20-catalog
 def locate(

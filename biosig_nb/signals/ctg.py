@@ -17,6 +17,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from scipy.ndimage import uniform_filter1d
 
 from ..errors import ConfigError, DataError
+from ..guards.pages import plot_text
 
 # %% ../../nbs/signals/40_ctg.ipynb #07-40-ctg
 def _row(x: np.ndarray, name: str) -> np.ndarray:
@@ -245,7 +246,7 @@ def plot_ctg(
     uc: np.ndarray,  # clean contractions [time], NaN = lost
     fs: float = 4.0,  # sampling rate (Hz)
     axes: Sequence[Axes] | None = None,  # two axes; default: new ones
-    title: str = "",  # title of the figure
+    title: str = "",  # title of the figure; text as it is, without mathematics
 ) -> Sequence[Axes]:  # the two axes
     "Heart rate and contractions: loss shaded, decelerations marked, the baseline dotted."
     if axes is None:
@@ -260,6 +261,6 @@ def plot_ctg(
     for e in decelerations(fhr, fs, base).itertuples():
         minutes = (e.start / 60, e.stop / 60)
         axes[0].plot(minutes, (57, 57), color="#D55E00", lw=4, solid_capstyle="butt")
-    axes[0].set_title(title)
+    axes[0].set_title(plot_text(title))
     axes[1].set_xlabel("time (min); grey: lost, orange: decelerations, dotted: baseline")
     return axes

@@ -50,20 +50,38 @@ FEATURES = {  # name: (definition, unit, source)
 }
 
 # %% ../../nbs/signals/45_ctg_features.ipynb #11-45-ctg-features
+def _epochs(fhr: np.ndarray, real: np.ndarray, fs: float) -> tuple[np.ndarray, np.ndarray]:
+    "Means of 3.75-s epochs [k], NaN where less than half of one is real; True where it is [k]."
+    if _whole(fs):
+        return downsample(fhr, real, fs, 1 / 3.75)
+    edges = np.floor(np.arange(int(len(fhr) / (3.75 * fs)) + 1) * 3.75 * fs).astype(int)
+    total = np.r_[0, np.cumsum(np.where(real, fhr, 0.0))]
+    count = np.diff(np.r_[0, np.cumsum(real)][edges])
+    enough = (2 * count >= np.diff(edges)) & (count > 0)
+    means = np.diff(total[edges]) / np.maximum(count, 1)
+    return np.where(enough, means, np.nan), enough
+
+
+def _whole(fs: float) -> bool:
+    "Whether 3.75 s are whole samples."
+    return abs(3.75 * fs - round(3.75 * fs)) < 1e-6
+
+# %% ../../nbs/signals/45_ctg_features.ipynb #13-45-ctg-features
 def variability(
     fhr: np.ndarray,  # heart rate [time] (bpm), NaN = lost
     inside: np.ndarray,  # [time] True within a deceleration
-    fs: float = 4.0,  # sampling rate; 3.75 s must be whole samples (Hz)
+    fs: float = 4.0,  # sampling rate (Hz)
 ) -> tuple[float, float]:  # (short-term (ms), long-term (bpm)); NaN with too few epochs
     """Short-term variability of 3.75-s epochs and long-term range of minutes, no decelerations.
 
     Source: Dawes et al. 1992. The short-term variability needs 16 pairs of epochs, the long-term
-    one a minute of which half was recorded.
+    one a minute of which half was recorded. The short-term variability is NaN at rates at which
+    3.75 s are not whole samples.
     """
-    epochs, real = downsample(fhr, np.isfinite(fhr) & ~inside, fs, 1 / 3.75)
+    epochs, real = _epochs(fhr, np.isfinite(fhr) & ~inside, fs)
     pairs = real[1:] & real[:-1]
     short_term = long_term = np.nan
-    if pairs.sum() >= 16:
+    if pairs.sum() >= 16 and _whole(fs):
         short_term = float(np.abs(np.diff(60000 / epochs))[pairs].mean())
     n = len(epochs) // 16 * 16
     minutes = epochs[:n].reshape(-1, 16)
@@ -72,7 +90,7 @@ def variability(
         long_term = float(np.median(np.nanmax(minutes, axis=1) - np.nanmin(minutes, axis=1)))
     return short_term, long_term
 
-# %% ../../nbs/signals/45_ctg_features.ipynb #15-45-ctg-features
+# %% ../../nbs/signals/45_ctg_features.ipynb #17-45-ctg-features
 def contraction_peaks(
     uc: np.ndarray,  # clean contractions [time], NaN = lost
     fs: float = 4.0,  # sampling rate (Hz)
@@ -88,7 +106,7 @@ def contraction_peaks(
     tops = find_peaks(smooth, prominence=height, distance=max(1, round(apart * fs)))[0]
     return tops[real[tops]] / fs
 
-# %% ../../nbs/signals/45_ctg_features.ipynb #19-45-ctg-features
+# %% ../../nbs/signals/45_ctg_features.ipynb #21-45-ctg-features
 def median_lag(
     nadirs: np.ndarray,  # nadirs of decelerations [k] (s)
     tops: np.ndarray,  # tops of contractions [m] (s)
@@ -98,7 +116,7 @@ def median_lag(
     d = np.where((d >= -15) & (d <= 90), d, np.inf).min(axis=1, initial=np.inf)
     return float(np.median(d[np.isfinite(d)])) if np.isfinite(d).any() else np.nan
 
-# %% ../../nbs/signals/45_ctg_features.ipynb #22-45-ctg-features
+# %% ../../nbs/signals/45_ctg_features.ipynb #24-45-ctg-features
 def _heart_rate_features(fhr: np.ndarray, tops: np.ndarray, fs: float) -> dict:
     "Features of a heart rate [time] (bpm), given the tops of contractions [k] (s)."
     real = np.isfinite(fhr)
@@ -127,7 +145,7 @@ def _heart_rate_features(fhr: np.ndarray, tops: np.ndarray, fs: float) -> dict:
         lag=median_lag(down["peak"], tops),
     )
 
-# %% ../../nbs/signals/45_ctg_features.ipynb #23-45-ctg-features
+# %% ../../nbs/signals/45_ctg_features.ipynb #25-45-ctg-features
 def ctg_features(
     fhr: np.ndarray,  # clean heart rate [time] (bpm), NaN = lost
     uc: np.ndarray,  # clean contractions [time], NaN = lost

@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from ..errors import DataError
+from ..guards.pages import plot_text
 
 # columns, from left to right
 LAYOUT = (("I", "II", "III"), ("aVR", "aVL", "aVF"), ("V1", "V2", "V3"), ("V4", "V5", "V6"))
@@ -49,6 +50,6 @@ def plot_ecg12(
             y = np.asarray(x[leads.index(lead)], float)
             level = -apart * r
             ax.plot(t, level + y[c * n : (c + 1) * n] - np.nanmedian(y), lw=0.6, color="k")
-            ax.text(c * seconds + 0.05, level + 0.36 * apart, lead, fontsize=8)
+            ax.text(c * seconds + 0.05, level + 0.36 * apart, plot_text(lead), fontsize=8)
     _draw_grid(ax, low=-apart * 2 - 2, high=2, end=len(LAYOUT) * seconds)
     return ax

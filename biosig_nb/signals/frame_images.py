@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from PIL import Image
 
 from ..errors import ConfigError, DataError
+from ..guards.pages import plot_text
 
 CROP = (188, 36, 960, 620)  # left, top, right, bottom: the published box (pixels)
 SIZE = 224  # side of the square (pixels)
@@ -109,7 +110,8 @@ def filmstrip(
             corners = [left, right, right, left, left], [0, 0, h, h, 0]
             ax.plot(*corners, color=colour, lw=2, clip_on=False)
         if captions is not None:
-            ax.text(left + w / 2, h * 1.08, captions[k], ha="center", va="top", fontsize=8)
+            caption = plot_text(captions[k])
+            ax.text(left + w / 2, h * 1.08, caption, ha="center", va="top", fontsize=8)
     ax.set(xlim=(0, len(frames) * step - (step - w)), ylim=(h, 0))
     ax.axis("off")
     return ax

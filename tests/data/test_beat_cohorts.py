@@ -174,8 +174,54 @@ def test_truncated_signal_file(mitdb):
     one_line(e, path.stem, "bytes")
 
 
+def rewritten(folder, record, clock):
+    "The annotations of a record, written by wfdb in another clock."
+    a = wfdb.rdann(str(folder / record), "atr")
+    samples = np.round(a.sample * clock / 360).astype(np.int64)
+    wfdb.wrann(record, "atr", samples, symbol=a.symbol, fs=clock, write_dir=str(folder))
+
+
+@pytest.mark.parametrize("clock", [200, 1000])
+def test_annotations_in_another_clock_are_cut_at_the_same_peaks(mitdb, clock):
+    before = mitdb_beats(mitdb)
+    record = before.table.record.iloc[0]
+    rewritten(mitdb, record, clock)
+    after = mitdb_beats(mitdb)
+    offset = after.table["sample"].to_numpy() - before.table["sample"].to_numpy()
+    assert np.abs(offset).max() <= 0.5 * 360 / clock + 0.5
+    assert after.table.aami.tolist() == before.table.aami.tolist()
+    own = before.table.record == record
+    assert (offset[~own] == 0).all()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.98])
+def test_annotation_file_cut_short(mitdb, share):
+    path = next(mitdb.glob("*.atr"))
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * share) // 2 * 2])
+    with pytest.raises(DataError) as e:
+        mitdb_beats(mitdb)
+    one_line(e, f"record {path.stem}", path.name, "cut short", "fetch it again")
+
+
+def test_annotations_of_another_recording(mitdb):
+    a, b = (mitdb / "RECORDS").read_text().split()[:2]
+    beats = wfdb.rdann(str(mitdb / b), "atr")
+    wfdb.wrann(a, "atr", beats.sample * 3, symbol=beats.symbol, write_dir=str(mitdb))
+    with pytest.raises(DataError) as e:
+        mitdb_beats(mitdb)
+    one_line(e, f"'{a}.atr' marks", "the signal ends at 60.000 s")
+
+
+def state_nothing(head):
+    "A header without first samples and checksums, so that the samples may be changed."
+    text = re.sub(r"(?m)^(\S+\.dat \S+ \S+ \S+ \S+) \S+ \S+ 0 ", r"\1 0 0 0 ", head.read_text())
+    head.write_text(text)
+
+
 def test_record_full_of_nan(mitdb):
     path = next(mitdb.glob("*.dat"))
+    state_nothing(path.with_suffix(".hea"))
     n = path.stat().st_size
     # -2048 in format 212: the mark of a lost sample
     path.write_bytes(bytes((0x00, 0x88, 0x00)) * (n // 3) + bytes(n % 3))
@@ -187,6 +233,7 @@ def test_record_full_of_nan(mitdb):
 def test_lost_samples_drop_the_beats_that_touch_them(mitdb):
     record = (mitdb / "RECORDS").read_text().split()[0]
     path = mitdb / f"{record}.dat"
+    state_nothing(path.with_suffix(".hea"))
     whole = mitdb_beats(mitdb, records=[record])
     d = bytearray(path.read_bytes())
     d[3 * 7000 : 3 * 7050] = bytes((0x00, 0x88, 0x00)) * 50

@@ -11,6 +11,7 @@ import wfdb
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from biosig_nb.data.annotations import parse_annotations
 from biosig_nb.data.databases.icentia11k_continuous_ecg import (
     IcentiaSource,
     count_annotations,
@@ -18,7 +19,6 @@ from biosig_nb.data.databases.icentia11k_continuous_ecg import (
 )
 from biosig_nb.data.databases.mitdb_segments import MitdbSource
 from biosig_nb.data.segments.ecg_segments import SegmentSampler, batches
-from biosig_nb.data.segments.fast_annotations import parse_annotations
 from biosig_nb.data.segments.segment_sets import measure_scale, segment_cohort, segment_label_counts
 from biosig_nb.data.simulate.icentia11k_continuous_ecg import simulate_holter
 from biosig_nb.errors import DataError
@@ -128,13 +128,6 @@ def test_source_order_and_files_in_the_way(holter, tmp_path):
     (holter / "RECORDS").unlink()
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.binary(max_size=200))
-def test_any_bytes_give_annotations_or_nothing(raw):
-    a = parse_annotations(raw)
-    assert a is None or len(a.sample) == len(a.symbol) == len(a.aux)
-
-
 def rate_class(bpm):
     "The class of a heart rate, None where there is none."
     if bpm is None:
@@ -203,13 +196,37 @@ def test_a_broken_annotation_file_is_named(holter, tmp_path):
     shutil.copytree(holter, folder)
     path = folder / "p00" / "p00002" / "p00002_s01.atr"
     whole = path.read_bytes()
-    for content in (b"\1", whole[:-41], whole[:-2]):
+    for content in (b"", b"\1", whole[:-41], whole[:-2], whole[: len(whole) // 4 * 2]):
         path.write_bytes(content)
-        with pytest.raises(DataError, match="p00002_s01") as e:
+        with pytest.raises(DataError, match="p00002_s01.*is cut short") as e:
             list(batches(SegmentSampler(IcentiaSource(folder), per_patient=20), 30))
         assert "\n" not in str(e.value)
-    path.unlink()
-    assert [s.name for s in IcentiaSource(folder).recordings("p00002")] == ["p00002_s00"]
+
+
+def test_recordings_without_annotations_are_counted(holter, tmp_path):
+    folder = tmp_path / "icentia11k-continuous-ecg" / "1.0"
+    shutil.copytree(holter, folder)
+    assert IcentiaSource(folder).about()["missing"] == []
+    (folder / "p00" / "p00002" / "p00002_s01.atr").unlink()
+    (folder / "p00" / "p00003" / "p00003_s00.hea").unlink()
+    source = IcentiaSource(folder)
+    assert [s.name for s in source.recordings("p00002")] == ["p00002_s00"]
+    cohort = segment_cohort(SegmentSampler(source, rule="heart_rate"), 100, least=1)
+    assert cohort.provenance["missing"] == ["p00002_s01", "p00003_s00"]
+    assert not {"p00002_s01", "p00003_s00"} & set(cohort.table.record)
+    counts = count_annotations(folder)
+    assert counts.incomplete.tolist() == [0, 0, 1, 1, 0]
+
+
+def test_a_signal_that_ends_within_a_sample(holter, tmp_path):
+    folder = tmp_path / "icentia11k-continuous-ecg" / "1.0"
+    shutil.copytree(holter, folder)
+    path = folder / "p00" / "p00001" / "p00001_s00.dat"
+    whole = path.read_bytes()
+    for content in (b"", whole[:-1], whole + b"\0"):
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=f"p00001_s00.dat' has {len(content):,} bytes"):
+            IcentiaSource(folder).recordings("p00001")
 
 
 def test_short_recordings_are_padded_on_the_left(tmp_path):

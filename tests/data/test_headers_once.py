@@ -38,8 +38,6 @@ def opened(event, args):
     # hashing of all files
     if threading.current_thread() is not threading.main_thread() or caller("fingerprint"):
         return
-    if caller("rdann"):
-        return  # wfdb's own reader of annotations reads the header too
     COUNTING[-1][path] += 1
 
 

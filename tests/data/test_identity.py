@@ -13,7 +13,7 @@ import pytest
 
 from biosig_nb.data import fingerprints
 from biosig_nb.data.databases.hc18 import hc18_sweeps
-from biosig_nb.data.fingerprints import SMALL, file_hash, fingerprint
+from biosig_nb.data.fingerprints import SMALL, file_hashes, fingerprint
 from biosig_nb.data.own.sweeps import read_scans
 from biosig_nb.data.simulate.mitdb import simulate_mitdb
 from biosig_nb.data.simulate.phantom import simulate_phantom
@@ -126,7 +126,7 @@ def test_a_file_that_was_just_changed_is_not_remembered(databases, tmp_path, mon
     for _ in range(3):  # within one tick of the file system's clock, and with the times of before
         flip(folder / "100.dat")
         content = (folder / "100.dat").read_bytes()
-        assert file_hash(folder / "100.dat") == hashlib.sha256(content).hexdigest()
+        assert file_hashes([folder / "100.dat"])[0] == hashlib.sha256(content).hexdigest()
 
 
 def test_damage_to_the_store_changes_nothing(root, tmp_path):
@@ -211,7 +211,7 @@ def test_what_cannot_be_read_is_named(root):
     with pytest.raises(DataError, match="nothing: cannot be read"):
         fingerprint(root / "nothing")
     with pytest.raises(DataError, match="x.dat: cannot be read"):
-        file_hash(root / "x.dat")
+        file_hashes([root / "x.dat"])
 
 
 def test_scans_by_content(root):

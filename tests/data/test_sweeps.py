@@ -20,7 +20,7 @@ def folder(tmp_path_factory):
 
 
 def test_from_files_to_frames_scored_once(folder):
-    scans = read_scans(folder)
+    scans = read_scans(folder, simulated=True)
     assert [scans.image(i).shape for i in (0, len(scans) - 1)] == [(160, 200)] * 2
     assert scans.provenance["simulated"]
     squares = [frame_square(scans.image(i), size=32) for i in range(len(scans))]
@@ -39,12 +39,12 @@ def test_a_frame_that_is_lost_or_cut_short_is_named(folder, tmp_path):
     copy = shutil.copytree(folder, tmp_path / "copy")
     last = sorted((copy / "01_5S").glob("*.png"))[-1]
     last.write_bytes(last.read_bytes()[:200])
-    with pytest.raises(DataError, match=f"01_5S/{last.name} cannot be read"):
+    with pytest.raises(DataError, match=f"01_5S/{last.name}: cannot be read"):
         read_scans(copy)
     last.unlink()
     with pytest.raises(DataError, match="1 frames of labels.csv have no file: 01_5S/"):
         read_scans(copy)
-    Image.new("L", (200, 160)).save(last)
+    Image.effect_noise((200, 160), 30).save(last)
     assert len(read_scans(copy)) == len(read_scans(folder))
 
 

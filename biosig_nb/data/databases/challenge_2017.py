@@ -16,14 +16,16 @@ import pandas as pd
 from ..cohort import Cohort
 from ..fingerprints import fingerprint
 from biosig_nb.data.records import (
-    check_lead,
     choose,
+    ecg_lead,
     is_simulated,
     present_records,
     read_records_list,
 )
 from ..wfdb_files import read_record
 from ...errors import ConfigError, DataError, nearest
+from ...guards.paths import is_file, within
+from ...guards.tables import read_table, refuse_cells
 from ...signals.filters import fill_gaps, resample
 
 # %% ../../../nbs/data/databases/35_challenge_2017.ipynb #05-35-challenge-2017
@@ -40,25 +42,23 @@ def read_labels(
 ) -> pd.Series:  # label of each record, index record ("A00001")
     """A table of labels.
 
-    Raises `DataError` for a missing table, a label outside of CLASSES, or a record with two labels.
+    Raises `DataError` for a missing table, and with all lines that hold a label outside of CLASSES
+    or a record for the second time.
     """
     if str(version) not in TABLES:
         raise ConfigError(f"version={version!r}: {nearest(str(version), TABLES)}")
     names = TABLES[str(version)]
-    paths = [Path(folder) / at / name for at in ("", "training") for name in names]
-    path = next((p for p in paths if p.is_file()), None)
+    tables = [f"{at}{name}" for at in ("", "training/") for name in names]
+    paths = [within(folder, table, "the database") for table in tables]
+    path = next((p for p in paths if is_file(p)), None)
     if path is None:
         raise DataError(
             f"no table of labels (version {version}) in {folder}: expected {' or '.join(names)}"
         )
-    t = pd.read_csv(path, header=None, names=["record", "label"], dtype=str, keep_default_na=False)
-    expected = f"expected one of {' '.join(CLASSES)}"
-    for k in np.flatnonzero(~t.label.isin(CLASSES)):
-        found = f"record {t.record[k]} has label {t.label[k]!r}"
-        raise DataError(f"{path.name}, line {k + 1}: {found}, {expected}")
-    for k in np.flatnonzero(t.record.duplicated()):
-        found = f"record {t.record[k]} has a second label {t.label[k]!r}"
-        raise DataError(f"{path.name}, line {k + 1}: {found}")
+    t = read_table(path, heading=("record", "label"))
+    wanted = f"one of {' '.join(CLASSES)}"
+    refuse_cells(t, path.name, "label", ~t.label.isin(CLASSES), wanted, of="record")
+    refuse_cells(t, path.name, "record", t.record.duplicated(), "each record once")
     return t.set_index("record").label
 
 # %% ../../../nbs/data/databases/35_challenge_2017.ipynb #09-35-challenge-2017
@@ -90,13 +90,13 @@ def read_resampled(
 ) -> tuple[np.ndarray, float]:  # (signal [time] (mV) at fs, length of the recording (s))
     """One recording, resampled by the exact ratio of the rates (polyphase).
 
-    Raises `DataError` where it cannot be an ECG in mV.
+    Raises `DataError` where it cannot be an ECG, or where its file does not hold one row of as many
+    samples as its header promises.
     """
     r = read_record(folder, record)
-    check_lead(r.signals[0], record, str(r.channels[0]))
-    return resample(fill_gaps(r.signals[0])[0], r.fs, fs), r.signals.shape[1] / r.fs
+    return resample(fill_gaps(ecg_lead(r))[0], r.fs, fs), r.signals.shape[1] / r.fs
 
-# %% ../../../nbs/data/databases/35_challenge_2017.ipynb #14-35-challenge-2017
+# %% ../../../nbs/data/databases/35_challenge_2017.ipynb #16-35-challenge-2017
 RECORDS = tuple(f"training/A{i // 1000:02d}/A{i:05d}" for i in range(1, 8529))  # the whole database
 
 
@@ -124,7 +124,7 @@ def _name(path: str) -> str:
     "Name of a record from its path."
     return path.rsplit("/", 1)[-1]
 
-# %% ../../../nbs/data/databases/35_challenge_2017.ipynb #16-35-challenge-2017
+# %% ../../../nbs/data/databases/35_challenge_2017.ipynb #18-35-challenge-2017
 def _differing(folder: str | Path, version: int | str, table: pd.DataFrame) -> tuple[int, str]:
     "How many labels differ from another version, and that version; (0, '') if it is not on disk."
     other = next(v for v in TABLES if v != str(version))
@@ -152,7 +152,7 @@ def _remarks(
         rows.append(("records", n, 0, why))
     return rows
 
-# %% ../../../nbs/data/databases/35_challenge_2017.ipynb #17-35-challenge-2017
+# %% ../../../nbs/data/databases/35_challenge_2017.ipynb #19-35-challenge-2017
 def _provenance(folder: Path, record: str, missing: list[str]) -> dict:
     "Where the recordings come from."
     return {
@@ -180,7 +180,7 @@ def _read_all(
     columns = ["record", "seconds", "samples", "cut", "flat"]
     return signals, real, pd.DataFrame(facts, columns=columns, index=index)
 
-# %% ../../../nbs/data/databases/35_challenge_2017.ipynb #18-35-challenge-2017
+# %% ../../../nbs/data/databases/35_challenge_2017.ipynb #20-35-challenge-2017
 def cinc_records(
     folder: str | Path,  # folder of the challenge, `<root>/challenge-2017/1.0.0`
     version: int | str = 3,  # of the labels: 3 (corrected) or "original"

@@ -19,7 +19,10 @@ from .challenge_files import Twelve, read_twelve
 from .label_map import dx_labels, keep_labels
 from .ptb_xl_leads import LEADS
 from ..fingerprints import fingerprint
+from ..records import check_names, says_simulated
+from ..wfdb_headers import header_comments
 from ...errors import ConfigError, DataError, nearest
+from ...guards.paths import is_file
 
 # %% ../../../nbs/data/databases/50_challenge_2021.ipynb #05-50-challenge-2021
 SIZES = {"georgia": ("E{:05d}", 10344)}  # site: names of its records, how many exist
@@ -60,13 +63,14 @@ def _site_folder(folder: Path, site: str) -> Path:
 def _listed(folder: Path, site: str) -> tuple[dict[str, str], set[str]]:
     "Path below the folder of each complete record by its name; names that have a header."
     at = _site_folder(folder, site)
-    headers = sorted(at.glob("**/*.hea"))
-    whole = [p for p in headers if p.with_suffix(".mat").is_file()]
+    headers = sorted(p for below in ("", "*/", "*/*/") for p in at.glob(f"{below}*.hea"))
+    whole = [p for p in headers if is_file(p.with_suffix(".mat"))]
     found = {p.stem: p.relative_to(folder).with_suffix("").as_posix() for p in whole}
     if not found:
         raise DataError(f"no record with files .hea .mat in {at}; is the database unpacked there?")
     if len(found) < len(whole):
         raise DataError(f"{at}: a record's name occurs in two of its folders; keep one")
+    check_names(folder, found.values(), f"a file in {site}/")
     return found, {p.stem for p in headers}
 
 
@@ -90,8 +94,7 @@ def _missing(
 
 def _says_simulated(folder: Path, paths: dict[str, str]) -> bool:
     "Whether the first header says that a simulator wrote it (the matrix beside it may be broken)."
-    header = folder / f"{next(iter(paths.values()))}.hea"
-    return "simulat" in header.read_text(encoding="ascii", errors="ignore").lower()
+    return says_simulated(header_comments(folder, next(iter(paths.values()))))
 
 # %% ../../../nbs/data/databases/50_challenge_2021.ipynb #09-50-challenge-2021
 def challenge_paths(

@@ -20,12 +20,16 @@ from ..wfdb_headers import Header, read_header
 from ...errors import ConfigError, DataError, nearest
 
 # %% ../../../nbs/data/databases/20_ctu_uhb_ctgdb.ipynb #05-20-ctu-uhb-ctgdb
+_NUMBER = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,15})?|NaN")
+
+
 def clinical_comments(
     comments: Iterable[str],  # comment lines of a CTU-UHB header, without '#'
 ) -> dict[str, float]:  # field -> number, NaN where the header says NaN
     "Name and number of each comment that has them; titles and other text are ignored."
-    found = (re.fullmatch(r"([^\s-].*?)\s+(-?\d+(?:\.\d+)?|NaN)", str(c).strip()) for c in comments)
-    return {m[1]: float(m[2]) for m in found if m}
+    pairs = (pair for c in comments if len(pair := str(c).rsplit(maxsplit=1)) == 2)
+    named = ((name.strip(), value) for name, value in pairs if _NUMBER.fullmatch(value))
+    return {name: float(value) for name, value in named if not name.startswith("-")}
 
 # %% ../../../nbs/data/databases/20_ctu_uhb_ctgdb.ipynb #08-20-ctu-uhb-ctgdb
 COLUMNS = {

@@ -68,7 +68,15 @@ def ctg_records(
         end = table.second_stage_at[record] if align == "second stage" else np.nan
         return read_recording(headers[record], minutes, fs, None if pd.isna(end) else int(end))
 
-    simulated = says_simulated(headers[found[0]].comments)
     return assemble_recordings(
-        "ctu-uhb-ctgdb", folder, table, read, fs, name, least, flow, missing, simulated
+        "ctu-uhb-ctgdb",
+        folder,
+        table,
+        read,
+        fs=fs,
+        name=name,
+        least=least,
+        flow=flow,
+        missing=missing,
+        simulated=says_simulated(headers[found[0]].comments),
     )

@@ -19,10 +19,32 @@ from scipy.ndimage import binary_fill_holes
 from ..fingerprints import combine_hashes, file_hashes
 from ..segments.sweeps import Scans
 from ...errors import ConfigError, DataError
+from ...guards.paths import is_file, within
+from ...guards.pictures import check_picture, picture_array
+from ...guards.tables import read_table, refuse_cells
 
 N_IMAGES = 999  # annotated images of the whole database
 
 # %% ../../../nbs/data/databases/60_hc18.ipynb #07-60-hc18
+_TABLE, _NUMBERS = (
+    "training_set_pixel_size_and_HC.csv",
+    ("pixel size(mm)", "head circumference (mm)"),
+)
+
+
+def _pixel_sizes(folder: Path) -> dict[str, tuple[float, float]] | None:
+    "Size of a pixel and circumference (mm) of each image; None without the table."
+    path = within(folder, _TABLE, "the folder")
+    if not is_file(path):
+        return None
+    wanted = dict.fromkeys(_NUMBERS, "a number above 0")
+    t = read_table(path, ("filename", *_NUMBERS), numbers=wanted, of="filename")
+    for c in _NUMBERS:
+        refuse_cells(t, path.name, c, ~(t[c] > 0), wanted[c], of="filename")
+    refuse_cells(t, path.name, "filename", t.filename.duplicated(), "each image once")
+    return dict(zip(t.filename, zip(*(t[c] for c in _NUMBERS))))
+
+# %% ../../../nbs/data/databases/60_hc18.ipynb #08-60-hc18
 def hc18_images(
     folder: str | Path,  # holds training_set/ and training_set_pixel_size_and_HC.csv
 ) -> pd.DataFrame:  # index name; patient, pixel_mm, circumference_mm, path, annotation
@@ -31,16 +53,16 @@ def hc18_images(
     Raises `DataError` where there are none, or the table has no row for one.
     """
     folder = Path(folder)
-    table = folder / "training_set_pixel_size_and_HC.csv"
-    sizes = pd.read_csv(table, index_col=0) if table.is_file() else None
-    rows = {}
+    sizes, rows = _pixel_sizes(folder), {}
     for p in sorted((folder / "training_set").glob("*HC.png")):
         annotation, number = p.with_name(f"{p.stem}_Annotation.png"), re.match(r"(\d+)_", p.name)
         if not annotation.is_file() or number is None:
             continue
-        if sizes is not None and p.name not in sizes.index:
-            raise DataError(f"{table.name} has no row for {p.name}")
-        size = (np.nan, np.nan) if sizes is None else sizes.loc[p.name].iloc[:2]
+        for name in (p.name, annotation.name):
+            within(folder, f"training_set/{name}", "hc18")
+        if sizes is not None and p.name not in sizes:
+            raise DataError(f"{_TABLE} has no row for {p.name}")
+        size = (np.nan, np.nan) if sizes is None else sizes[p.name]
         rows[p.stem] = (number[1], *size, str(p), str(annotation))
     if not rows:
         raise DataError(
@@ -49,7 +71,7 @@ def hc18_images(
     columns = ["patient", "pixel_mm", "circumference_mm", "path", "annotation"]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("name")
 
-# %% ../../../nbs/data/databases/60_hc18.ipynb #11-60-hc18
+# %% ../../../nbs/data/databases/60_hc18.ipynb #12-60-hc18
 def head_mask(
     path: str | Path,  # an annotation: outline or filled ellipse
 ) -> np.ndarray:  # True within the head [h, w]
@@ -57,9 +79,8 @@ def head_mask(
 
     Raises `DataError` for an annotation without one, or with an outline that is not closed.
     """
-    with Image.open(path) as im:
-        drawn = np.asarray(im.convert("L")) > 127
-    mask = binary_fill_holes(drawn)
+    picture = Image.fromarray(picture_array(path))
+    mask = binary_fill_holes(np.asarray(picture.convert("L")) > 127)
     if not mask.any():
         raise DataError(f"{Path(path).name} marks no head")
     box = np.ptp(np.nonzero(mask), axis=1) + 1
@@ -67,7 +88,7 @@ def head_mask(
         raise DataError(f"{Path(path).name}: the outline is not closed; the area within is unknown")
     return mask
 
-# %% ../../../nbs/data/databases/60_hc18.ipynb #14-60-hc18
+# %% ../../../nbs/data/databases/60_hc18.ipynb #15-60-hc18
 def window_shares(
     mask: np.ndarray,  # True within the head [h, w]
     size: int,  # side of the window (pixels)
@@ -81,14 +102,14 @@ def window_shares(
     s = np.pad(mask.astype(np.int64), ((1, 0), (1, 0))).cumsum(axis=0).cumsum(axis=1)
     return (s[size:, size:] - s[:-size, size:] - s[size:, :-size] + s[:-size, :-size]) / mask.sum()
 
-# %% ../../../nbs/data/databases/60_hc18.ipynb #17-60-hc18
+# %% ../../../nbs/data/databases/60_hc18.ipynb #18-60-hc18
 def to_and_fro(
     u: np.ndarray,  # distance moved, in widths
 ) -> np.ndarray:  # position, 0 to 1
     "A triangle wave: 0 at 0, 1 at 1, 0 at 2."
     return 1 - np.abs(u % 2 - 1)
 
-# %% ../../../nbs/data/databases/60_hc18.ipynb #19-60-hc18
+# %% ../../../nbs/data/databases/60_hc18.ipynb #20-60-hc18
 def _without_head(
     shares: np.ndarray, threshold: float, rng: np.random.Generator, least: int
 ) -> tuple[int, int, int] | None:
@@ -107,7 +128,7 @@ def _without_head(
         choices += [(top, a, b) for a, b in ranges if b - a >= least]
     return choices[rng.integers(len(choices))] if choices else None
 
-# %% ../../../nbs/data/databases/60_hc18.ipynb #20-60-hc18
+# %% ../../../nbs/data/databases/60_hc18.ipynb #21-60-hc18
 def draw_path(
     rng: np.random.Generator,  # source of randomness
     shares: np.ndarray,  # share of the head at each position (of `window_shares`) [top, left]
@@ -124,7 +145,7 @@ def draw_path(
     u = rng.uniform(0, 2) + step * np.arange(n) * rng.choice([-1, 1])
     return np.full(n, top), np.rint(a + to_and_fro(u) * (b - a)).astype(int)
 
-# %% ../../../nbs/data/databases/60_hc18.ipynb #23-60-hc18
+# %% ../../../nbs/data/databases/60_hc18.ipynb #24-60-hc18
 _COLUMNS = ["scan", "frame", "label", "patient", "configuration", "path"]
 _COLUMNS += ["left", "top", "side", "share"]
 
@@ -138,6 +159,17 @@ def _check_sizes(window: float, threshold: float, frames: tuple, miss: float, sw
             f"sweeps={sweeps}: shares lie between 0 and 1, and there is at least one sweep of "
             "one frame"
         )
+
+
+def _mask_of(path: str, annotation: str) -> np.ndarray:
+    "The area of the head in a still; raises `DataError` where the two files are of two sizes."
+    (h, w), mask = check_picture(path), head_mask(annotation)
+    if mask.shape != (h, w):
+        theirs = f"{mask.shape[1]} x {mask.shape[0]}"
+        raise DataError(
+            f"{Path(path).name} is {w} x {h} pixels, its annotation {theirs}; fetch both again"
+        )
+    return mask
 
 
 def _provenance(folder: Path, images: pd.DataFrame, table: pd.DataFrame) -> dict:
@@ -158,7 +190,7 @@ def _provenance(folder: Path, images: pd.DataFrame, table: pd.DataFrame) -> dict
         "fingerprint": combine_hashes(hashes),
     }
 
-# %% ../../../nbs/data/databases/60_hc18.ipynb #24-60-hc18
+# %% ../../../nbs/data/databases/60_hc18.ipynb #25-60-hc18
 def hc18_sweeps(
     folder: str | Path,  # of HC18
     sweeps: int = 1,  # of each image
@@ -175,7 +207,7 @@ def hc18_sweeps(
     _check_sizes(window, threshold, frames, miss, sweeps)
     images, parts = hc18_images(folder), []
     for name, im in images.iterrows():
-        mask = head_mask(im.annotation)
+        mask = _mask_of(im.path, im.annotation)
         size = int(round(window * min(mask.shape)))
         shares = window_shares(mask, size)
         for k in range(sweeps):

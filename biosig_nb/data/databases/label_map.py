@@ -8,13 +8,14 @@ __all__ = ['PARTS', 'NORMAL', 'load_label_map', 'statement_of', 'dx_labels', 'am
 # %% ../../../nbs/data/databases/39_label_map.ipynb #03-39-label-map
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from importlib.resources import files
+from importlib.resources import as_file, files
 
 import numpy as np
 import pandas as pd
 
 from ..cohort import Cohort
 from ...errors import ConfigError, DataError, nearest
+from ...guards.tables import read_table
 
 # %% ../../../nbs/data/databases/39_label_map.ipynb #05-39-label-map
 PARTS = ("published", "same", "merge", "normal", "further")
@@ -26,8 +27,9 @@ def load_label_map() -> pd.DataFrame:  # one row a code
     Index snomed (text); columns abbreviation, scp ("" for none of its own), merge (group or ""),
     part (one of PARTS), note. Raises `DataError` for a repeated code or an unknown part.
     """
-    with (files("biosig_nb.data.databases") / "g12ec_labels.csv").open(encoding="utf-8") as f:
-        t = pd.read_csv(f, dtype=str, keep_default_na=False)
+    columns = ("snomed", "abbreviation", "scp", "merge", "part", "note")
+    with as_file(files("biosig_nb.data.databases") / "g12ec_labels.csv") as path:
+        t = read_table(path, columns, others=True).reset_index(drop=True)
     if len(twice := t.snomed[t.snomed.duplicated()]):
         raise DataError(f"g12ec_labels.csv: code {twice.iloc[0]} occurs twice")
     if other := sorted(set(t.part) - set(PARTS)):

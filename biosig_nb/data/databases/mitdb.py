@@ -14,10 +14,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ..annotations import signal_annotations
 from ..cohort import Cohort
-from ..records import check_lead, choose, find_lead, present_records, provenance_of
+from ..records import choose, ecg_lead, find_lead, present_records, provenance_of
 from ..segments.beats import Part, assemble, cut_record
-from ..wfdb_files import read_annotations, read_signals
+from ..wfdb_files import read_signals
 from ..wfdb_headers import Header, parse_age_sex, read_header
 from ...errors import DataError
 
@@ -54,12 +55,13 @@ FILES = ("hea", "dat", "atr")  # that make a record
 def read_beats(
     folder: Path,  # folder of the database
     record: str,  # record name
+    header: Header | None = None,  # the record's header, where it has been read
 ) -> tuple[np.ndarray, np.ndarray]:  # sample and symbol of each annotated beat [beat]
     "The annotated beats in order; annotations that are no beats are left out."
-    a = read_annotations(folder, record)
-    symbol = np.asarray(a.symbol)
-    beat = np.isin(symbol, list(AAMI))
-    return np.asarray(a.sample)[beat], symbol[beat]
+    h = read_header(folder, record) if header is None else header
+    a = signal_annotations(folder, record, h.fs, h.n_samples)
+    beat = np.isin(a.symbol, list(AAMI))
+    return a.sample[beat], a.symbol[beat]
 
 
 def annotated_beats(
@@ -85,19 +87,12 @@ def mitdb_record(
 ) -> Part:  # beats (mV) with symbol, AAMI class, patient, age and sex
     """Beats of one MIT-BIH record, at the annotated positions.
 
-    Raises `DataError` for an annotation after the end of the signal.
+    Raises `DataError` for a lead without a signal in volts, and for an annotation after its end.
     """
     header = read_header(folder, record) if header is None else header
     r = read_signals(header, channels=[lead])
-    check_lead(r.signals[0], record, lead)
-    sample, symbol = read_beats(folder, record)
-    n = r.signals.shape[1]
-    if len(sample) and sample[-1] >= n:
-        raise DataError(
-            f"record {record}: a beat is marked at sample {sample[-1]}, "
-            f"but the signal ends at {n}; fetch both files again"
-        )
-    part = cut_record(r.signals[0], r.fs, sample, symbol, fs, length, before)
+    x, (sample, symbol) = ecg_lead(r), read_beats(folder, record, header)
+    part = cut_record(x, r.fs, sample, symbol, fs, length, before)
     age, sex = parse_age_sex(r.comments)
     t = part.table.rename(columns={"label": "symbol"})
     t["aami"] = t.symbol.map(AAMI)
@@ -106,7 +101,7 @@ def mitdb_record(
     t.index = pd.Index([f"mitdb/{record}/{s:06d}" for s in t["sample"]], name="example")
     return part._replace(table=t, dropped=part.dropped.assign(label=part.dropped.label.map(AAMI)))
 
-# %% ../../../nbs/data/databases/10_mitdb.ipynb #19-10-mitdb
+# %% ../../../nbs/data/databases/10_mitdb.ipynb #22-10-mitdb
 def _unpaced(wanted: list[str], paced: bool, steps: list) -> list[str]:
     "Records without the paced ones, unless those are wanted; adds a row to the flow."
     if paced:
@@ -116,7 +111,7 @@ def _unpaced(wanted: list[str], paced: bool, steps: list) -> list[str]:
         steps.append((len(left), len(gone), f"paced rhythm, AAMI EC57 ({', '.join(gone)})"))
     return left
 
-# %% ../../../nbs/data/databases/10_mitdb.ipynb #20-10-mitdb
+# %% ../../../nbs/data/databases/10_mitdb.ipynb #23-10-mitdb
 def mitdb_beats(
     folder: Path,  # folder of MIT-BIH, `<root>/mitdb/1.0.0`
     records: Sequence[str] | None = None,  # record names (DS1, DS2, ...); None: all on disk

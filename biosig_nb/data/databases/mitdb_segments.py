@@ -12,15 +12,15 @@ from pathlib import Path
 
 import numpy as np
 
+from ..annotations import Annotations, signal_annotations
 from .mitdb import FILES, MITDB_RECORDS, PACED, patient_of
 from ..fingerprints import fingerprint
-from ..records import check_lead, choose, find_lead, is_simulated, present_records
-from ..segments.fast_annotations import recording_annotations
+from ..records import choose, ecg_lead, find_lead, is_simulated, present_records
 from ..segments.segment_source import Recording
-from ..wfdb_files import Annotations, read_record
-from ..wfdb_headers import read_header
+from ..wfdb_files import read_record
+from ..wfdb_headers import Header, read_header
 from ...errors import DataError
-from ...signals.filters import fill_gaps, rational_ratio, resample, to_index
+from ...signals.filters import fill_gaps, rational_ratio, resample
 
 # %% ../../../nbs/data/databases/12_mitdb_segments.ipynb #04-12-mitdb-segments
 @lru_cache(maxsize=64)
@@ -32,11 +32,10 @@ def resampled_lead(
 ) -> np.ndarray:  # [time] float32 (mV), read-only
     """One lead of a record at another rate, gaps bridged, its median subtracted.
 
-    Raises `DataError` where it cannot be an ECG in millivolts.
+    Raises `DataError` where it cannot be an ECG in volts.
     """
     r = read_record(folder, record, channels=[lead])
-    check_lead(r.signals[0], record, lead)
-    x = resample(fill_gaps(r.signals[0])[0], r.fs, fs)
+    x = resample(fill_gaps(ecg_lead(r))[0], r.fs, fs)
     out = (x - np.median(x)).astype(np.float32)
     out.flags.writeable = False
     return out
@@ -44,15 +43,15 @@ def resampled_lead(
 # %% ../../../nbs/data/databases/12_mitdb_segments.ipynb #06-12-mitdb-segments
 def _with_lead(
     folder: Path, records: list[str], leads: tuple[str, ...], fs: float
-) -> list[tuple[Recording, str, float]]:
-    "Recordings that have one of the leads, each with that lead and its stored rate."
+) -> list[tuple[Recording, Header, str]]:
+    "Recordings that have one of the leads, each with its header and that lead."
     out = []
     for record in records:
         h = read_header(folder, record)
         if lead := find_lead(h.channels, leads):
             up, down = rational_ratio(h.fs, fs)
             n = -(-h.n_samples * up // down)
-            out.append((Recording(patient_of(record), record, folder, n), lead, h.fs))
+            out.append((Recording(patient_of(record), record, folder, n), h, lead))
     return out
 
 # %% ../../../nbs/data/databases/12_mitdb_segments.ipynb #07-12-mitdb-segments
@@ -79,7 +78,7 @@ class MitdbSource:
                 f"no record in {self.folder} has lead {' or '.join(leads)}: choose another lead"
             )
         self._recordings = [recording for recording, _, _ in found]
-        self._leads = {recording.name: (lead, rate) for recording, lead, rate in found}
+        self._found = {recording.name: (h, lead) for recording, h, lead in found}
         self.patients = sorted({r.patient for r in self._recordings})
 
     def recordings(self, patient: str) -> list[Recording]:
@@ -88,13 +87,12 @@ class MitdbSource:
 
     def annotations(self, recording: Recording) -> Annotations:
         "Beats and rhythm changes of a recording, at the rate of the segments."
-        a = recording_annotations(self.folder, recording.name)
-        sample = to_index(a.sample, self._leads[recording.name][1], self.fs)
-        return Annotations(np.minimum(sample, recording.n - 1), a.symbol, a.aux)
+        h, _ = self._found[recording.name]
+        return signal_annotations(self.folder, recording.name, h.fs, h.n_samples, to=self.fs)
 
     def segments(self, recording: Recording, start: np.ndarray, size: int) -> np.ndarray:
         "Segments [segment, size] (mV) from their first samples; zero left of a short recording."
-        lead, _ = self._leads[recording.name]
+        _, lead = self._found[recording.name]
         x = resampled_lead(self.folder, recording.name, lead, self.fs)
         real = min(size, len(x))
         out = np.zeros((len(start), size), np.float32)
@@ -103,7 +101,7 @@ class MitdbSource:
 
     def about(self) -> dict:
         "Provenance; a simulated database misses nothing."
-        simulated = is_simulated(self.folder, next(iter(self._leads)))
+        simulated = is_simulated(self.folder, next(iter(self._found)))
         return {
             "database": self.database,
             "version": self.folder.name,

@@ -8,7 +8,6 @@ __all__ = ['FOLDS', 'RATES', 'TASKS', 'statements', 'parse_statements', 'listed'
 
 # %% ../../../nbs/data/databases/37_ptb_xl_tables.ipynb #03-37-ptb-xl-tables
 import ast
-import math
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,27 +16,23 @@ import numpy as np
 import pandas as pd
 
 from ...errors import ConfigError, DataError, nearest
+from ...guards.paths import is_file, within
+from ...guards.tables import read_table, refuse_cells
+from ...guards.text import quoted
 
 # %% ../../../nbs/data/databases/37_ptb_xl_tables.ipynb #07-37-ptb-xl-tables
-def _read_csv(
-    folder: str | Path, name: str, columns: tuple[str, ...], index_col: int | None = None
-) -> pd.DataFrame:
-    "A table of the database with the columns that are needed."
-    path = Path(folder) / name
-    if not path.is_file():
+CODES_TABLE, RECORDS_TABLE = "scp_statements.csv", "ptbxl_database.csv"
+
+
+def _path(folder: str | Path, name: str) -> Path:
+    "Path of a table of the database."
+    path = within(folder, name, "the database")
+    if not is_file(path):
         raise DataError(
             f"no {name} in {folder}: expected the folder <root>/ptb-xl/1.0.3; "
             "is the database unpacked there?"
         )
-    try:
-        t = pd.read_csv(path, index_col=index_col)
-    except (ValueError, UnicodeDecodeError) as e:
-        reason = " ".join(str(e).split())[:120]
-        raise DataError(f"{name} cannot be read as a table ({reason}); fetch it again") from e
-    if lost := [c for c in columns if c not in t]:
-        found = ", ".join(map(str, t.columns[:12]))
-        raise DataError(f"{name}: no column {', '.join(lost)}; it has {found}")
-    return t
+    return path
 
 # %% ../../../nbs/data/databases/37_ptb_xl_tables.ipynb #08-37-ptb-xl-tables
 def statements(
@@ -47,25 +42,28 @@ def statements(
 ) -> pd.DataFrame:
     """The list of statements (`scp_statements.csv`).
 
-    Raises `DataError` where it is missing, lacks a column or has a code twice.
+    Raises `DataError` where it is missing, lacks a column, has a code twice, or gives a diagnostic
+    statement no class.
     """
     kinds, classes = ("diagnostic", "form", "rhythm"), ("diagnostic_class", "diagnostic_subclass")
-    t = _read_csv(folder, "scp_statements.csv", ("description", *kinds, *classes), index_col=0)
-    t.index = t.index.astype(str).rename("code")
-    if len(twice := t.index[t.index.duplicated()]):
-        raise DataError(f"scp_statements.csv: code {twice[0]} occurs twice; fetch it again")
-    out = pd.DataFrame({"description": t.description.astype(str)})
+    t = read_table(
+        _path(folder, CODES_TABLE),
+        ("description", *kinds, *classes),
+        numbers=dict.fromkeys(kinds, "1 or nothing"),
+        others=True,
+    )
+    t.insert(0, "code", t[t.columns[0]])  # its heading is empty
+    wrong = (t.code == "") | t.code.duplicated()
+    refuse_cells(t, CODES_TABLE, "code", wrong, "each code once")
+    nameless = (t.diagnostic == 1) & ((t[list(classes)] == "").any(axis=1))
+    wanted = "a class and a subclass, as it is diagnostic"
+    refuse_cells(t, CODES_TABLE, "code", nameless, wanted)
+    out = pd.DataFrame({"description": t.description})
     for k in kinds:
-        out[k] = t[k].fillna(0).astype(float) == 1
+        out[k] = t[k] == 1
     for old, new in zip(classes, ("superclass", "subclass")):
-        out[new] = t[old].fillna("").astype(str)
-    bad = out.diagnostic & ((out.superclass == "") | (out.subclass == ""))
-    if bad.any():
-        raise DataError(
-            f"scp_statements.csv: {bad.idxmax()} is diagnostic but has no class or no subclass; "
-            "fetch it again"
-        )
-    return out
+        out[new] = t[old]
+    return out.set_index(pd.Index(t.code, name="code"))
 
 # %% ../../../nbs/data/databases/37_ptb_xl_tables.ipynb #12-37-ptb-xl-tables
 def parse_statements(
@@ -82,12 +80,12 @@ def parse_statements(
         d = ast.literal_eval(text)
         if not (isinstance(d, dict) and all(isinstance(k, str) for k in d)):
             raise ValueError("no dictionary")
-        if not all(isinstance(v, int | float) and math.isfinite(v) for v in d.values()):
-            raise ValueError("no numbers")
+        if not all(isinstance(v, int | float) and 0 <= v <= 100 for v in d.values()):
+            raise ValueError("no likelihoods")
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as e:
         raise DataError(
-            f"record {record}: statements {str(text)[:60]!r}, expected "
-            "{'CODE': likelihood, ...}; fetch ptbxl_database.csv again"
+            f"record {record}: statements {quoted(text)}, expected "
+            f"{{'CODE': likelihood from 0 to 100, ...}}; fetch {RECORDS_TABLE} again"
         ) from e
     return {k.strip(): float(v) for k, v in d.items()}
 
@@ -103,32 +101,34 @@ def listed(
     return ", ".join(map(str, sorted(set(values))))
 
 # %% ../../../nbs/data/databases/37_ptb_xl_tables.ipynb #17-37-ptb-xl-tables
-# below the folder: relative, no part "." or ".."
-_PATH = re.compile(r"(?!.*(?:^|/)\.\.?(?:/|$))[\w.-]+(?:/[\w.-]+)*")
+_PART = re.compile(r"[\w.-]{1,100}", re.ASCII)
 
 
-def _inside(path: object) -> bool:
+def _inside(path: str) -> bool:
     """Whether the text of a path stays below the folder it is joined to.
 
     Links are followed and checked when the record is read.
     """
-    return isinstance(path, str) and _PATH.fullmatch(path) is not None
+    parts = path.split("/", 20)
+    return all(_PART.fullmatch(part) and part not in (".", "..") for part in parts)
+
+
+def _numbers(column: pd.Series) -> pd.Series:
+    "Whole numbers from 0 to 999,999,999; NaN for every other text. Some tables write them as 7.0."
+    return column.where(column.str.fullmatch(r"[0-9]{1,9}(?:\.0{1,9})?")).astype(float)
 
 
 def _check_rows(t: pd.DataFrame, number: pd.DataFrame) -> None:
-    "Raise `DataError` naming the first record that is wrong."
-    identity = number.ecg_id.isna() | number.ecg_id.duplicated()
+    "Raise `DataError` naming all records with a wrong cell."
     wrong = {
-        "a record number that is missing or occurs twice": identity,
-        "no patient": number.patient_id.isna(),
-        "a fold outside 1 to 10": ~number.strat_fold.isin(FOLDS),
+        "ecg_id": (number.ecg_id.isna() | number.ecg_id.duplicated(), "each record number once"),
+        "patient_id": (number.patient_id.isna(), "the number of a patient"),
+        "strat_fold": (~number.strat_fold.isin(FOLDS), "a fold from 1 to 10"),
     }
     for k in ("filename_lr", "filename_hr"):
-        wrong[f"a path outside the folder ({k})"] = ~t[k].map(_inside).astype(bool)
-    for what, bad in wrong.items():
-        if bad.any():
-            record = t.ecg_id[bad.idxmax()]
-            raise DataError(f"ptbxl_database.csv: record {record} has {what}; fetch it again")
+        wrong[k] = (~t[k].map(_inside).astype(bool), "a path below the folder of the database")
+    for k, (bad, wanted) in wrong.items():
+        refuse_cells(t, RECORDS_TABLE, k, bad, wanted, of="ecg_id")
 
 
 def _check_folds(table: pd.DataFrame) -> None:
@@ -148,19 +148,23 @@ def ptbxl_table(
 ) -> pd.DataFrame:
     """The table of recordings (`ptbxl_database.csv`), checked.
 
-    Raises `DataError` naming the record that is wrong.
+    Raises `DataError` naming the records that are wrong.
     """
-    numbers = ["ecg_id", "patient_id", "strat_fold", "age", "sex"]
-    texts = ["scp_codes", "filename_lr", "filename_hr"]
-    t = _read_csv(folder, "ptbxl_database.csv", (*numbers, *texts))
-    number = t[numbers].apply(pd.to_numeric, errors="coerce")
+    whole, texts = (
+        ["ecg_id", "patient_id", "strat_fold"],
+        ["scp_codes", "filename_lr", "filename_hr"],
+    )
+    facts = dict.fromkeys(("age", "sex"), "a number, or nothing")
+    path = _path(folder, RECORDS_TABLE)
+    t = read_table(path, (*whole, *facts, *texts), numbers=facts, spans=True, of="ecg_id")
+    number = t[whole].apply(_numbers)
     _check_rows(t, number)
     out = pd.DataFrame(
         {
             "patient": number.patient_id.astype(int).astype(str),
-            "age": number.age.mask(number.age > 89, 90.0),
-            "over_89": number.age > 89,
-            "sex": number.sex.map({0: "male", 1: "female"}).fillna(""),
+            "age": t.age.mask(t.age > 89, 90.0),
+            "over_89": t.age > 89,
+            "sex": t.sex.map({0: "male", 1: "female"}).fillna(""),
             "statements": [parse_statements(s, i) for s, i in zip(t.scp_codes, t.ecg_id)],
             "fold": number.strat_fold.astype(int),
             "path_100": t.filename_lr,

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ..cohort import Cohort
-from ..records import check_lead, find_lead, present_records, provenance_of
+from ..records import ecg_lead, find_lead, present_records, provenance_of
 from ..segments.beats import Part, assemble, cut_record
 from ..wfdb_files import read_signals
 from ..wfdb_headers import Header, parse_age_sex, parse_comments, read_header
@@ -101,9 +101,9 @@ def ptbdb_record(
     h = read_header(folder, record) if header is None else header
     stop = min(int(round(seconds * h.fs)), h.n_samples)
     r = read_signals(h, stop=stop, channels=[about.lead])
-    check_lead(r.signals[0], record, about.lead)
-    x = np.round(fill_gaps(r.signals[0])[0], 3)
-    x[~np.isfinite(r.signals[0])] = np.nan
+    lead = ecg_lead(r)
+    x = np.round(fill_gaps(lead)[0], 3)
+    x[~np.isfinite(lead)] = np.nan
     peaks = detect_r_peaks(fill_gaps(x)[0], r.fs)
     part = cut_record(x, r.fs, peaks, np.full(len(peaks), about.diagnosis), fs, length, before)
     t = part.table.drop(columns="label").assign(record=record, **about.to_dict())

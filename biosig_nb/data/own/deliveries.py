@@ -6,104 +6,201 @@
 __all__ = ['own_folder']
 
 # %% ../../../nbs/data/own/10_deliveries.ipynb #03-10-deliveries
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from ..cohort import Cohort
-from ..records import says_simulated
-from ..segments.ctg import assemble_recordings, ctg_example, read_recording
+from ..databases.near_duplicates import identical_recordings
+from .ctg_files import read_ctg_file
+from biosig_nb.data.segments.ctg import (
+    assemble_recordings,
+    check_recording,
+    ctg_example,
+    loss_facts,
+    read_recording,
+)
 from ..wfdb_headers import Header, read_header
 from ...errors import DataError
+from ...guards.paths import is_file, within
+from ...guards.people import one_file_each, patients, person
+from ...guards.tables import as_numbers, read_table, refuse_cells
+from ...guards.text import some
+from ...signals.ctg_features import FEATURES
 
 # %% ../../../nbs/data/own/10_deliveries.ipynb #05-10-deliveries
-def _refuse(t: pd.DataFrame, bad: pd.Series, column: str, wanted: str) -> None:
-    "Raise `DataError` naming the first record whose value is bad."
-    if not bad.any():
-        return
-    row = t.loc[bad.idxmax()]
-    raise DataError(
-        f"records.csv, record {row.record}: {column} is {row[column]}, expected {wanted}"
-    )
+TABLE = "records.csv"
 
 
-def _own_records(folder: Path) -> pd.DataFrame:
-    "records.csv, checked: index record; columns label, fs (Hz) and all further columns."
-    if not (folder / "records.csv").is_file():
+def _inferred(column: pd.Series) -> pd.Series:
+    "A further column: numbers, yes or no where each cell is one, else text; NaN where blank."
+    values, bad = as_numbers(column.tolist())
+    if not bad.any() and (np.isfinite(values).any() or (column == "").all()):
+        whole = column.str.fullmatch(r"[-+]?\d{1,18}").all()
+        return pd.Series(values, column.index).astype(int if whole else float)
+    if column.str.lower().isin(["true", "false"]).all():
+        return column.str.lower() == "true"
+    return column.mask(column == "")
+
+
+def _check_rows(t: pd.DataFrame) -> None:
+    "Raise `DataError` naming all rows of records.csv with a wrong cell."
+    refuse_cells(t, TABLE, "record", t.record == "", "a name in every row")
+    refuse_cells(t, TABLE, "record", t.record.duplicated(keep=False), "each record once")
+    refuse_cells(t, TABLE, "label", ~t.label.isin([0, 1]), "0 or 1", of="record")
+    if "group" in t:
+        wanted = "a name in every row (or no such column)"
+        refuse_cells(t, TABLE, "group", t.group.map(person) == "", wanted, of="record")
+    if "fs" in t:
+        impossible = t.fs.notna() & ~t.fs.between(1, 1000)
+        refuse_cells(t, TABLE, "fs", impossible, "a rate from 1 to 1000 Hz", of="record")
+    computed = {*FEATURES, *loss_facts(np.zeros(1), 1.0)}
+    if clash := sorted(computed & set(t.columns)):
         raise DataError(
-            f"{folder}: no records.csv; it needs the columns record, label "
+            f"{TABLE}: column {some(clash)} has the name of a number that is computed from each "
+            "recording; rename the column"
+        )
+
+# %% ../../../nbs/data/own/10_deliveries.ipynb #06-10-deliveries
+def _own_records(folder: Path) -> tuple[pd.DataFrame, list]:
+    "records.csv, checked: index record; label, fs (Hz), further columns; and remarks for the flow."
+    path = within(folder, TABLE, folder.name)
+    if not is_file(path):
+        raise DataError(
+            f"{folder}: no {TABLE}; it needs the columns record, label "
             "and, if you like, group and fs"
         )
-    t = pd.read_csv(folder / "records.csv", dtype={"record": str, "group": str})
-    for c in ("record", "label"):
-        if c not in t:
-            raise DataError(f"records.csv: no column {c!r}; found {', '.join(t.columns)}")
-    if len(twice := t.record[t.record.duplicated()]):
-        raise DataError(f"records.csv: record {twice.iloc[0]} occurs twice")
-    _refuse(t, ~t.label.isin([0, 1]), "label", "0 or 1")
+    numbers = {"label": "0 or 1", "fs": "a rate in Hz"}
+    known = ("group", "fs")
+    t = read_table(path, ("record", "label"), known, numbers=numbers, others=True, of="record")
+    _check_rows(t)
+    remarks = []
     if "group" in t:
-        _refuse(t, t.group.isna(), "group", "a name in every row (or no such column)")
-    if "fs" not in t:
-        t = t.assign(fs=4.0)
-    _refuse(t, ~(pd.to_numeric(t.fs, errors="coerce") > 0), "fs", "a rate in Hz")
-    return t.set_index("record")
-
-# %% ../../../nbs/data/own/10_deliveries.ipynb #07-10-deliveries
-def _own_file(folder: Path, record: str) -> Header | Path:
-    "The header of a WFDB record, or the path of a csv file, of a user's folder."
-    path = (folder / record).resolve()
-    if not path.is_relative_to(folder.resolve()):
-        raise DataError(
-            f"records.csv: record {record!r} lies outside of {folder.name}; "
-            "give names inside the folder"
-        )
-    if path.suffix != ".csv":
-        return read_header(folder, record)
-    if not path.is_file():
-        raise DataError(f"records.csv: no file {record} in {folder.name}")
-    return path
-
-
-def _own_csv(path: Path, record: str) -> tuple[np.ndarray, np.ndarray]:
-    "Heart rate and contractions of a csv file, NaN where a cell is empty."
-    t = pd.read_csv(path)
-    t.columns = t.columns.str.strip().str.lower()
-    for c in ("fhr", "uc"):
-        if c not in t:
-            raise DataError(f"{record}: no column {c!r}; found {', '.join(t.columns)}")
-        bad = pd.to_numeric(t[c], errors="coerce").isna() & t[c].notna()
-        if bad.any():
-            at = bad.idxmax()
-            raise DataError(
-                f"{record}, line {at + 2}: {c} is {t[c][at]!r}, expected a number, "
-                "or nothing where the signal was lost"
+        groups = patients(t.group, f"{TABLE}: group")
+        if joined := t.group.nunique() - len(set(groups)):
+            remarks.append(
+                f"{joined} other spellings of a group were joined (blanks, Unicode form)"
             )
-    return t.fhr.to_numpy(float), t.uc.to_numpy(float)
+        t["group"] = groups
+    for c in t.columns.difference(["record", "label", "group", "fs"]):
+        t[c] = _inferred(t[c])
+    t["label"] = t.label.astype(int)
+    return t.set_index("record"), remarks
 
 # %% ../../../nbs/data/own/10_deliveries.ipynb #08-10-deliveries
+def _own_file(folder: Path, record: str) -> Header | Path:
+    "The header of a WFDB record, or the path of a csv file, of a user's folder."
+    path = within(folder, record, TABLE)
+    if path.suffix.lower() == ".csv":
+        if not is_file(path):
+            raise DataError(f"{TABLE}: no file {record} in {folder.name}; correct its name")
+        return path
+    for end in (".csv", ".CSV"):
+        if is_file(f"{path}{end}") and not is_file(f"{path}.hea"):
+            raise DataError(
+                f"{TABLE}: record {record} has no header {path.name}.hea, but there is "
+                f"{path.name}{end}; write {record}{end}"
+            )
+    return read_header(folder, record)
+
+
+def _unlisted(folder: Path, files: dict[str, Header | Path]) -> int:
+    "How many recordings in the folder the table does not name."
+    named = {Path(f"{folder / r}.hea" if isinstance(f, Header) else f) for r, f in files.items()}
+    found = [p for p in sorted(folder.iterdir()) if p.suffix.lower() in (".csv", ".hea")]
+    return sum(p not in named and p.name != TABLE for p in found)
+
+# %% ../../../nbs/data/own/10_deliveries.ipynb #09-10-deliveries
+class _Reader:
+    "Reads one record after the other, and notes the rates."
+
+    def __init__(self, files: dict, rates: pd.Series | None, minutes: float, fs: float):
+        self.files, self.minutes, self.fs = files, minutes, fs
+        self.given = pd.Series(dtype=float) if rates is None else rates.dropna()
+        self.rates: dict[str, float] = {}  # of csv files
+        self.clocks: Counter[float] = Counter()  # how many files have their rate from the clock
+
+    def _rate(self, record: str, found: float, source: str) -> float:
+        "The rate (Hz) of a record from the table, or as it was found."
+        given = self.given.get(record, found)
+        if abs(given - found) > 0.01 * found:
+            raise DataError(
+                f"{TABLE}: record {record} has fs {given:g} Hz, but {source} has {found:g} Hz; "
+                "correct one of the two"
+            )
+        return float(given)
+
+    def __call__(self, record: str) -> tuple[np.ndarray, dict]:
+        "Signals and facts of a record."
+        file = self.files[record]
+        if isinstance(file, Header):
+            self._rate(record, file.fs, "its header")
+            return read_recording(file, self.minutes, self.fs)
+        csv = read_ctg_file(file, record)
+        if np.isfinite(csv.clock):
+            rate = self._rate(record, csv.clock, "its column time")
+            self.clocks[rate] += record not in self.given
+        else:
+            rate = float(self.given.get(record, 4.0))
+        check_recording(csv.fhr, rate, self.fs, f"own/{record}")
+        self.rates[record] = rate
+        return ctg_example(csv.fhr, csv.uc, rate, self.minutes, self.fs)
+
+# %% ../../../nbs/data/own/10_deliveries.ipynb #10-10-deliveries
+def _with_remarks(cohort: Cohort, remarks: list[str]) -> Cohort:
+    "The cohort with further rows of its flow."
+    rows = [("records", len(cohort), 0, why) for why in remarks]
+    flow = pd.concat([cohort.flow, pd.DataFrame(rows, columns=cohort.flow.columns)])
+    return replace(cohort, flow=flow.reset_index(drop=True)) if rows else cohort
+
+
+def _check_different(cohort: Cohort) -> None:
+    "Raise `DataError` naming two records with the same heart rate."
+    for i, j in sorted(identical_recordings(cohort)):
+        a, b = cohort.table.record.iloc[[i, j]]
+        raise DataError(f"{TABLE}: {a} and {b} are one recording, sample for sample; remove one")
+
+# %% ../../../nbs/data/own/10_deliveries.ipynb #11-10-deliveries
 def own_folder(
     folder: str | Path,  # with records.csv
     minutes: float = 30.0,  # up to the end of the record (min)
     fs: float = 1.0,  # rate (Hz)
     label: str = "case",  # name of the label
     least: float = 0.05,  # smallest share of the heart rate that must be recorded
+    simulated: bool = False,  # the caller had a simulator write the folder
 ) -> Cohort:  # one example a record, signals in bpm and sensor units, NaN = lost
     """A user's own recordings.
 
-    Raises `DataError` naming file and row of what is missing or impossible.
+    Raises `DataError` naming file and rows of what is missing or impossible.
     """
     folder = Path(folder)
-    table = _own_records(folder)
+    table, remarks = _own_records(folder)
     files = {r: _own_file(folder, r) for r in table.index}
-    first = next(iter(files.values()), None)
-    simulated = isinstance(first, Header) and says_simulated(first.comments)
-
-    def read(record: str) -> tuple[np.ndarray, dict]:
-        file = files[record]
-        if isinstance(file, Header):
-            return read_recording(file, minutes, fs)
-        return ctg_example(*_own_csv(file, record), float(table.fs[record]), minutes, fs)
-
-    flow = [("records", len(table), 0, "in records.csv")]
-    return assemble_recordings("own", folder, table, read, fs, label, least, flow, [], simulated)
+    one_file_each(
+        {r: f"{folder / r}.hea" if isinstance(f, Header) else f for r, f in files.items()}, TABLE
+    )
+    read = _Reader(files, table.get("fs"), minutes, fs)
+    cohort = assemble_recordings(
+        "own",
+        folder,
+        table if "fs" in table else table.assign(fs=4.0),
+        read,
+        fs=fs,
+        name=label,
+        least=least,
+        flow=[("records", len(table), 0, f"in {TABLE}")],
+        missing=[],
+        simulated=simulated,
+    )
+    _check_different(cohort)
+    rates = [read.rates.get(r, old) for r, old in zip(cohort.table.record, cohort.table.fs)]
+    cohort = replace(cohort, table=cohort.table.assign(fs=rates))
+    for rate, n in sorted(read.clocks.items()):
+        if n:
+            remarks.append(f"{n} have their sampling rate from the column time ({rate:g} Hz)")
+    if more := _unlisted(folder, files):
+        remarks.append(f"{more} more recordings in the folder are not in {TABLE}")
+    return _with_remarks(cohort, remarks)

@@ -6,60 +6,70 @@
 __all__ = ['frame_number', 'read_scans']
 
 # %% ../../../nbs/data/own/20_sweeps.ipynb #03-20-sweeps
-import json
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from PIL import Image
 
 from ..fingerprints import combine_hashes, file_hashes
-from ..segments.sweeps import Scans, check_order
+from ..segments.sweeps import Scans, check_order, frame_facts
 from ...errors import DataError
+from ...guards.paths import is_file, within
+from ...guards.people import one_name_each, patients, person
+from ...guards.pictures import check_picture
+from ...guards.rates import check_rate
+from ...guards.tables import as_numbers, read_table, refuse_cells
+from ...guards.text import quoted, read_json, some, whole_number
 
 # %% ../../../nbs/data/own/20_sweeps.ipynb #07-20-sweeps
 def frame_number(
     name: str | int,  # "frame_007.png", "007" or 7
 ) -> int:  # 7
     "The last number in a frame's name; raises `DataError` where there is none."
-    found = re.findall(r"\d+", re.sub(r"\.png$", "", str(name).strip(), flags=re.I))
+    found = re.findall(r"[0-9]+", re.sub(r"\.png$", "", str(name).strip(), flags=re.I))
     if not found:
         raise DataError(
-            f"frame '{name}' has no number in its name; its position in the scan is unknown"
+            f"frame {quoted(name)} has no number in its name; its position in the scan is unknown"
         )
-    return int(found[-1])
+    return whole_number(found[-1], f"frame {quoted(name)}: its number", 0, 1e9)
 
 # %% ../../../nbs/data/own/20_sweeps.ipynb #10-20-sweeps
 NEEDED, KNOWN = ("scan", "frame", "label"), ("patient", "configuration")
 
 
-def _read_table(path: Path) -> pd.DataFrame:
+def _frame_numbers(names: pd.Series, where: str) -> list[int]:
+    "Numbers of the frames of a table; raises `DataError` with its name."
+    try:
+        return [frame_number(name) for name in names]
+    except DataError as e:
+        raise DataError(f"{where}: {e}") from None
+
+
+def _read_table(folder: Path) -> pd.DataFrame:
     "labels.csv with numbers for frames and labels, blanks filled."
-    if not path.is_file():
+    path = within(folder, "labels.csv", f"folder {quoted(folder.name)}")
+    if not is_file(path):
         raise DataError(
             f"no {path.name} in {path.parent}: a table with the columns {', '.join(NEEDED)} "
             f"and, where known, {' and '.join(KNOWN)}"
         )
-    t = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    t = t.rename(columns=lambda c: c.strip().lower()).apply(lambda c: c.str.strip())
-    for c in NEEDED:
-        if c not in t:
-            raise DataError(f"{path.name} has no column '{c}'; found: {', '.join(t.columns)}")
-    number = pd.to_numeric(t.label, errors="coerce")
-    for k in np.flatnonzero(~number.isin([0, 1])):
-        raise DataError(
-            f"{path.name}, line {k + 2}: frame {t.scan[k]}/{t.frame[k]} "
-            f"has label '{t.label[k]}', expected 0 or 1"
-        )
+    t = read_table(path, NEEDED, KNOWN, of="scan")
+    label, _ = as_numbers(t.label)
+    bad = [value not in (0, 1) for value in label]
+    refuse_cells(t, path.name, "label", bad, "0 or 1", of="scan")
+    if "patient" in t:
+        named = t.patient.map(person) != ""
+        t.loc[named, "patient"] = patients(t.patient[named], f"{path.name}: patient")
     for c, default in zip(KNOWN, (t.scan, "unknown")):
-        t[c] = t[c].mask(t[c] == "", default) if c in t else default
+        t[c] = t[c].mask(t[c].map(person) == "", default) if c in t else default
         if (n := t.groupby("scan")[c].nunique()).max() > 1:
-            raise DataError(f"{path.name}: scan '{n.idxmax()}' has more than one {c}")
-    t = t.assign(frame=[frame_number(f) for f in t.frame], label=number.astype(int))
-    return t[[*NEEDED, *KNOWN]]
+            raise DataError(f"{path.name}: scan {quoted(n.idxmax())} has more than one {c}")
+    t = t.assign(frame=_frame_numbers(t.frame, path.name), label=label.astype(int))
+    return t[[*NEEDED, *KNOWN]].reset_index(drop=True)
 
 # %% ../../../nbs/data/own/20_sweeps.ipynb #12-20-sweeps
 def _few(keys: Iterable[tuple[str, int]]) -> str:
@@ -69,11 +79,14 @@ def _few(keys: Iterable[tuple[str, int]]) -> str:
 
 
 def _files(folder: Path) -> dict[tuple[str, int], Path]:
-    "The picture of each (scan, frame)."
+    "The picture of each (scan, frame); raises `DataError` for one that lies outside the folder."
     files: dict[tuple[str, int], Path] = {}
     for p in sorted(folder.glob("*/*")):
         if p.suffix.lower() != ".png" or p.name.startswith("."):
             continue
+        name = f"{p.parent.name}/{p.name}"
+        if p.is_symlink() or p.parent.is_symlink() or not name.isascii():
+            within(folder, name, f"folder {quoted(folder.name)}")
         key = (p.parent.name, frame_number(p.name))
         if key in files:
             raise DataError(f"two files for frame {_few([key])}: {files[key].name} and {p.name}")
@@ -98,62 +111,85 @@ def _match(table: pd.DataFrame, folder: Path) -> pd.DataFrame:
     table = table.assign(path=[str(files[k]) for k in keys])
     return table.sort_values(["scan", "frame"], kind="stable")
 
-# %% ../../../nbs/data/own/20_sweeps.ipynb #13-20-sweeps
-def _picture_facts(path: str, name: str) -> tuple[tuple[int, int], str]:
-    "Size (w, h) and mode of a picture, after the file was read to its end."
-    try:
-        with Image.open(path) as im:
-            size, mode = im.size, im.mode
-            im.verify()
-    except Exception as e:
-        raise DataError(
-            f"{name} cannot be read as an image ({type(e).__name__}); copy it again"
-        ) from e
-    return size, mode
-
-
-def _check_images(table: pd.DataFrame) -> None:
-    """Check that each picture can be read and has the size of its scan.
-
-    Raises `DataError` naming the picture.
-    """
+# %% ../../../nbs/data/own/20_sweeps.ipynb #14-20-sweeps
+def _check_sizes(table: pd.DataFrame) -> int:
+    "Pixels of the largest frame; raises `DataError` where the frames of a scan differ in size."
     sizes: dict[str, tuple[int, int]] = {}
     for scan, path in zip(table.scan, table.path):
         name = f"{scan}/{Path(path).name}"
-        size, mode = _picture_facts(path, name)
-        if mode.startswith(("I", "F")):
-            raise DataError(
-                f"{name} has more than 8 bits a pixel (mode {mode}); "
-                "write it as 8-bit grey or colour"
-            )
-        w, h = sizes.setdefault(scan, size)
-        if size != (w, h):
-            raise DataError(f"{name} is {size[0]} x {size[1]} pixels, the frames before {w} x {h}")
+        size = check_picture(path, name)
+        h, w = sizes.setdefault(scan, size)
+        if size != (h, w):
+            raise DataError(f"{name} is {size[1]} x {size[0]} pixels, the frames before {w} x {h}")
+    return max(h * w for h, w in sizes.values())
 
-# %% ../../../nbs/data/own/20_sweeps.ipynb #15-20-sweeps
-def _provenance(folder: Path, database: str, paths: Iterable[str]) -> dict:
+
+def _check_pixels(table: pd.DataFrame, largest: int) -> pd.DataFrame:
+    "The table, with a column one_colour where there are such frames; raises `DataError`."
+    workers = max(1, min(8, os.cpu_count() or 1, int(2e7 / largest)))
+    with ThreadPoolExecutor(workers) as pool:
+        hashes, flat = zip(*pool.map(frame_facts, table.path))
+    table = table.assign(one_colour=flat)
+    seen = table[table.one_colour & (table.label == 1)]
+    if len(seen):
+        names = some([f"{s}/{Path(p).name}" for s, p in zip(seen.scan, seen.path)])
+        raise DataError(f"labels.csv: {names} shows a head, but its picture is of one colour")
+    at = table.groupby("scan").indices
+    for scan, rows in at.items():
+        if table.one_colour.to_numpy()[rows].all():
+            raise DataError(f"scan {quoted(scan)}: all frames are of one colour; export it again")
+    contents = {scan: b"".join(hashes[k] for k in rows) for scan, rows in at.items()}
+    one_name_each(contents, "labels.csv", "scans of the same frames")
+    return table if any(flat) else table.drop(columns="one_colour")
+
+# %% ../../../nbs/data/own/20_sweeps.ipynb #16-20-sweeps
+_TEXTS, _SIMULATORS = ("database", "version"), ("simulated", "seed", "shared", "effect")
+_SLOWEST, _FASTEST = 0.01, 20_000  # rates of films (frames/s)
+
+
+def _source(folder: Path) -> dict:
+    "What source.json says, checked; empty without one."
+    path = within(folder, "source.json", f"folder {quoted(folder.name)}")
+    if not is_file(path):
+        return {}
+    said = read_json(path, most=1e5, cure='write {"database": "NAME", "fps": 25}, or remove it')
+    known = (*_TEXTS, "fps", "missing", *_SIMULATORS)
+    if unknown := [k for k in said if k not in known]:
+        raise DataError(
+            f"source.json: unknown key {quoted(unknown[0])}; it may hold {', '.join(known[:4])}"
+        )
+    for key in _TEXTS:
+        text = said.get(key, "1")
+        plain = isinstance(text, str) and text.isprintable() and text == person(text)
+        if not plain or len(text) > 80 or "/" in text:
+            raise DataError(f"source.json: {key} is {quoted(text)}, expected a word or a few")
+    missing = said.get("missing", [])
+    if not isinstance(missing, list) or not all(isinstance(m, str) for m in missing):
+        raise DataError(f"source.json: missing is {quoted(missing)}, expected a list of names")
+    if "fps" in said:
+        fps = None if isinstance(said["fps"], bool) else said["fps"]
+        said["fps"] = check_rate(fps, "source.json: fps", _SLOWEST, _FASTEST)
+    return said
+
+
+def _provenance(folder: Path, database: str, simulated: bool, paths: Iterable[str]) -> dict:
     "Where the scans come from, with the content hash of all files."
-    facts = {
-        "database": folder.name,
-        "version": "",
-        "simulated": False,
-        "fps": 1.0,
-        "missing": [],
-    }
-    more = folder / "source.json"
-    if more.is_file():
-        facts |= json.loads(more.read_text())
+    facts = {"database": folder.name, "version": "", "simulated": False, "fps": 1.0, "missing": []}
+    said = _source(folder)
+    facts |= said if simulated else {k: v for k, v in said.items() if k not in _SIMULATORS}
     files: list[str | Path] = [
-        p for p in (folder / "labels.csv", more, *map(Path, paths)) if p.is_file()
+        p for p in (folder / "labels.csv", folder / "source.json", *map(Path, paths)) if is_file(p)
     ]
     names = [Path(p).relative_to(folder).as_posix() for p in files]
     fingerprint = combine_hashes(dict(zip(names, file_hashes(files))))
-    return facts | {"database": database or facts["database"], "fingerprint": fingerprint}
+    facts |= {"simulated": simulated, "database": database or facts["database"]}
+    return facts | {"fingerprint": fingerprint}
 
-# %% ../../../nbs/data/own/20_sweeps.ipynb #16-20-sweeps
+# %% ../../../nbs/data/own/20_sweeps.ipynb #17-20-sweeps
 def read_scans(
     folder: str | Path,  # holds <scan>/<frame>.png and labels.csv
     database: str = "",  # name for tables and groups; "": that of source.json, else of the folder
+    simulated: bool = False,  # the caller had a simulator write the folder
 ) -> Scans:  # checked; scans in the order of their names, frames in the order of their numbers
     """A folder of scans.
 
@@ -161,10 +197,10 @@ def read_scans(
     numbering.
     """
     folder = Path(folder)
-    table = _match(_read_table(folder / "labels.csv"), folder)
+    table = _match(_read_table(folder), folder)
     check_order(table)
-    _check_images(table)
-    provenance = _provenance(folder, database, table.path)
+    table = _check_pixels(table, _check_sizes(table))
+    provenance = _provenance(folder, database, simulated, table.path)
     ids = [f"{provenance['database']}/{s}/{k:05d}" for s, k in zip(table.scan, table.frame)]
     table.index = pd.Index(ids, name="example")
     return Scans(table, provenance)

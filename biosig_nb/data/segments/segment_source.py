@@ -13,7 +13,8 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from ..wfdb_files import LOST, Annotations
+from ..annotations import Annotations
+from ..wfdb_files import LOST
 from ...errors import DataError
 
 # %% ../../../nbs/data/segments/26_segment_source.ipynb #04-26-segment-source
