@@ -9,11 +9,10 @@ __all__ = ['NORMS', 'build', 'unfreeze_norms', 'add_lora', 'Pool', 'add_probe', 
 import copy
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import pandas as pd
 import torch
-from peft import LoraConfig, inject_adapter_in_model
-from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 
 from ..errors import ConfigError
@@ -71,6 +70,8 @@ def add_lora(
     if not layers + recurrent:
         what = f"nothing in the body of {type(net).__name__} takes a low-rank addition"
         raise ConfigError(f"adaptation 'lora': {what}")
+    from peft import LoraConfig, inject_adapter_in_model  # slow to import, needed for LoRA only
+
     config = LoraConfig(
         r=rank, lora_alpha=2 * rank, target_modules=layers, target_parameters=recurrent or None
     )
@@ -132,13 +133,13 @@ def adapt(
     return net
 
 # %% ../../nbs/learn/40_adapt.ipynb #24-40-adapt
-def _merged_layer(layer: BaseTunerLayer) -> nn.Module:
+def _merged_layer(layer: Any) -> nn.Module:
     """A layer without its wrappers (one for each adapted weight), additions merged.
 
     Raises `ValueError` (peft) where a merged weight is not finite.
     """
     plain = layer.get_base_layer()
-    while isinstance(layer, BaseTunerLayer):
+    while hasattr(layer, "get_base_layer"):  # a wrapper of peft
         layer.merge(safe_merge=True)
         layer = layer.base_layer
     if isinstance(plain, nn.RNNBase):
@@ -153,6 +154,8 @@ def merge_lora(
     net: nn.Module,  # network with LoRA layers, as `adapt` makes it
 ) -> nn.Module:  # a plain network of the original class, all parameters trainable
     "A copy with the low-rank additions merged into the weights."
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
     net = copy.deepcopy(net)
     for parent in list(net.modules()):
         if isinstance(parent, BaseTunerLayer):

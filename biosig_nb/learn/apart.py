@@ -4,15 +4,20 @@
 
 # %% auto #0
 __all__ = ['STEP', 'check_apart', 'check_databases_apart', 'signal_hash', 'signal_hashes', 'check_signals_apart',
-           'duplicates_across']
+           'duplicates_across', 'check_partitions_apart']
 
 # %% ../../nbs/learn/12_apart.ipynb #03-12-apart
 import hashlib
+from collections.abc import Mapping, Sequence
+from itertools import combinations
 
 import numpy as np
+import pandas as pd
 
 from ..data.cohort import Cohort
 from ..errors import LeakageError
+from ..guards.text import some
+from .splits import PARTITIONS, Split
 
 # %% ../../nbs/learn/12_apart.ipynb #05-12-apart
 def check_apart(
@@ -79,17 +84,67 @@ def check_signals_apart(
     known = dict(zip(signal_hashes(source), source.table.index))
     same = [(known[h], t) for h, t in zip(signal_hashes(target), target.table.index) if h in known]
     if same:
-        some = ", ".join(f"{t} is {s}" for s, t in same[:3])
-        what = f"{len(same)} recording(s) of the target are recordings of the source: {some}"
+        names = some([f"{t} is {s}" for s, t in same], 3)
+        what = f"{len(same)} recording(s) of the target are recordings of the source: {names}"
         raise LeakageError(f"{what}; leave them out of one of the two")
 
 # %% ../../nbs/learn/12_apart.ipynb #20-12-apart
 def duplicates_across(
-    signals: np.ndarray,  # examples [n, channel, time], or references with a method `hashes`
+    # examples [n, channel, time], references with a method `hashes`, or the hashes by index
+    signals: np.ndarray | Mapping[int, bytes],
     a: np.ndarray,  # indices of one partition
     b: np.ndarray,  # indices of another
 ) -> list[tuple[int, int]]:  # pairs (index in a, index in b) with equal quantised signals
     "Exact copies between two partitions."
-    hashes = _hashes(signals)
+    hashes = signals if isinstance(signals, Mapping) else _hashes(signals)
     first = {hashes[i]: int(i) for i in a}
     return [(first[hashes[j]], int(j)) for j in b if hashes[j] in first]
+
+# %% ../../nbs/learn/12_apart.ipynb #23-12-apart
+def _candidates(signals) -> np.ndarray:
+    "Indices of examples that may equal another one: they agree at some samples."
+    if not isinstance(signals, np.ndarray):
+        return np.arange(len(signals))
+    flat = signals.reshape(len(signals), -1)
+    coarse = np.nan_to_num(
+        np.asarray(flat[:, :: max(1, flat.shape[1] // 16)], np.float32), nan=-1e9
+    )
+    rows = pd.Series([row.tobytes() for row in np.round(coarse / STEP).astype(np.int64)])
+    return np.flatnonzero(rows.duplicated(keep=False))
+
+
+def _repeated(cohort: Cohort) -> dict[int, bytes]:
+    "Hashes of examples that occur in other groups, of groups half of whose examples do."
+    at, groups = _candidates(cohort.signals), np.asarray(cohort.groups)
+    if not len(at):
+        return {}
+    signals = cohort.signals[at] if len(at) < len(groups) else cohort.signals
+    t = pd.DataFrame({"hash": _hashes(signals), "group": groups[at]}, index=at)
+    t = t[t.groupby("hash").group.transform("nunique") > 1]
+    share = t.group.value_counts() / pd.Series(groups).value_counts()
+    return t.hash[t.group.map(share) >= 0.5].to_dict()
+
+# %% ../../nbs/learn/12_apart.ipynb #24-12-apart
+def check_partitions_apart(
+    cohort: Cohort,  # examples of a task
+    splits: Sequence[Split],  # its splits
+) -> None:
+    """Raise `LeakageError` naming a recording that is in two partitions under two names.
+
+    Splits by example are not checked.
+    """
+    hashes = _repeated(cohort)
+    for split in splits if hashes else ():
+        if split.unit == "example":
+            continue
+        for a, b in combinations(PARTITIONS, 2):
+            parts = (getattr(split, k) for k in (a, b))
+            first, second = (np.array([i for i in part if i in hashes], int) for part in parts)
+            found = duplicates_across(hashes, first, second)
+            pairs = [(i, j) for i, j in found if cohort.groups[i] != cohort.groups[j]]
+            if pairs:
+                names = [f"{cohort.table.index[i]} is {cohort.table.index[j]}" for i, j in pairs]
+                what = f"{len(pairs)} example(s) of {a} are in {b} under another name"
+                raise LeakageError(
+                    f"{what}: {some(names, 3)}; give them one {split.unit}, or leave one out"
+                )

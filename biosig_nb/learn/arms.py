@@ -15,6 +15,7 @@ from typing import Any
 
 from ..errors import ConfigError, nearest
 from ..evaluate.predictions import ROLES
+from ..guards.text import reading
 
 # %% ../../nbs/learn/35_arms.ipynb #05-35-arms
 ADAPTATIONS = ("full", "frozen", "norm", "lora", "gradual", "linear", "last block")
@@ -85,7 +86,9 @@ class Start:
         "What a result depends on, except the source task: kind, name, and the file's content."
         if self.file is None:
             return self.kind, self.weights
-        return self.kind, self.weights, hashlib.sha256(Path(self.file).read_bytes()).hexdigest()
+        with reading(Path(self.file).name, "give the path of a file of weights"):
+            content = Path(self.file).read_bytes()
+        return self.kind, self.weights, hashlib.sha256(content).hexdigest()
 
 # %% ../../nbs/learn/35_arms.ipynb #13-35-arms
 RANDOM = Start()

@@ -7,6 +7,7 @@ __all__ = ['permute_labels', 'permuted_predictions', 'metadata_control', 'gap_fe
            'position_control']
 
 # %% ../../nbs/learn/55_controls.ipynb #03-55-controls
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -103,9 +104,10 @@ def permuted_predictions(
     out = []
     for i in range(n):
         path = None if work is None else Path(work) / f"{stem}-{i:03d}.parquet"
-        if path is not None and path.exists():
-            out.append(load_predictions(path))
-            continue
+        if path is not None:
+            with suppress(DataError):  # absent, or damaged by a power cut
+                out.append(load_predictions(path))
+                continue
         out.append(_one_permutation(task, comparator, i, seed, study, protocol))
         if path is not None:
             save_predictions(out[-1], path)

@@ -18,12 +18,13 @@ from typing import Protocol
 
 import numpy as np
 from filelock import FileLock, Timeout
-from PIL import Image
 
 from ..data.cache import cache_folder, make_room
 from ..data.segments.sweeps import Scans, picture_hash
 from ..errors import ConfigError, DataError
 from ..files import write_whole
+from ..guards.pictures import picture_array
+from ..guards.text import check_size, one_line, reading
 
 # %% ../../nbs/learn/65_features.ipynb #05-65-features
 def image_hash(
@@ -32,22 +33,20 @@ def image_hash(
     "Hash of a picture's content; raises `DataError` where a file cannot be read."
     if isinstance(image, np.ndarray):
         return picture_hash(image)
-    try:
+    name = f"picture {one_line(str(image))}"
+    check_size(image, name=name)
+    with reading(name, "check its permissions"):
         return hashlib.sha256(Path(image).read_bytes()).digest()
-    except OSError as e:
-        raise DataError(f"picture {image}: cannot be read ({type(e).__name__})") from e
 
 # %% ../../nbs/learn/65_features.ipynb #07-65-features
 def as_picture(
-    image: str | Path | np.ndarray,  # a file, or a picture [h, w] or [h, w, 3] uint8
+    # a PNG or JPEG file, or a picture [h, w] or [h, w, 3] uint8
+    image: str | Path | np.ndarray,
 ) -> np.ndarray:  # [h, w, 3] uint8
     "A picture in three colours; grey is repeated. Raises `DataError` for anything else."
     if not isinstance(image, np.ndarray):
-        try:
-            with Image.open(image) as f:
-                image = np.asarray(f.convert("RGB"))
-        except (OSError, SyntaxError, ValueError) as e:
-            raise DataError(f"picture {image}: cannot be read ({type(e).__name__})") from e
+        name = f"picture {one_line(str(image))}"
+        image = picture_array(image, name, ("PNG", "JPEG"))
     if image.ndim == 2:
         image = np.repeat(image[..., None], 3, 2)
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:

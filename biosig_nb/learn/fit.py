@@ -15,10 +15,10 @@ import pandas as pd
 import torch
 from torch import nn
 
+from ..errors import DataError
 from ..files import write_whole
-from .learner import Learner
+from ..guards.text import read_json
 from .recipe import Chunks, Examples, IntervalBatches, Recipe, chunk_size
-from .trainer import device_count, run_trainer, train_shared
 from .windows import predict_windows
 
 # %% ../../nbs/learn/30_fit.ipynb #07-30-fit
@@ -51,6 +51,10 @@ def fit_once(
     devices: int | str | None = None,
 ) -> Fit:  # with the best weights loaded
     "Train until patience or the cap; raises `DataError` when the loss is no longer finite."
+    # Lightning is slow to import, and needed for training only
+    from biosig_nb.learn.learner import Learner
+    from biosig_nb.learn.trainer import device_count, run_trainer, train_shared
+
     intervals = max(1, (budget or recipe.max_updates) // recipe.check_every)
     learner = Learner(net, recipe, lr, seed, intervals * recipe.check_every)
     world = min(device_count(devices), recipe.batch_size, len(train), len(validation))
@@ -70,6 +74,17 @@ def fit_once(
     )
 
 # %% ../../nbs/learn/30_fit.ipynb #20-30-fit
+def _finished_candidates(file: Path) -> dict[float, tuple[float, float]]:
+    "Learning rate -> (score, seconds) of a file; empty where it is absent or damaged."
+    try:
+        return {
+            float(lr): (float(score), float(seconds))
+            for lr, (score, seconds) in read_json(file, list)
+        }
+    except (DataError, TypeError, ValueError):
+        return {}
+
+# %% ../../nbs/learn/30_fit.ipynb #21-30-fit
 def try_rates(
     make: Callable[[], nn.Module],  # makes a fresh network, the same one at each call
     train: Examples,  # examples to fit on
@@ -81,9 +96,7 @@ def try_rates(
 ) -> dict:  # learning rate -> (score, seconds)
     "A short training with each candidate; one that is in `folder` is not trained again."
     file = Path(folder) / "tried.json" if folder else None
-    tried = {}
-    if file and file.exists():
-        tried = {lr: tuple(found) for lr, found in json.loads(file.read_text())}
+    tried = _finished_candidates(file) if file else {}
     budget = max(recipe.check_every, int(recipe.candidate_share * recipe.max_updates))
     for lr in recipe.lrs:
         if lr in tried:
@@ -94,7 +107,7 @@ def try_rates(
             write_whole(file, json.dumps(list(tried.items())))
     return {lr: tried[lr] for lr in recipe.lrs}
 
-# %% ../../nbs/learn/30_fit.ipynb #23-30-fit
+# %% ../../nbs/learn/30_fit.ipynb #25-30-fit
 def fit(
     make: Callable[[], nn.Module],  # makes a fresh network, the same one at each call
     train: Examples,  # examples to fit on
@@ -114,7 +127,7 @@ def fit(
     seconds = done.seconds + sum(s for _, s in found.values())
     return replace(done, tried=tried, seconds=seconds)
 
-# %% ../../nbs/learn/30_fit.ipynb #29-30-fit
+# %% ../../nbs/learn/30_fit.ipynb #31-30-fit
 @torch.inference_mode()
 def predict(
     net: nn.Module,  # trained network

@@ -7,7 +7,6 @@ __all__ = ['network_text', 'Job', 'JobStore']
 
 # %% ../../nbs/learn/47_jobs.ipynb #03-47-jobs
 import hashlib
-import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,9 +18,10 @@ import pandas as pd
 from filelock import FileLock
 
 from ..data.cohort import Cohort
-from ..errors import ConfigError
+from ..errors import ConfigError, DataError
 from ..evaluate.predictions import load_predictions, save_predictions
-from ..files import plain, write_json
+from ..files import broken_seal, plain, seals, write_json
+from ..guards.text import read_json
 from .splits import Split
 from .task import Task
 from .transforms import Transform, prepared
@@ -122,12 +122,19 @@ class _JobFiles:
         return self.folder / f"{job.name}{ending}"
 
     def done(self, job: Job) -> bool:
-        "Whether a job is finished."
-        return self.path(job, ".json").is_file()
+        "Whether a job is finished and its files are whole."
+        try:
+            return not broken_seal(self.folder, self._record(job).get("files"))
+        except DataError:
+            return False
+
+    def _record(self, job: Job) -> dict:
+        "Facts of a job and the list of its files; raises `DataError`."
+        return read_json(self.path(job, ".json"))
 
     def facts(self, job: Job) -> dict:
         "Facts of a finished job: updates, learning rate, seconds, losses."
-        return json.loads(self.path(job, ".json").read_text(encoding="utf-8"))
+        return {k: v for k, v in self._record(job).items() if k != "files"}
 
     def predictions(
         self,
@@ -161,12 +168,15 @@ class JobStore(_JobFiles):
     ) -> None:
         "Write the results of a job; its facts come last."
         self.folder.mkdir(parents=True, exist_ok=True)
+        written = []
         for name, table in (tables or {}).items():
-            save_predictions(table, self.path(job, _ending(name)))
+            written.append(save_predictions(table, self.path(job, _ending(name))))
         if body is not None:
             card = {k: plain(v) for k, v in body[1].items()}
-            save_body(body[0], self.path(job, ".body.safetensors"), card)
-        write_json(self.path(job, ".json"), facts)
+            weights = self.path(job, ".body.safetensors")
+            save_body(body[0], weights, card)
+            written += [weights, weights.with_suffix(".json")]
+        write_json(self.path(job, ".json"), {**facts, "files": seals(written)})
 
     def lock(self, job: Job) -> FileLock:
         "A lock that one process at a time can hold."

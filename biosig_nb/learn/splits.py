@@ -20,6 +20,7 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from ..data.cached_cohorts import cached_table
 from ..errors import ConfigError, DataError, LeakageError
+from ..guards.people import person
 
 # %% ../../nbs/learn/10_splits.ipynb #07-10-splits
 PARTITIONS = ("train", "validation", "test")
@@ -51,12 +52,18 @@ class Split:
         self._check_pair("train", "validation")
 
     def _check_pair(self, a: str, b: str) -> None:
-        first, second = (set(self.groups[getattr(self, name)]) for name in (a, b))
-        shared = (first & second) - set(self.allow)
+        first, second = (_names_of(self.groups[getattr(self, name)]) for name in (a, b))
+        shared = (first & second) - _names_of(np.asarray(self.allow))
         if shared:
             names = ", ".join(sorted(map(str, shared))[:5]) + (", ..." if len(shared) > 5 else "")
             what = f"{len(shared)} {self.unit}(s) are in {a} and in {b}: {names}"
             raise LeakageError(f"{what}; split by {self.unit}")
+
+
+def _names_of(groups: np.ndarray) -> set:
+    "Groups, each once; names that differ in blanks or Unicode form only are one."
+    found = set(groups.tolist())
+    return {person(g) if isinstance(g, str) else g for g in found}
 
 # %% ../../nbs/learn/10_splits.ipynb #11-10-splits
 def stratify_on(

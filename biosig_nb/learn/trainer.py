@@ -8,10 +8,10 @@ __all__ = ['run_trainer', 'device_count', 'train_shared']
 # %% ../../nbs/learn/29_trainer.ipynb #03-29-trainer
 import os
 import pickle
-import socket
 import sys
 import tempfile
 import warnings
+import zipfile
 from pathlib import Path
 
 import lightning as L
@@ -42,6 +42,21 @@ def _checkpoints(folder: str | Path | None) -> list[Callback]:
     ]
 
 # %% ../../nbs/learn/29_trainer.ipynb #06-29-trainer
+def _resumable(folder: str | Path | None) -> Path | None:
+    "The checkpoint of a folder; one that a power cut left damaged is removed."
+    last = Path(folder or ".") / "last.ckpt"
+    if not folder or not last.exists():
+        return None
+    try:
+        with zipfile.ZipFile(last) as parts:
+            if parts.testzip() is None:  # compares the checksum of each part
+                return last
+    except (OSError, zipfile.BadZipFile):
+        pass
+    last.unlink()
+    return None
+
+# %% ../../nbs/learn/29_trainer.ipynb #07-29-trainer
 def run_trainer(
     learner: Learner,  # network, recipe and budget
     batches: IntervalBatches,  # training examples
@@ -53,8 +68,7 @@ def run_trainer(
     staged = getattr(learner.net, "stages", None) is not None
     patience = learner.budget if staged else learner.recipe.patience
     stop = EarlyStopping("score", patience=patience, check_on_train_epoch_end=False)
-    last = Path(folder) / "last.ckpt" if folder else None
-    resume = last if last and last.exists() else None
+    resume = _resumable(folder)
     with torch.random.fork_rng(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         trainer = L.Trainer(
@@ -74,7 +88,7 @@ def run_trainer(
     stopped = stop.stopped_epoch or stop.wait_count >= patience
     return trainer.global_step, "patience" if stopped else "cap"
 
-# %% ../../nbs/learn/29_trainer.ipynb #10-29-trainer
+# %% ../../nbs/learn/29_trainer.ipynb #11-29-trainer
 def device_count(
     # how many, or "auto" for all GPUs; None: BIOSIG_DEVICES from the environment, else 1
     devices: int | str | None = None,
@@ -95,7 +109,7 @@ def device_count(
         raise ConfigError(f"devices={wanted}: this machine has {gpus} GPU{'s' * (gpus > 1)}")
     return int(wanted)
 
-# %% ../../nbs/learn/29_trainer.ipynb #13-29-trainer
+# %% ../../nbs/learn/29_trainer.ipynb #14-29-trainer
 def _load_share(folder: Path, share: slice) -> tuple:
     "Arguments of `run_trainer` for one process, which takes its share of the examples."
     learner, batches, chunks, checkpoint = torch.load(
@@ -104,19 +118,19 @@ def _load_share(folder: Path, share: slice) -> tuple:
     batches.share, v = share, chunks.data
     return learner, batches, Chunks(Examples(v.x[share], v.y[share], v.w[share])), checkpoint
 
-# %% ../../nbs/learn/29_trainer.ipynb #14-29-trainer
+# %% ../../nbs/learn/29_trainer.ipynb #15-29-trainer
 def train_share(
     rank: int,  # number of this process
     world: int,  # number of processes
-    port: int,  # where they meet
-    tmp: str,  # folder of the files between them and the caller
+    tmp: str,  # private folder of the files between them and the caller
 ) -> None:
     "Work of one process; the first one writes the result, any of them writes its error."
-    os.environ.update(
-        MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), NODE_RANK="0", LOCAL_RANK=str(rank)
-    )
+    os.environ.update(NODE_RANK="0", LOCAL_RANK=str(rank))
     folder, gpu = Path(tmp), torch.cuda.is_available()
     try:
+        meet = f"file://{folder / 'meet'}"  # a file in a private folder, no open port
+        backend = "nccl" if gpu else "gloo"
+        torch.distributed.init_process_group(backend, init_method=meet, rank=rank, world_size=world)
         task = _load_share(folder, slice(rank, None, world))
         ended = run_trainer(
             *task,
@@ -134,7 +148,7 @@ def train_share(
         (folder / f"error {rank}").write_bytes(pickle.dumps(e))
         raise
 
-# %% ../../nbs/learn/29_trainer.ipynb #16-29-trainer
+# %% ../../nbs/learn/29_trainer.ipynb #17-29-trainer
 def _wait(processes, folder: Path) -> None:
     "Wait for all processes; raises the first error that one of them wrote."
     try:
@@ -147,14 +161,7 @@ def _wait(processes, folder: Path) -> None:
             raise pickle.loads(failed[0].read_bytes()) from e
         raise
 
-
-def _free_port() -> int:
-    "A port of this machine that is free now."
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-# %% ../../nbs/learn/29_trainer.ipynb #17-29-trainer
+# %% ../../nbs/learn/29_trainer.ipynb #18-29-trainer
 def train_shared(
     task: tuple,  # arguments of `run_trainer`; the learner gets history and best weights
     world: int,  # processes
@@ -173,7 +180,7 @@ def train_shared(
         raise ConfigError(f"devices={world}: {what}; use one device")
     with tempfile.TemporaryDirectory() as tmp:
         torch.save(task, Path(tmp) / "task")
-        arguments = (world, _free_port(), tmp)
+        arguments = (world, tmp)
         processes = multiprocessing.spawn(
             train_share, arguments, nprocs=world, join=False, daemon=True
         )
