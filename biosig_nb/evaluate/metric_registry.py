@@ -70,6 +70,7 @@ class Metric:
     # (truth, probabilities, decisions, Weights) -> [resample, label or 1]
     rows: Callable[[np.ndarray, np.ndarray, np.ndarray, Weights], np.ndarray]
     higher: bool = True  # higher is better
+    probabilities: bool = False  # takes probabilities; False: scores on any scale
 
 # %% ../../nbs/evaluate/18_metric_registry.ipynb #12-18-metric-registry
 def _each_label(rows: Callable[[np.ndarray, np.ndarray, Weights], np.ndarray]) -> Callable:
@@ -147,14 +148,14 @@ METRICS = {
         Metric("specificity", "specificity", True, specificity_rows),
         Metric("ppv", "positive predictive value", True, ppv_rows),
         Metric("prevalence", "prevalence", True, prevalence_rows),
-        Metric("brier", "Brier score", True, _brier_rows, higher=False),
-        Metric("log_loss", "log loss", True, _log_loss_rows, higher=False),
+        Metric("brier", "Brier score", True, _brier_rows, False, True),
+        Metric("log_loss", "log loss", True, _log_loss_rows, False, True),
         sensitivity_at(0.9),
         specificity_at(0.9),
         Metric("accuracy", "accuracy", False, accuracy_rows),
         Metric("balanced_accuracy", "balanced accuracy", False, balanced_accuracy_rows),
         Metric("macro_f1", "macro F1", False, macro_f1_rows),
-        Metric("cross_entropy", "cross-entropy", False, _cross_entropy_rows, higher=False),
+        Metric("cross_entropy", "cross-entropy", False, _cross_entropy_rows, False, True),
     )
 }
 

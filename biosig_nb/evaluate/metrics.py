@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from .kernels.threshold_metrics import decide, is_exclusive, mean_defined
 from .kernels.weights import example_weights
 from .metric_registry import Metric, get_metric
+from ..guards.arrays import checked_pair
 
 # %% ../../nbs/evaluate/20_metrics.ipynb #04-20-metrics
 def metric_value(
@@ -22,12 +23,13 @@ def metric_value(
     w: ArrayLike | None = None,  # weights [n], or [resample, n]
     threshold: float = 0.5,  # for labels that are not exclusive
 ) -> float | np.ndarray:  # float, [label], [resample] or [resample, label]
-    "Any metric of two arrays."
-    Y, P = np.asarray(Y, float), np.asarray(P, float)
+    "Any metric of two arrays; a `DataError` for other truths, scores, shapes or weights."
+    m = get_metric(metric)
+    Y, P = checked_pair(Y, P, m.name, m.probabilities)
     single = Y.ndim == 1
     Y, P = (Y[:, None], P[:, None]) if single else (Y, P)
     D = decide(P, is_exclusive(Y, P), threshold)
-    out = get_metric(metric).rows(Y, P, D, example_weights(len(Y), w))
+    out = m.rows(Y, P, D, example_weights(len(Y), w))
     out = out[:, 0] if single or out.shape[1] == 1 else out
     if w is not None and np.ndim(w) == 2:
         return out

@@ -18,21 +18,15 @@ from biosig_nb.evaluate.prediction_table import (
     PARTS,
     ROLES,
     TEXT,
+    check_numbers,
     label_names,
     probabilities,
+    row_name,
     truth,
 )
+from ..guards.text import quoted
 
-# %% ../../nbs/evaluate/08_prediction_checks.ipynb #06-08-prediction-checks
-def _row(df: pd.DataFrame, i: int) -> str:
-    "A row's position and fit, for messages."
-    r = df.iloc[int(i)]
-    return (
-        f"row {int(i)} ({r.protocol}, {r.model}, arm {r.arm}, seed {r.seed}, "
-        f"repeat {r['repeat']}, fold {r.fold}, {r.part}, example {r.example})"
-    )
-
-# %% ../../nbs/evaluate/08_prediction_checks.ipynb #09-08-prediction-checks
+# %% ../../nbs/evaluate/08_prediction_checks.ipynb #08-08-prediction-checks
 def _check_columns(df: pd.DataFrame) -> None:
     "All columns, a pair of columns for each label, at least one row."
     missing = [c for c in COLUMNS if c not in df.columns]
@@ -54,7 +48,7 @@ def _check_columns(df: pd.DataFrame) -> None:
     if not len(df):
         raise DataError("predictions: the table has no row; did every job of the trial fail?")
 
-# %% ../../nbs/evaluate/08_prediction_checks.ipynb #12-08-prediction-checks
+# %% ../../nbs/evaluate/08_prediction_checks.ipynb #11-08-prediction-checks
 def _check_choices(df: pd.DataFrame) -> None:
     "Role and part are known ones."
     for column, allowed in (("role", ROLES), ("part", PARTS)):
@@ -62,26 +56,11 @@ def _check_choices(df: pd.DataFrame) -> None:
         if bad.any():
             i = bad.argmax()
             raise DataError(
-                f"predictions: {column} is {df[column].iloc[i]!r} in {_row(df, i)}; "
+                f"predictions: {column} is {quoted(df[column].iloc[i])} in {row_name(df, i)}; "
                 f"choose from: {', '.join(allowed)}"
             )
 
 # %% ../../nbs/evaluate/08_prediction_checks.ipynb #13-08-prediction-checks
-def _check_numbers(df: pd.DataFrame) -> None:
-    "Truth is 0 or 1, probabilities are in [0, 1]."
-    labels, Y, P = label_names(df), truth(df), probabilities(df)
-    for M, bad, what, expected in (
-        (Y, ~np.isin(Y, (0, 1)), "y", "0 or 1"),
-        (P, ~((P >= 0) & (P <= 1)), "p", "a probability between 0 and 1"),
-    ):
-        if bad.any():
-            i, j = np.argwhere(bad)[0]
-            raise DataError(
-                f"predictions: {what}_{labels[j]} is {M[i, j]} in {_row(df, i)}, "
-                f"expected {expected} ({bad.any(1).sum()} of {len(df)} rows are wrong)"
-            )
-
-# %% ../../nbs/evaluate/08_prediction_checks.ipynb #15-08-prediction-checks
 def _check_sums(df: pd.DataFrame) -> None:
     "Probabilities of exclusive classes sum to 1."
     Y, P = truth(df), probabilities(df)
@@ -92,10 +71,10 @@ def _check_sums(df: pd.DataFrame) -> None:
         i = off.argmax()
         raise DataError(
             f"predictions: probabilities of the {Y.shape[1]} classes sum to "
-            f"{P[i].sum():.4g} in {_row(df, i)}, expected 1"
+            f"{P[i].sum():.4g} in {row_name(df, i)}, expected 1"
         )
 
-# %% ../../nbs/evaluate/08_prediction_checks.ipynb #19-08-prediction-checks
+# %% ../../nbs/evaluate/08_prediction_checks.ipynb #17-08-prediction-checks
 def _codes(df: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
     "One integer for each distinct combination of `columns` [n]."
     return df.groupby(list(columns), sort=False, dropna=False).ngroup().to_numpy()
@@ -107,10 +86,10 @@ def _check_duplicates(df: pd.DataFrame) -> None:
     if twice.any():
         raise DataError(
             f"predictions: {twice.sum()} rows come twice, the first is "
-            f"{_row(df, twice.argmax())}; was a job appended twice?"
+            f"{row_name(df, twice.argmax())}; was a job appended twice?"
         )
 
-# %% ../../nbs/evaluate/08_prediction_checks.ipynb #21-08-prediction-checks
+# %% ../../nbs/evaluate/08_prediction_checks.ipynb #19-08-prediction-checks
 def _check_constant(
     df: pd.DataFrame, keys: np.ndarray, values: np.ndarray, rows: np.ndarray, says: str
 ) -> None:
@@ -119,7 +98,7 @@ def _check_constant(
     bad = values[rows] != values[rows][first][back]
     if bad.any():
         i = np.flatnonzero(rows)[bad.argmax()]
-        raise DataError(f"predictions: example {df.example.iloc[i]} {says}: {_row(df, i)}")
+        raise DataError(f"predictions: example {df.example.iloc[i]} {says}: {row_name(df, i)}")
 
 
 def _check_once(df: pd.DataFrame) -> None:
@@ -133,7 +112,7 @@ def _check_once(df: pd.DataFrame) -> None:
     _check_constant(df, example, truths, every, "has two different truths")
     _check_constant(df, example, groups, every, "belongs to two groups")
 
-# %% ../../nbs/evaluate/08_prediction_checks.ipynb #24-08-prediction-checks
+# %% ../../nbs/evaluate/08_prediction_checks.ipynb #22-08-prediction-checks
 def _check_shared(df: pd.DataFrame) -> None:
     "All models of a protocol are tested on the same examples, fold by fold."
     test = df[df.part == "test"]
@@ -153,7 +132,7 @@ def _check_shared(df: pd.DataFrame) -> None:
                 "arms can only be compared on the same ones"
             )
 
-# %% ../../nbs/evaluate/08_prediction_checks.ipynb #27-08-prediction-checks
+# %% ../../nbs/evaluate/08_prediction_checks.ipynb #25-08-prediction-checks
 def validate_predictions(
     df: pd.DataFrame,  # predictions
 ) -> pd.DataFrame:  # the same table
@@ -163,7 +142,7 @@ def validate_predictions(
     """
     _check_columns(df)
     _check_choices(df)
-    _check_numbers(df)
+    check_numbers(df)
     _check_sums(df)
     _check_duplicates(df)
     _check_once(df)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['TEXT', 'COUNTS', 'COLUMNS', 'FIT_COLUMNS', 'ROLES', 'PARTS', 'GROUP_UNITS', 'UNITS', 'GROUP_NOUN', 'label_names',
-           'truth', 'probabilities', 'make_predictions', 'aggregate']
+           'truth', 'probabilities', 'row_name', 'check_numbers', 'make_predictions', 'aggregate']
 
 # %% ../../nbs/evaluate/06_prediction_table.ipynb #03-06-prediction-table
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from ..errors import ConfigError, DataError, nearest
+from ..guards.text import one_line
 
 # %% ../../nbs/evaluate/06_prediction_table.ipynb #05-06-prediction-table
 TEXT = ("study", "target", "protocol", "model", "arm", "role", "start", "adaptation", "source")
@@ -51,6 +52,41 @@ def probabilities(
     return df[[f"p_{l}" for l in label_names(df)]].to_numpy(dtype=float)
 
 # %% ../../nbs/evaluate/06_prediction_table.ipynb #09-06-prediction-table
+def row_name(
+    df: pd.DataFrame,  # predictions
+    i: int,  # position of a row
+) -> str:  # for messages
+    "A row's index and fit."
+    r = df.iloc[int(i)]
+    return (
+        f"row {df.index[int(i)]} ({r.protocol}, {r.model}, arm {r.arm}, seed {r.seed}, "
+        f"repeat {r['repeat']}, fold {r.fold}, {r.part}, example {r.example})"
+    )
+
+
+def check_numbers(
+    df: pd.DataFrame,  # predictions
+) -> pd.DataFrame:  # the same table
+    "Truth is 0 or 1, probabilities are in [0, 1]; a `DataError` names the first other value."
+    labels = label_names(df)
+    try:
+        Y, P = truth(df), probabilities(df)
+    except (TypeError, ValueError) as e:
+        raise DataError(f"predictions: truth or probability is no number ({one_line(e)})") from None
+    for M, good, what, expected in (
+        (Y, (Y == 0) | (Y == 1), "y", "0 or 1"),
+        (P, (P >= 0) & (P <= 1), "p", "a probability between 0 and 1"),
+    ):
+        if not good.all():
+            i, j = np.argwhere(~good)[0]
+            wrong = (~good).any(axis=1).sum()
+            raise DataError(
+                f"predictions: {what}_{labels[j]} is {M[i, j]} in {row_name(df, i)}, "
+                f"expected {expected} ({wrong} of {len(df)} rows are wrong)"
+            )
+    return df
+
+# %% ../../nbs/evaluate/06_prediction_table.ipynb #13-06-prediction-table
 def _matrix(M: ArrayLike, n: int, k: int, name: str) -> np.ndarray:
     "`M` as [n, k]. Raises `DataError` for another shape."
     M = np.asarray(M)
@@ -69,7 +105,7 @@ def _typed(df: pd.DataFrame) -> pd.DataFrame:
     counts = COUNTS + ("source_n", "target_n")
     return df.astype({c: "int64" if c in counts else "str" for c in COLUMNS})
 
-# %% ../../nbs/evaluate/06_prediction_table.ipynb #10-06-prediction-table
+# %% ../../nbs/evaluate/06_prediction_table.ipynb #14-06-prediction-table
 def make_predictions(
     *,
     study: str,  # study's name
@@ -94,7 +130,10 @@ def make_predictions(
     source_n: int = 0,  # examples (or patients) of the source task
     target_n: int = 0,  # training examples of the target task
 ) -> pd.DataFrame:  # one row an example
-    "Predictions of one fitted model. Raises `DataError` for arrays of other shapes."
+    """Predictions of one fitted model.
+
+    Raises `DataError` for arrays of other shapes, and for numbers as `check_numbers`.
+    """
     labels = (labels,) if isinstance(labels, str) else tuple(labels)
     truth_, probabilities_ = (
         _matrix(M, len(example), len(labels), name) for M, name in ((Y, "Y"), (P, "P"))
@@ -105,19 +144,22 @@ def make_predictions(
     df = _typed(pd.DataFrame(dict(zip(COLUMNS, values)), index=pd.RangeIndex(len(example))))
     y = pd.DataFrame(truth_, columns=[f"y_{l}" for l in labels])
     p = pd.DataFrame(probabilities_.astype(float), columns=[f"p_{l}" for l in labels])
-    return pd.concat([df, y.astype("int8") if np.isin(truth_, (0, 1)).all() else y, p], axis=1)
+    found = check_numbers(pd.concat([df, y, p], axis=1))
+    return found.astype(dict.fromkeys(y.columns, "int8"))
 
-# %% ../../nbs/evaluate/06_prediction_table.ipynb #14-06-prediction-table
+# %% ../../nbs/evaluate/06_prediction_table.ipynb #18-06-prediction-table
 def aggregate(
     df: pd.DataFrame,  # predictions
     unit: str = "patient",  # unit of a row; "beat", "record" and "frame" leave the table as it is
 ) -> pd.DataFrame:  # same columns; one row per group if the unit is a group
     """Predictions per unit: mean probability and any positive label of a group.
 
-    Raises `ConfigError` for an unknown unit.
+    Raises `ConfigError` for an unknown unit, and `DataError` as `check_numbers`: a mean would
+    leave NaN out.
     """
     if unit not in UNITS:
         raise ConfigError(f"unit {unit!r}: {nearest(unit, UNITS)}")
+    check_numbers(df)
     if unit not in GROUP_UNITS:
         return df
     labels = label_names(df)

@@ -26,12 +26,15 @@ from biosig_nb.evaluate.prediction_table import (  # noqa: F401, names to import
     ROLES,
     UNITS,
     aggregate,
+    check_numbers,
     label_names,
     make_predictions,
     probabilities,
     truth,
 )
 from ..files import whole_file
+from ..guards.paths import is_file
+from ..guards.text import reading
 
 # %% ../../nbs/evaluate/10_predictions.ipynb #05-10-predictions
 def _simulated_truth(
@@ -123,7 +126,7 @@ def save_predictions(
     path = Path(path)
     table = _arrow(validate_predictions(df))
     with whole_file(path) as part:
-        pq.write_table(table, part, compression="zstd", version="2.6")
+        pq.write_table(table, part, compression="zstd", version="2.6", write_page_checksum=True)
     return path
 
 # %% ../../nbs/evaluate/10_predictions.ipynb #17-10-predictions
@@ -146,7 +149,7 @@ def _with_added(df: pd.DataFrame) -> pd.DataFrame:
 def _current(df: pd.DataFrame) -> pd.DataFrame:
     "The table of an older file in the form of today."
     df = _with_added(df)
-    if set(FORMER_ROLES) & set(df.role.unique()):
+    if "role" in df and set(FORMER_ROLES) & set(df.role.unique()):
         df["role"] = df.role.astype(str).replace(FORMER_ROLES)
     return df
 
@@ -160,18 +163,16 @@ def load_predictions(
     Raises `DataError`, which names the file, if it is missing, not readable or fails a check.
     """
     path = Path(path)
-    if not path.is_file():
+    if not is_file(path):
         raise DataError(
             f"{path}: no such file; "
             "a run folder holds predictions.parquet once its trial has finished"
         )
-    try:
-        df = _current(pq.read_table(path).to_pandas())
-    except pa.ArrowInvalid as e:
-        detail = str(e).splitlines()[0]
-        raise DataError(
-            f"{path}: not a readable parquet file ({detail}); run the study again with --force"
-        ) from e
+    with reading(str(path), "run the study again with --force", "a parquet file"):
+        n, size = pq.read_metadata(path).num_rows, path.stat().st_size
+        if n > max(1e6, size):  # a probability takes several bytes
+            raise DataError(f"{path}: declares {n:,} rows in {size:,} bytes; is it the right file?")
+        df = _current(pq.read_table(path, page_checksum_verification=True).to_pandas())
     try:
         return validate_predictions(df) if check else df
     except DataError as e:

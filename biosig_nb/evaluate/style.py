@@ -19,6 +19,7 @@ from matplotlib.axes import Axes
 
 from ..errors import ConfigError, nearest
 from ..files import write_whole
+from ..guards.text import printable
 
 # %% ../../nbs/evaluate/05_style.ipynb #05-05-style
 def number(
@@ -164,6 +165,7 @@ def show(
         raise ConfigError(f"figure {name!r}: alt text is missing; say in a sentence what it shows")
     if Path(name).name != name:
         raise ConfigError(f"figure {name!r}: give a plain name, without folder")
+    alt = printable(alt)
     png = _png(fig, alt, dpi)
     plt.close(fig)
     if run_dir:

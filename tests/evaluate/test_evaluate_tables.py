@@ -59,7 +59,7 @@ import sys
 import biosig_nb.evaluate.inference.compare
 import biosig_nb.evaluate.show.figures
 import biosig_nb.evaluate.style
-rooms = ("biosig_nb.evaluate", "biosig_nb.errors", "biosig_nb.files")
+rooms = tuple(f"biosig_nb.{r}" for r in ("evaluate", "errors", "files", "guards"))
 heavy = {"torch", "lightning", "wfdb", "papermill", "seaborn"}
 print(sorted({m.split(".")[0] for m in sys.modules} & heavy))
 print(sorted(m for m in sys.modules if m.startswith("biosig_nb.") and not m.startswith(rooms)))

@@ -11,10 +11,9 @@ from typing import Any
 
 import pandas as pd
 
-from ...errors import ConfigError, nearest
 from .calibration_table import calibration_table
 from .recalibrate import METHODS, recalibrated
-from ..style import estimate_text
+from ..style import estimate_text, pick
 
 # %% ../../../nbs/evaluate/clinical/25_before_after.ipynb #04-25-before-after
 MEASURES = (
@@ -62,9 +61,7 @@ def before_after_text(
 ) -> pd.DataFrame:  # a row an arm and method, a column a measure, "1.02 [.91, 1.13]"
     "The table as a reader wants it; a `ConfigError` for an unknown label."
     labels = list(dict.fromkeys(table.label))
-    label = label or ("macro" if "macro" in labels else labels[0])
-    if label not in labels:
-        raise ConfigError(f"label {label!r}: {nearest(label, labels)}")
+    label = pick(label or ("macro" if "macro" in labels else labels[0]), labels, "label")
     rows = table[table.label == label]
     rows = rows.assign(text=[estimate_text(r.estimate, r.lo, r.hi) for r in rows.itertuples()])
     keys = [c for c in ("target", "protocol", "model") if rows[c].nunique() > 1] + ["arm", "method"]

@@ -13,20 +13,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ...errors import DataError
 from ..kernels.calibration_slope import intercept_rows, slope_rows
 from ..kernels.logistic import bend, curve, logistic_rows, smoother
 from ..kernels.threshold_metrics import ratio
 from ..kernels.weights import Weights, example_weights
+from ...guards.arrays import checked_pair
 
 # %% ../../../nbs/evaluate/clinical/10_calibration.ipynb #07-10-calibration
 def _plain(rows: Callable, y: ArrayLike, p: ArrayLike, w: ArrayLike | None) -> Any:
     "A measure on arrays: a float for one set of weights, an array for rows of them or of labels."
-    y, p = np.asarray(y, float), np.asarray(p, float)
-    if y.shape != p.shape:
-        raise DataError(
-            f"calibration: truth has shape {y.shape}, probabilities {p.shape}; expected the same"
-        )
+    y, p = checked_pair(y, p, "calibration", probabilities=True)
     W = example_weights(len(y), w)
     if y.ndim == 2:
         out = np.stack([rows(y[:, j], p[:, j], W) for j in range(y.shape[1])], axis=1)

@@ -27,7 +27,7 @@ def _metric(name: str, title: str, rows: Callable, higher: bool = True) -> Metri
     def each(Y: np.ndarray, P: np.ndarray, D: np.ndarray, weights: Weights) -> np.ndarray:
         return np.stack([rows(Y[:, j], P[:, j], weights) for j in range(Y.shape[1])], axis=1)
 
-    return Metric(name, title, True, each, higher)
+    return Metric(name, title, True, each, higher, probabilities=True)
 
 
 def _brier_metric(part: str, title: str, higher: bool = True) -> Metric:

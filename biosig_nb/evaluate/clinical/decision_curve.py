@@ -14,15 +14,21 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from ...errors import ConfigError, DataError, nearest
+from ...errors import ConfigError, DataError
 from .net_benefit import checked_thresholds, net_benefit_rows
 from ..inference.fold_scores import averaged, fold_predictions
 from ..inference.resampling import interval
-from ..inference.settings import Setting, setting_counts, settings
+from biosig_nb.evaluate.inference.settings import (
+    Setting,
+    no_interval_note,
+    setting_counts,
+    settings,
+)
 from ..kernels.weights import Weights
 from ..metric_registry import Metric
 from ..predictions import GROUP_NOUN, label_names
-from ..style import arm_colours, arm_title, new_axes, number
+from ..style import arm_colours, arm_title, new_axes, number, pick
+from ...guards.pages import plot_text
 
 # %% ../../../nbs/evaluate/clinical/40_decision_curve.ipynb #08-40-decision-curve
 CURVE_COLUMNS = (
@@ -95,13 +101,10 @@ def _chosen(
     predictions: pd.DataFrame, label: str | None, arms: Sequence[str] | None
 ) -> tuple[str, int]:
     "The label and its position; a `ConfigError` for a name that does not exist."
-    known = label_names(predictions)
-    label = known[0] if label is None and len(known) == 1 else label
-    if label not in known:
-        raise ConfigError(f"label {label!r}: {nearest(str(label), known)}")
+    known, names = label_names(predictions), list(predictions.arm.unique())
+    label = pick(label, known, "label")
     for a in arms or ():
-        if a not in set(predictions.arm):
-            raise ConfigError(f"arm {a!r}: {nearest(a, predictions.arm.unique())}")
+        pick(a, names, "arm")
     return label, known.index(label)
 
 # %% ../../../nbs/evaluate/clinical/40_decision_curve.ipynb #12-40-decision-curve
@@ -132,7 +135,7 @@ def decision_curve(
     for (target, protocol), s in settings(predictions, unit, **rules):
         why = s.no_interval_reason(True, label, rules.get("min_groups", 5))
         if why:
-            notes.append(f"{target}, {protocol}, by {unit}: no interval for {label}: {why}")
+            notes.append(no_interval_note(target, protocol, unit, label, why))
         counts, _ = setting_counts(s, n_resamples, seed)
         shared = dict(target=target, protocol=protocol, label=label, unit=unit, conf=conf)
         shared["n_groups"] = len(s.groups)
@@ -172,13 +175,15 @@ def plot_decision_curve(
         several = len({m for (m, a), _ in arms if a == arm}) > 1
         name, colour = arm_title(arm) + (f" ({model})" if several else ""), colours[arm]
         ax.fill_between(t.threshold, t.lo, t.hi, color=colour, alpha=0.15, lw=0)
-        ax.plot(t.threshold, t.net_benefit, color=colour, label=name)
+        ax.plot(t.threshold, t.net_benefit, color=colour, label=plot_text(name))
     base = arms[0][1]
     ax.plot(base.threshold, base.treat_all, "--", color="0.45", lw=1.2, label="treat all")
     ax.axhline(0, color="0.45", lw=1, label="treat nobody")
     top = float(np.nanmax(table[["net_benefit", "hi", "treat_all"]].to_numpy()))
     one = "recording" if kind.unit == "record" else kind.unit
-    ax.set(xlabel="threshold probability", ylabel=f"net benefit per {one}", title=str(kind.label))
+    ax.set(
+        xlabel="threshold probability", ylabel=f"net benefit per {one}", title=plot_text(kind.label)
+    )
     ax.set_xlim(base.threshold.min(), base.threshold.max())
     ax.set_ylim(floor, 1.05 * max(top, 0.02))
     ax.legend()
@@ -187,8 +192,7 @@ def plot_decision_curve(
 # %% ../../../nbs/evaluate/clinical/40_decision_curve.ipynb #25-40-decision-curve
 def _row_at(table: pd.DataFrame, arm: str, threshold: float) -> pd.Series:
     "The row of one arm and threshold."
-    if arm not in set(table.arm):
-        raise ConfigError(f"arm {arm!r}: {nearest(arm, table.arm.unique())}")
+    pick(arm, list(table.arm.unique()), "arm")
     rows = table[(table.arm == arm) & np.isclose(table.threshold, threshold)]
     if not len(rows):
         known = ", ".join(f"{v:g}" for v in sorted(set(table.threshold)))

@@ -13,7 +13,8 @@ import pandas as pd
 
 from ...errors import ConfigError, DataError, nearest
 from ..kernels.threshold_metrics import is_exclusive, ratio
-from ..predictions import label_names, probabilities, truth
+from ..predictions import check_numbers, label_names, probabilities, truth
+from ...guards.arrays import checked_scores
 
 # %% ../../../nbs/evaluate/clinical/50_ec57.ipynb #07-50-ec57
 def _record(df: pd.DataFrame) -> np.ndarray:
@@ -33,7 +34,7 @@ def beat_counts(
     test, labels = predictions[predictions.part == "test"], label_names(predictions)
     if not len(test):
         raise DataError("ec57: no row with part 'test'; only those are counted")
-    Y, P = truth(test), probabilities(test)
+    Y, P = truth(check_numbers(test)), probabilities(test)
     if not is_exclusive(Y, P):
         raise DataError(
             f"ec57: labels {', '.join(labels)} do not exclude each other; it takes one class a "
@@ -84,7 +85,13 @@ def ec57_rates(
     labels: Sequence[str],  # names of the classes, in the order of M
     classes: Sequence[str] = ("S", "V"),  # classes to report
 ) -> tuple[np.ndarray, np.ndarray]:  # sensitivity, PPV [..., class]; NaN: undefined
-    "The two rates of EC57 from a confusion matrix, without the beats that do not count."
-    terms = rate_terms(np.asarray(M, float), labels, classes)
+    """The two rates of EC57 from a confusion matrix, without the beats that do not count.
+
+    Raises `DataError` for counts that are negative or no numbers.
+    """
+    counts = checked_scores(M, "ec57")
+    if (counts < 0).any():
+        raise DataError(f"ec57: {counts.min():g} beats in a cell; expected counts of at least 0")
+    terms = rate_terms(counts, labels, classes)
     rates = ratio(terms[..., :1], terms[..., 1:])
     return rates[..., 0], rates[..., 1]

@@ -23,6 +23,7 @@ from ..inference.settings import setting_counts, settings
 from ..kernels.threshold_metrics import ratio
 from ..predictions import label_names
 from ..style import PALETTE, number
+from ...guards.pages import plot_text
 
 # %% ../../../nbs/evaluate/clinical/55_ec57_table.ipynb #07-55-ec57-table
 def _of_counts(
@@ -190,8 +191,8 @@ def plot_ec57(
         hits, n = terms[:, i, 0], terms[:, i, 1 + j]
         there = n > 0
         _draw_rate(ax, n[there], hits[there] / n[there], float(ratio(hits.sum(), n.sum())))
-        ax.set_title(f"{c}: {there.sum()} of {len(matrices)} records")
+        ax.set_title(f"{plot_text(c)}: {there.sum()} of {len(matrices)} records")
         beats = f"{c} beats" if rate == "sensitivity" else f"beats called {c}"
-        ax.set_xlabel(f"{beats} in the record")
+        ax.set_xlabel(plot_text(f"{beats} in the record"))
     axes[0].set_ylabel("positive predictive value" if rate == "ppv" else rate)
     return axes

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ...errors import ConfigError
+from ...errors import ConfigError, DataError
 from ..kernels.weights import Weights, example_weights
 from ..metric_registry import Metric
 from ..style import number
+from ...guards.arrays import checked_pair
 
 # %% ../../../nbs/evaluate/clinical/35_net_benefit.ipynb #05-35-net-benefit
 def checked_thresholds(
@@ -59,8 +60,13 @@ def net_benefit(
     thresholds: float | Sequence[float] | np.ndarray,  # one or several
     w: ArrayLike | None = None,  # weights [n]
 ) -> Any:  # float, or [threshold] in rising order
-    "Net benefit of treating where p reaches the threshold."
-    t, y, p = checked_thresholds(thresholds), np.asarray(y, float), np.asarray(p, float)
+    "Net benefit of treating where p reaches the threshold; a `DataError` for other arrays."
+    t = checked_thresholds(thresholds)
+    y, p = checked_pair(y, p, "net benefit", probabilities=True)
+    if y.ndim != 1:
+        raise DataError(
+            f"net benefit: truth has shape {y.shape}; expected one label at a time, [n]"
+        )
     out = net_benefit_rows(y, p, example_weights(len(y), w), t)[0, : len(t)]
     return float(out[0]) if np.ndim(thresholds) == 0 else out
 
@@ -75,4 +81,5 @@ def net_benefit_metric(
         columns = [net_benefit_rows(y, p, weights, t)[:, 0] for y, p in zip(Y.T, P.T)]
         return np.stack(columns, axis=1)
 
-    return Metric(f"net_benefit_at_{at}", f"net benefit at {at}", True, rows)
+    title = f"net benefit at {at}"
+    return Metric(f"net_benefit_at_{at}", title, True, rows, probabilities=True)

@@ -19,7 +19,14 @@ from sklearn.linear_model import LogisticRegression
 
 from ...errors import ConfigError, DataError, nearest
 from ..kernels.threshold_metrics import is_exclusive
-from ..predictions import FIT_COLUMNS, label_names, probabilities, truth
+from biosig_nb.evaluate.predictions import (
+    FIT_COLUMNS,
+    check_numbers,
+    label_names,
+    probabilities,
+    truth,
+)
+from ...guards.arrays import checked_scores
 
 # %% ../../../nbs/evaluate/clinical/20_recalibrate.ipynb #07-20-recalibrate
 def _validation(df: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
@@ -32,7 +39,12 @@ def _validation(df: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, tuple[str, ..
             f"recalibration: {len(other)} of {len(df)} rows have part {other.part.iloc[0]!r}; it "
             "is fitted on validation rows only"
         )
-    return truth(df), probabilities(df), label_names(df)
+    return truth(check_numbers(df)), probabilities(df), label_names(df)
+
+
+def _probabilities(P: np.ndarray) -> np.ndarray:
+    "The probabilities to correct; a `DataError` for other numbers."
+    return checked_scores(P, "recalibration", probabilities=True)
 
 
 def _logit(P: np.ndarray) -> np.ndarray:
@@ -62,6 +74,13 @@ def _left(labels: tuple[str, ...], reasons: list[str]) -> tuple[str, ...]:
     return tuple(f"{l} left as it is: {why}" for l, why in zip(labels, reasons) if why)
 
 # %% ../../../nbs/evaluate/clinical/20_recalibrate.ipynb #11-20-recalibrate
+def _tempered(P: np.ndarray, T: np.ndarray, exclusive: bool) -> np.ndarray:
+    "Probabilities [n, label] whose logits are divided by T."
+    if exclusive:
+        return np.exp(log_softmax(np.log(np.clip(P, 1e-30, 1)) / T, axis=1))
+    return np.where(T == 1, P, expit(_logit(P) / T))
+
+# %% ../../../nbs/evaluate/clinical/20_recalibrate.ipynb #12-20-recalibrate
 @dataclass(frozen=True)
 class Temperature:
     "Logits divided by T."
@@ -75,11 +94,9 @@ class Temperature:
         P: np.ndarray,  # probabilities [n, label]
     ) -> np.ndarray:  # same shape
         "Probabilities made less extreme (T > 1) or more extreme."
-        if self.exclusive:
-            return np.exp(log_softmax(np.log(np.clip(P, 1e-30, 1)) / self.T, axis=1))
-        return np.where(self.T == 1, P, expit(_logit(P) / self.T))
+        return _tempered(_probabilities(P), self.T, self.exclusive)
 
-# %% ../../../nbs/evaluate/clinical/20_recalibrate.ipynb #14-20-recalibrate
+# %% ../../../nbs/evaluate/clinical/20_recalibrate.ipynb #15-20-recalibrate
 def _loss(Y: np.ndarray, P: np.ndarray, exclusive: bool) -> float:
     "Mean negative log-likelihood."
     return -float((xlogy(Y, P) if exclusive else xlogy(Y, P) + xlog1py(1 - Y, -P)).sum()) / len(Y)
@@ -89,14 +106,14 @@ def _best_T(Y: np.ndarray, P: np.ndarray, exclusive: bool) -> float:
     "T between 1/20 and 20 with the smallest loss."
 
     def loss(log_T: float) -> float:
-        after = Temperature(np.exp([log_T]), exclusive).apply(P)
+        after = _tempered(P, np.exp([log_T]), exclusive)
         return _loss(Y, np.clip(after, 1e-300, 1 - 2.0**-53), exclusive)
 
     bounds = (-np.log(20), np.log(20))
     found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-9})
     return float(np.exp(found.x))
 
-# %% ../../../nbs/evaluate/clinical/20_recalibrate.ipynb #15-20-recalibrate
+# %% ../../../nbs/evaluate/clinical/20_recalibrate.ipynb #16-20-recalibrate
 def fit_temperature(
     validation: pd.DataFrame,  # predictions with part "validation" only
     per_label: bool = False,  # one for each label; not for classes that exclude each other
@@ -117,13 +134,13 @@ def fit_temperature(
         return Temperature(np.ones(1), exclusive, (f"all labels left as they are: {why}",))
     return Temperature(np.array([_best_T(Y, P, exclusive)]), exclusive)
 
-# %% ../../../nbs/evaluate/clinical/20_recalibrate.ipynb #23-20-recalibrate
+# %% ../../../nbs/evaluate/clinical/20_recalibrate.ipynb #24-20-recalibrate
 def _to_one(out: np.ndarray, before: np.ndarray) -> np.ndarray:
     "Rows scaled to sum to 1; a row of zeros stays as it was."
     total = out.sum(axis=1, keepdims=True)
     return np.where(total > 0, out / np.where(total > 0, total, 1), before)
 
-# %% ../../../nbs/evaluate/clinical/20_recalibrate.ipynb #24-20-recalibrate
+# %% ../../../nbs/evaluate/clinical/20_recalibrate.ipynb #25-20-recalibrate
 @dataclass(frozen=True)
 class Platt:
     "Logit times slope plus intercept."
@@ -138,10 +155,11 @@ class Platt:
         P: np.ndarray,  # probabilities [n, label]
     ) -> np.ndarray:  # same shape
         "Recalibrated probabilities."
+        P = _probabilities(P)
         out = np.where(np.isnan(self.slope), P, expit(_logit(P) * self.slope + self.intercept))
         return _to_one(out, P) if self.exclusive else out
 
-# %% ../../../nbs/evaluate/clinical/20_recalibrate.ipynb #26-20-recalibrate
+# %% ../../../nbs/evaluate/clinical/20_recalibrate.ipynb #27-20-recalibrate
 def fit_platt(
     validation: pd.DataFrame,  # predictions with part "validation" only
 ) -> Platt:  # its `apply(P)` recalibrates
@@ -164,7 +182,7 @@ def fit_platt(
     notes = (*_left(labels, reasons), *reversed_)
     return Platt(slope, intercept, is_exclusive(Y, P), notes)
 
-# %% ../../../nbs/evaluate/clinical/20_recalibrate.ipynb #30-20-recalibrate
+# %% ../../../nbs/evaluate/clinical/20_recalibrate.ipynb #31-20-recalibrate
 @dataclass(frozen=True)
 class Isotonic:
     "A rising step function for each label."
@@ -178,11 +196,12 @@ class Isotonic:
         P: np.ndarray,  # probabilities [n, label]
     ) -> np.ndarray:  # same shape
         "Recalibrated probabilities."
+        P = _probabilities(P)
         columns = [p if s is None else s.predict(p) for s, p in zip(self.steps, P.T)]
         out = np.stack(columns, axis=1)
         return _to_one(out, P) if self.exclusive else out
 
-# %% ../../../nbs/evaluate/clinical/20_recalibrate.ipynb #32-20-recalibrate
+# %% ../../../nbs/evaluate/clinical/20_recalibrate.ipynb #33-20-recalibrate
 def fit_isotonic(
     validation: pd.DataFrame,  # predictions with part "validation" only
 ) -> Isotonic:  # its `apply(P)` recalibrates
@@ -197,7 +216,7 @@ def fit_isotonic(
         steps.append(None if why else model.fit(p, y))
     return Isotonic(tuple(steps), is_exclusive(Y, P), _left(labels, reasons))
 
-# %% ../../../nbs/evaluate/clinical/20_recalibrate.ipynb #36-20-recalibrate
+# %% ../../../nbs/evaluate/clinical/20_recalibrate.ipynb #37-20-recalibrate
 class _Fitted(Protocol):
     "What a fit returns."
 
@@ -213,7 +232,7 @@ def _fit_name(test: pd.DataFrame) -> str:
     fold = f"seed {r.seed}, repeat {r['repeat']}, fold {r.fold}"
     return f"{r.protocol}, {r.model}, arm {r.arm}, {fold}"
 
-# %% ../../../nbs/evaluate/clinical/20_recalibrate.ipynb #37-20-recalibrate
+# %% ../../../nbs/evaluate/clinical/20_recalibrate.ipynb #38-20-recalibrate
 METHODS: dict[str, Callable[..., _Fitted]] = {
     "temperature": fit_temperature,
     "platt": fit_platt,
@@ -246,7 +265,7 @@ def recalibrated(
                 "'validation' in the predictions"
             )
         fitted = METHODS[method](validation, **kw)
-        test[columns] = fitted.apply(probabilities(test))
+        test[columns] = fitted.apply(probabilities(check_numbers(test)))
         out.append(test)
         notes += [f"{name}: {n}" for n in fitted.notes]
     if not out:

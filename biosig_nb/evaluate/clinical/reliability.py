@@ -26,6 +26,7 @@ from ..kernels.threshold_metrics import ratio
 from ..kernels.weights import Weights
 from ..predictions import GROUP_NOUN, label_names, probabilities, truth
 from ..style import PALETTE, estimate_text, pick
+from ...guards.pages import plot_text
 
 # %% ../../../nbs/evaluate/clinical/15_reliability.ipynb #05-15-reliability
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ def _draw_histogram(ax: Axes, d: _Pooled) -> None:
         color=["0.75", PALETTE[1]],
         label=["without", "with"],
     )
-    ax.set(xlabel=f"predicted probability of {d.label}", ylabel="examples")
+    ax.set(xlabel=f"predicted probability of {plot_text(d.label)}", ylabel="examples")
     ax.legend(loc="upper right", fontsize=8, ncols=2)
     ax.set_ylim(0, 1.35 * ax.get_ylim()[1])
 

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 from scipy.stats import norm, rankdata
 
 from ...errors import DataError
+from ...guards.arrays import checked_scores, checked_truth
 
 # %% ../../../nbs/evaluate/inference/40_analytic_tests.ipynb #08-40-analytic-tests
 def _codes(groups: ArrayLike | None, n: int) -> np.ndarray:
@@ -36,13 +37,11 @@ def _checked(
 
     A `DataError` where the variance does not exist.
     """
-    y, P = np.asarray(y, float), np.atleast_2d(np.asarray(scores, float))
-    if y.ndim != 1 or P.shape[1] != len(y):
+    y, P = checked_truth(y, "AUROC"), np.atleast_2d(checked_scores(scores, "AUROC"))
+    if y.ndim != 1 or P.ndim != 2 or P.shape[1] != len(y):
         raise DataError(
             f"AUROC: truth of shape {y.shape} and scores of shape {P.shape[1:]}; both must be [n]"
         )
-    if not np.isin(y, (0, 1)).all() or not np.isfinite(P).all():
-        raise DataError("AUROC: truth must be 0 or 1, and every score a finite number")
     codes = _codes(groups, len(y))
     for name, value in (("positives", 1), ("negatives", 0)):
         n = len(np.unique(codes[y == value]))

@@ -21,7 +21,7 @@ from biosig_nb.evaluate.inference.resampling import (
     interval,
     jackknife,
 )
-from .settings import Setting, setting_counts, settings
+from .settings import NAMED, Setting, setting_counts, settings
 from ..kernels.threshold_metrics import mean_defined
 from ..metric_registry import Metric, get_metric
 from ..predictions import label_names
@@ -102,14 +102,7 @@ def _chosen_labels(labels: Sequence[str] | None, known: tuple[str, ...]) -> list
 # %% ../../../nbs/evaluate/inference/20_bootstrap.ipynb #16-20-bootstrap
 # as in metrics.csv
 METRIC_COLUMNS = (
-    "target",
-    "protocol",
-    "model",
-    "arm",
-    "role",
-    "metric",
-    "label",
-    "unit",
+    *NAMED,
     "estimate",
     "lo",
     "hi",

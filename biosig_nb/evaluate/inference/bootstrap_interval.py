@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...errors import ConfigError, nearest
+from ...errors import ConfigError, DataError, nearest
 from .fold_scores import FoldPredictions, averaged
 from biosig_nb.evaluate.inference.resampling import (
     INTERVAL_METHODS,
@@ -26,6 +26,7 @@ from biosig_nb.evaluate.inference.resampling import (
 )
 from ..kernels.threshold_metrics import mean_defined
 from ..metric_registry import Metric, get_metric
+from ...guards.arrays import checked_classes, checked_pair
 
 # %% ../../../nbs/evaluate/inference/25_bootstrap_interval.ipynb #04-25-bootstrap-interval
 @dataclass(frozen=True)
@@ -48,6 +49,16 @@ def _check_rules(missing: str, method: str) -> None:
             raise ConfigError(f"{name}={value!r}: {nearest(value, known)}")
 
 # %% ../../../nbs/evaluate/inference/25_bootstrap_interval.ipynb #06-25-bootstrap-interval
+def _group_codes(
+    groups: Sequence | np.ndarray | None, n: int
+) -> tuple[Sequence | np.ndarray, np.ndarray]:
+    "Names of the groups and group of each example as a number [n]."
+    of = np.arange(n) if groups is None else checked_classes(groups, "bootstrap", "group")
+    if of.shape != (n,):
+        raise DataError(f"bootstrap: groups have shape {of.shape}, expected [{n}], one an example")
+    return np.unique(of, return_inverse=True)
+
+# %% ../../../nbs/evaluate/inference/25_bootstrap_interval.ipynb #07-25-bootstrap-interval
 def bootstrap_interval(
     Y: np.ndarray,  # truth [n, label] or [n]
     P: np.ndarray,  # probabilities, same shape
@@ -61,11 +72,16 @@ def bootstrap_interval(
     method: str = "percentile",  # or "bca"
     stratified: bool = False,  # groups drawn within strata: the rarest label that they hold
 ) -> Interval:
-    "A metric with its group bootstrap interval; labels without both classes stay out."
+    """A metric with its group bootstrap interval; labels without both classes stay out.
+
+    Raises `DataError` as `metric_value`, `ConfigError` for an unknown option.
+    """
     _check_rules(missing, method)
-    Y, P = (np.asarray(M, float).reshape(len(M), -1) for M in (Y, P))
-    names, codes = np.unique(range(len(Y)) if groups is None else groups, return_inverse=True)
-    m, data = get_metric(metric), FoldPredictions((0, 0, 0), Y, P, codes, np.ones(len(Y)))
+    m = get_metric(metric)
+    Y, P = checked_pair(Y, P, f"bootstrap of {m.name}", m.probabilities)
+    Y, P = (a.reshape(len(a), -1) for a in (Y, P))
+    names, codes = _group_codes(groups, len(Y))
+    data = FoldPredictions((0, 0, 0), Y, P, codes, np.ones(len(Y)))
     wanted = range(Y.shape[1]) if label == "macro_all" else [label]
     both = [j for j in range(Y.shape[1]) if j in wanted and len(np.unique(Y[:, j])) == 2]
     if not both:
@@ -79,8 +95,7 @@ def bootstrap_interval(
     needs = Needs.of([(Y[:, both], codes)], both, len(names)) if missing == "reject" else None
     counts, drawn = draw_resamples(codes, n_resamples, seed, strata, needs)
     estimate, values = float(score(np.ones((1, len(names))))[0]), score(counts)
+    ends = interval(values, conf)
     if method == "bca":
         ends = bca_interval(values, estimate, jackknife(score, len(names)), conf)
-    else:
-        ends = interval(values, conf)
     return Interval(estimate, *ends, float(1 - (~np.isnan(values)).sum() / drawn))

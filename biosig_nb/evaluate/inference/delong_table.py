@@ -10,30 +10,18 @@ from typing import Any
 
 import pandas as pd
 
-from ...errors import ConfigError, DataError, nearest
+from ...errors import ConfigError, DataError
 from .analytic_tests import delong_paired, obuchowski_paired
 from .compare import COMPARISON_COLUMNS
 from .p_values import holm
 from .settings import Setting, settings
 from ..predictions import label_names
+from ..style import pick
 
 # %% ../../../nbs/evaluate/inference/44_delong_table.ipynb #04-44-delong-table
 FORMULAS = {"delong": delong_paired, "obuchowski": obuchowski_paired}
 
 # %% ../../../nbs/evaluate/inference/44_delong_table.ipynb #05-44-delong-table
-def _check_names(predictions: pd.DataFrame, label: str | None, baseline: str, method: str) -> str:
-    "The label to compare on; a `ConfigError` for a name that does not exist."
-    known, arms = label_names(predictions), predictions.arm.unique()
-    if method not in FORMULAS:
-        raise ConfigError(f"method {method!r}: {nearest(method, FORMULAS)}")
-    label = known[0] if label is None and len(known) == 1 else label
-    if label not in known:
-        raise ConfigError(f"label {label!r}: {nearest(str(label), known)}")
-    if baseline not in set(arms):
-        raise ConfigError(f"arm {baseline!r}: {nearest(baseline, arms)}")
-    return label
-
-# %% ../../../nbs/evaluate/inference/44_delong_table.ipynb #06-44-delong-table
 def _single(df: pd.DataFrame, arm: str) -> pd.DataFrame:
     "The rows of one fitted model in the order of the examples; a `DataError` where there are more."
     n = len(df[["seed", "repeat", "fold"]].drop_duplicates())
@@ -55,7 +43,7 @@ def _split_baseline(s: Setting, baseline: str, where: str) -> tuple[pd.DataFrame
         )
     return base[0], {key: df for key, df in arms.items() if key[1] != baseline}
 
-# %% ../../../nbs/evaluate/inference/44_delong_table.ipynb #07-44-delong-table
+# %% ../../../nbs/evaluate/inference/44_delong_table.ipynb #06-44-delong-table
 def delong_table(
     predictions: pd.DataFrame,  # one test set an arm
     label: str | None = None,  # None: the only label
@@ -67,9 +55,11 @@ def delong_table(
     """Arm minus baseline by formula, p after Holm over the arms of a target and protocol.
 
     Raises a `DataError` for several folds, repeats or seeds, and for clustered examples unless the
-    method is obuchowski.
+    method is obuchowski; a `ConfigError` for a name that does not exist.
     """
-    label = _check_names(predictions, label, baseline, method)
+    formula = FORMULAS[pick(method, list(FORMULAS), "method")]
+    label = pick(label, label_names(predictions), "label")
+    pick(baseline, list(predictions.arm.unique()), "arm")
     y, p, out = f"y_{label}", f"p_{label}", []
     shared: dict[str, Any] = dict(
         baseline=baseline, metric="auroc", label=label, unit=unit, conf=conf
@@ -78,7 +68,7 @@ def delong_table(
         base, others = _split_baseline(s, baseline, f"{target}, {protocol}")
         found = []
         for (model, arm), df in others.items():
-            d = FORMULAS[method](base[y], df[p], base[p], groups=base.group, conf=conf)
+            d = formula(base[y], df[p], base[p], groups=base.group, conf=conf)
             names = dict(target=target, protocol=protocol, model=model, arm=arm)
             row: dict[str, Any] = shared | names
             row |= dict(difference=d.difference, lo=d.lo, hi=d.hi, p=d.p, n_groups=d.n_groups)

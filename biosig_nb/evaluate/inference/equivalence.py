@@ -17,6 +17,7 @@ from ...errors import ConfigError
 from .compare import MIN_RESAMPLES, Difference, paired_differences
 from .p_values import holm
 from .resampling import interval
+from .settings import COMPARED
 from ..metric_registry import Metric
 
 # %% ../../../nbs/evaluate/inference/36_equivalence.ipynb #05-36-equivalence
@@ -36,14 +37,7 @@ def equivalence_p(
 
 # %% ../../../nbs/evaluate/inference/36_equivalence.ipynb #09-36-equivalence
 EQUIVALENCE_COLUMNS = (
-    "target",
-    "protocol",
-    "model",
-    "arm",
-    "baseline",
-    "metric",
-    "label",
-    "unit",
+    *COMPARED,
     "difference",
     "lo",
     "hi",

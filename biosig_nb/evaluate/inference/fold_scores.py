@@ -16,7 +16,7 @@ from ...errors import DataError
 from ..kernels.threshold_metrics import decide, is_exclusive
 from ..kernels.weights import Weights
 from ..metric_registry import Metric
-from ..predictions import probabilities, truth
+from ..predictions import check_numbers, probabilities, truth
 
 # %% ../../../nbs/evaluate/inference/12_fold_scores.ipynb #05-12-fold-scores
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def fold_predictions(
 ) -> list[FoldPredictions]:  # one a seed, repeat and fold
     """The test predictions of each fitted model of one arm.
 
-    Raises a `DataError` where a fold scores an example twice.
+    Raises a `DataError` where a fold scores an example twice, and as `check_numbers`.
     """
     codes = np.searchsorted(groups, df.group.to_numpy(str))
     keys = df[["seed", "repeat", "fold"]].to_numpy()
@@ -67,7 +67,7 @@ def fold_predictions(
             f"arm {df.arm.iloc[0]}: an example is scored twice in one fold; with several source_n "
             "or target_n evaluate each size by itself"
         )
-    Y, P = truth(df), probabilities(df)
+    Y, P = truth(check_numbers(df)), probabilities(df)
     out = []
     for i, key in enumerate(distinct):
         rows = np.flatnonzero(of == i)

@@ -43,7 +43,7 @@ def design_effect(
     icc: float,  # correlation of two examples of a group
 ) -> float:  # factor on the variance
     "Factor by which clusters enlarge a variance (Kish 1965)."
-    if group_size < 1 or not 0 <= icc <= 1:
+    if not 1 <= group_size < math.inf or not 0 <= icc <= 1:
         raise ConfigError(
             f"group_size={group_size}, icc={icc}: expected at least 1, and a correlation from 0 "
             "to 1"
@@ -60,6 +60,8 @@ def interval_width(
     icc: float = 0,  # correlation of two examples of a group
 ) -> Any:  # from end to end, a float or an array; half of it is the "plus or minus"
     "Expected width of an AUROC's interval by Hanley & McNeil's standard error."
+    if not 0 < conf < 1:
+        raise ConfigError(f"conf={conf}: expected a confidence between 0 and 1, such as .95")
     se = hanley_mcneil_se(auroc, n_pos, n_neg)
     return 2 * norm.ppf(0.5 + conf / 2) * se * math.sqrt(design_effect(group_size, icc))
 
@@ -71,7 +73,7 @@ def needed_cases(
     **how: Any,  # conf, group_size, icc of `interval_width`
 ) -> int:  # cases; with them come `controls_per_case` times as many controls
     "Smallest number of cases whose expected interval is no wider than `width`."
-    if not 0 < width < 1 or controls_per_case <= 0:
+    if not 0 < width < 1 or not 0 < controls_per_case < math.inf:
         raise ConfigError(
             f"width={width}, controls_per_case={controls_per_case}: expected 0 to 1, and above 0"
         )
@@ -161,6 +163,8 @@ def precision_table(
     **how: Any,  # conf, group_size, icc of `interval_width`
 ) -> pd.DataFrame:  # auroc, n_pos, n_neg, half_width, simulated, simulated_80 (NaN: not simulated)
     "Half-widths by formula and, if asked for, by simulation."
+    if not 0 < controls_per_case < math.inf:
+        raise ConfigError(f"controls_per_case={controls_per_case}: expected a number above 0")
     rows = []
     for a in aurocs:
         for m in cases:

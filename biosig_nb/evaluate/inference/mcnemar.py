@@ -8,12 +8,12 @@ __all__ = ['McNemar', 'mcnemar']
 # %% ../../../nbs/evaluate/inference/42_mcnemar.ipynb #03-42-mcnemar
 from dataclasses import dataclass
 
-import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import binom, chi2
 
 from ...errors import DataError
 from .analytic_tests import refuse_clusters
+from ...guards.arrays import checked_classes
 
 # %% ../../../nbs/evaluate/inference/42_mcnemar.ipynb #04-42-mcnemar
 @dataclass(frozen=True)
@@ -35,9 +35,13 @@ def mcnemar(
     d_b: ArrayLike,  # decisions of the second [n]
     groups: ArrayLike | None = None,  # group of each example [n]; None: each its own
 ) -> McNemar:
-    "McNemar's test (1947) in three forms; a `DataError` where a group holds several examples."
+    """McNemar's test (1947) in three forms.
+
+    Raises `DataError` where a group holds several examples or a class is missing.
+    """
     refuse_clusters(groups, "McNemar", "compare_arms with metric 'accuracy' (it resamples groups)")
-    y, d_a, d_b = (np.asarray(v) for v in (y, d_a, d_b))
+    y = checked_classes(y, "McNemar", "truth")
+    d_a, d_b = (checked_classes(d, "McNemar", "decision") for d in (d_a, d_b))
     if not y.shape == d_a.shape == d_b.shape or y.ndim != 1:
         raise DataError(f"McNemar: shapes {y.shape}, {d_a.shape}, {d_b.shape}; all must be [n]")
     a, b = int(((d_a == y) & (d_b != y)).sum()), int(((d_a != y) & (d_b == y)).sum())

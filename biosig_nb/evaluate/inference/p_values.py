@@ -11,12 +11,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ...errors import DataError
+from ...guards.text import quoted
+
 # %% ../../../nbs/evaluate/inference/28_p_values.ipynb #05-28-p-values
 def holm(
     p: Sequence[float] | np.ndarray,  # p-values; NaN: not tested, not counted
 ) -> np.ndarray:  # adjusted p-values, NaN where they were NaN
-    "Holm's step-down correction for the number of tests."
+    "Holm's step-down correction for the number of tests; a `DataError` for a p outside 0 to 1."
     p = np.asarray(p, float)
+    if ((p < 0) | (p > 1)).any():
+        raise DataError(f"Holm's correction: p-values {quoted(p.tolist())}, expected 0 to 1 or NaN")
     out, there = np.full(p.shape, np.nan), np.flatnonzero(~np.isnan(p))
     order = there[np.argsort(p[there], kind="stable")]
     out[order] = np.minimum(1, np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1)))

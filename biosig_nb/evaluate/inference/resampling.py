@@ -15,6 +15,7 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from ...errors import ConfigError, DataError
+from ...guards.arrays import checked_truth
 
 # %% ../../../nbs/evaluate/inference/10_resampling.ipynb #04-10-resampling
 INTERVAL_METHODS = ("percentile", "bca")  # of the interval
@@ -61,10 +62,11 @@ def group_strata(
 ) -> np.ndarray:  # stratum [group]; -1: the group has no label
     """Stratum of each group: the rarest label that it holds, counted in groups.
 
-    With one label: the groups with and without it.
+    With one label: the groups with and without it. Raises `DataError` for other truths.
     """
     n_groups = codes.max() + 1
-    columns = [np.bincount(codes, y, minlength=n_groups) > 0 for y in Y.T]
+    of_labels = checked_truth(Y, "bootstrap").T
+    columns = [np.bincount(codes, y, minlength=n_groups) > 0 for y in of_labels]
     has = np.stack(columns, axis=1)
     order = np.argsort(has.sum(axis=0), kind="stable")
     return np.where(has.any(axis=1), order[has[:, order].argmax(axis=1)], -1)

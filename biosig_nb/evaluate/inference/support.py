@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from ..predictions import label_names
+from ..predictions import check_numbers, label_names
 
 # %% ../../../nbs/evaluate/inference/14_support.ipynb #05-14-support
 class _Support(NamedTuple):
@@ -68,8 +68,12 @@ def support_table(
     min_groups: int = 5,  # groups with positives (and with negatives) that it needs
     max_share: float = 0.5,  # largest share of the positives that one group may hold
 ) -> pd.DataFrame:  # label, n, n_pos, n_groups, n_pos_groups, top_share, qualified, reason
-    "Support of each label among the test examples, and whether it may carry an interval."
-    test = df[df.part == "test"].drop_duplicates(["seed", "repeat", "example"])
+    """Support of each label among the test examples, and whether it may carry an interval.
+
+    Raises `DataError` as `check_numbers`.
+    """
+    scored = check_numbers(df[df.part == "test"])
+    test = scored.drop_duplicates(["seed", "repeat", "example"])
     repeats = [rows for _, rows in test.groupby(["seed", "repeat"])]
     out = []
     for label in label_names(df):

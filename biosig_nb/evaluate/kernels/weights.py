@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.sparse import csr_array
 
+from ...guards.arrays import checked_weights
+
 # %% ../../../nbs/evaluate/kernels/05_weights.ipynb #07-05-weights
 def slices(
     n: int,  # rows
@@ -79,8 +81,8 @@ def example_weights(
     n: int,  # examples
     w: ArrayLike | None = None,  # weights [n] or [resample, n]; None: each example counts once
 ) -> Weights:
-    "Weights given example by example."
-    w = np.ones(n) if w is None else np.asarray(w, float)
+    "Weights given example by example; a `DataError` for others than `checked_weights` takes."
+    w = np.ones(n) if w is None else checked_weights(w, n)
     if w.ndim == 1:
         return Weights(np.ones((1, 1)), np.zeros(n, int), w)
     return Weights(w, np.arange(n), np.ones(n))

@@ -6,7 +6,6 @@
 __all__ = ['FACTS', 'Item', 'fact_names', 'fill', 'summary', 'card_html', 'card_markdown']
 
 # %% ../../../nbs/evaluate/show/30_card.ipynb #03-30-card
-import html
 import string
 from collections.abc import Iterable, Mapping
 from numbers import Integral, Real
@@ -18,6 +17,7 @@ import pandas as pd
 from ...errors import ConfigError, nearest
 from .tables import table_html
 from ..style import number
+from ...guards.pages import escape_markdown
 
 # %% ../../../nbs/evaluate/show/30_card.ipynb #05-30-card
 _ABOUT = {  # the study
@@ -198,16 +198,11 @@ def card_markdown(
     title: str,  # heading
 ) -> str:  # Markdown
     "The same as a Markdown file; open items are boxes to tick."
-    lines = [f"# {_one_line(title)}", "", summary(table), ""]
+    lines = [f"# {escape_markdown(title)}", "", summary(table), ""]
     for i, (section, rows) in enumerate(table.groupby("section", sort=False)):
         lines += ["", f"## {section}", ""] if i else [f"## {section}", ""]
         for r in rows.itertuples():
             box, item = "x" if r.status == "answered" else " ", f"{r.item} " if r.item else ""
-            answer = _one_line(r.answer) or "**OPEN**"
-            lines.append(f"- [{box}] {item}*{_one_line(r.asks)}*: {answer}")
+            answer = escape_markdown(r.answer) or "**OPEN**"
+            lines.append(f"- [{box}] {item}*{escape_markdown(r.asks)}*: {answer}")
     return "\n".join(lines) + "\n"
-
-
-def _one_line(text: str) -> str:
-    "One line, markup escaped."
-    return html.escape(" ".join(text.split()), quote=False)

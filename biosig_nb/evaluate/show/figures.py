@@ -18,6 +18,7 @@ from ...errors import DataError
 from ..metric_registry import metric_title
 from ..predictions import GROUP_NOUN
 from ..style import MISSING, arm_colours, arm_title, estimate_text, new_axes
+from ...guards.pages import plot_text
 
 # %% ../../../nbs/evaluate/show/20_figures.ipynb #05-20-figures
 def _span(e: float, lo: float, hi: float) -> str:
@@ -44,7 +45,7 @@ def _forest_label(table: pd.DataFrame, paired: bool) -> str:
     conf = f"{table.conf.iloc[0] * 100:.3g} % interval" if len(table) else "interval"
     if not paired:
         return f"{metric}, {conf}"
-    base = ", ".join(dict.fromkeys(arm_title(b) for b in table.baseline))
+    base = plot_text(", ".join(dict.fromkeys(arm_title(b) for b in table.baseline)))
     better = f"left of 0: {base} better · right of 0: the arm better"
     return f"difference in {metric} from {base}, {conf}\n{better}"
 
@@ -82,7 +83,7 @@ def forest(
     for i, (_, r) in enumerate(table.iterrows()):
         e = r.difference if paired else r.estimate
         _draw_row(ax, i, e, r.lo, r.hi, colours[r.arm])
-    ax.set_yticks(range(len(table)), [(row or name)(r) for _, r in table.iterrows()])
+    ax.set_yticks(range(len(table)), [plot_text((row or name)(r)) for _, r in table.iterrows()])
     ax.set_ylim(len(table) - 0.5, -0.5)
     ax.set_xlabel(_forest_label(table, paired))
     _rule_blocks(ax, table[differ])
@@ -108,7 +109,7 @@ def _class_names(rows: pd.DataFrame, names: list[str]) -> list[str]:
     "Each class with its positives and the groups that hold them."
     first = rows.drop_duplicates("label").set_index("label")
     group = GROUP_NOUN.get(rows.unit.iloc[0], "groups")
-    return [f"{l}\n{first.n_pos[l]:,} in {first.n_pos_groups[l]} {group}" for l in names]
+    return [f"{plot_text(l)}\n{first.n_pos[l]:,} in {first.n_pos_groups[l]} {group}" for l in names]
 
 # %% ../../../nbs/evaluate/show/20_figures.ipynb #12-20-figures
 def per_class(
@@ -129,7 +130,7 @@ def per_class(
         shift = (k - (len(order) - 1) / 2) * step
         for _, r in rows[rows.arm == arm].iterrows():
             _draw_class(ax, r, names.index(r.label) + shift, colours[arm])
-        ax.plot([], [], "o-", color=colours[arm], ms=5.5, label=arm_title(arm))
+        ax.plot([], [], "o-", color=colours[arm], ms=5.5, label=plot_text(arm_title(arm)))
     if rows.lo.isna().any():
         ax.plot([], [], "o", color=MISSING, mfc="white", ms=5.5, label="no interval: too few")
     ax.set_yticks(range(len(names)), _class_names(rows, names))

@@ -16,8 +16,9 @@ from ...errors import ConfigError, DataError
 from ..inference.fold_scores import FoldPredictions, fold_predictions
 from ..inference.settings import setting_counts, settings
 from ..kernels.threshold_metrics import decide, is_exclusive
-from ..predictions import label_names, probabilities, truth
+from ..predictions import check_numbers, label_names, probabilities, truth
 from ..style import arm_colours, arm_title, new_axes, pick
+from ...guards.pages import plot_text
 
 # %% ../../../nbs/evaluate/show/22_prediction_figures.ipynb #06-22-prediction-figures
 def _above(
@@ -55,7 +56,7 @@ def _mean_curves(folds: list[FoldPredictions], j: int, counts: np.ndarray) -> np
 
 def _draw_curve(ax: Axes, curves: np.ndarray, arm: str, colour: str, conf: float | None) -> None:
     "The curve of the data, and a pointwise band from the resamples unless conf is None."
-    ax.plot([0, *_GRID], [0, *curves[0]], color=colour, label=arm_title(arm), zorder=3)
+    ax.plot([0, *_GRID], [0, *curves[0]], color=colour, label=plot_text(arm_title(arm)), zorder=3)
     ok = curves[1:][~np.isnan(curves[1:, 0])]
     if conf is not None and len(ok) > 1:
         ends = np.percentile(ok, [50 * (1 - conf), 50 * (1 + conf)], axis=0)
@@ -85,7 +86,7 @@ def roc_band(
             curves = _mean_curves(fold_predictions(df, s.groups), j, counts)
             _draw_curve(ax, curves, arm, colours[arm], band)
     ax.plot([0, 1], [0, 1], ":", color="0.6", lw=1)
-    ax.set(xlim=(-0.01, 1), ylim=(0, 1.01), aspect="equal", title=label)
+    ax.set(xlim=(-0.01, 1), ylim=(0, 1.01), aspect="equal", title=plot_text(label))
     ax.set_xlabel("false positive rate (1 - specificity)")
     ax.set_ylabel("true positive rate (sensitivity)")
     ax.legend(loc="lower right")
@@ -134,12 +135,13 @@ def confusion(
         raise ConfigError(
             f"confusion matrix: {several} targets, protocols or models in one table; choose one"
         )
-    Y, D, names = _class_decisions(df, threshold)
+    Y, D, names = _class_decisions(check_numbers(df), threshold)
     runs = df[["seed", "repeat"]].drop_duplicates().shape[0]
     ax, k = new_axes(ax, (1.5 + 0.85 * len(names), 1.1 + 0.62 * len(names))), range(len(names))
     _draw_matrix(ax, Y.T @ D / max(1, runs))
-    ax.set_xticks(k, names)
-    ax.set_yticks(k, names)
+    shown = [plot_text(name) for name in names]
+    ax.set_xticks(k, shown)
+    ax.set_yticks(k, shown)
     ax.set(xlabel="decided", ylabel="truth")
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)

@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 
 from ...errors import DataError
 from ..style import PALETTE, arm_colours, arm_title, new_axes
+from ...guards.pages import plot_text
 
 # %% ../../../nbs/evaluate/show/24_training_figures.ipynb #05-24-training-figures
 _DASHES = {"train": "--", "validation": "-"}
@@ -47,7 +48,7 @@ def history(
     for arm, rows in table.groupby("arm", sort=False):
         for part, dash in _DASHES.items():
             lines = rows[rows.part == part].dropna(subset=[value])
-            label = arm_title(arm) if part == "validation" else None
+            label = plot_text(arm_title(arm)) if part == "validation" else None
             if len(lines):
                 _draw_loss(ax, lines, value, dash, colours[arm], label)
     ax.set(xlabel="updates", ylabel=value)
@@ -96,7 +97,9 @@ def beats_gallery(
             if x is not None and mask is not None:
                 x = np.where(mask[chosen[c]], x, np.nan)
             _draw_beat(ax, x, fs, colour)
-        row[0].set_ylabel(f"{names[k]}\nn = {len(of):,}", rotation=0, ha="right", va="center")
+        row[0].set_ylabel(
+            f"{plot_text(names[k])}\nn = {len(of):,}", rotation=0, ha="right", va="center"
+        )
     fig.supxlabel("time (s)", fontsize=9)
     if ylabel:
         fig.supylabel(ylabel, fontsize=9)

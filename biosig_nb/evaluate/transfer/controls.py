@@ -12,13 +12,14 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 
-from ...errors import ConfigError, nearest
 from ..inference.bootstrap import metric_table
 from ..inference.compare import MIN_RESAMPLES, compare_arms
+from ..inference.settings import compared_label
 from ..metric_registry import Metric, get_metric, metric_title
-from ..predictions import label_names
+from ..predictions import check_numbers
 from ..style import PALETTE, arm_title, estimate_text, new_axes, pick
 from .permutations import permutation_row
+from ...guards.pages import plot_text
 
 # %% ../../../nbs/evaluate/transfer/30_controls.ipynb #07-30-controls
 CONTROL_COLUMNS = (
@@ -67,9 +68,7 @@ def _chosen(
     df = predictions
     for column, value in (("target", target), ("protocol", protocol)):
         df = df[df[column] == pick(value, list(df[column].unique()), column)]
-    names = list(df.arm[df.role == "arm"].unique())
-    if arm not in names:
-        raise ConfigError(f"arm {arm!r}: {nearest(arm, names)}")
+    pick(arm, list(df.arm[df.role == "arm"].unique()), "arm")
     model = pick(model, list(df.model[(df.arm == arm) & (df.role == "arm")].unique()), "model")
     return df[(df.model == model) | (df.model == "")]
 
@@ -78,11 +77,9 @@ def _against(
     df: pd.DataFrame,
     arm: str,
     m: Metric,
-    unit: str,
     label: str | None,
-    title: str,
     given: dict[str, str],
-    boot: dict[str, Any],
+    boot: dict[str, Any],  # of the resamples, unit included
 ) -> tuple[list[dict], list[str]]:
     "Rows of each control, then each comparator, and notes."
     # controls come before comparators
@@ -93,13 +90,14 @@ def _against(
     )
     if not len(others):
         return [], []
+    _, title = compared_label(df, m, label)
     labels = None if title in ("macro", "all") else [title]
-    own = metric_table(df[df.role != "arm"], (m,), labels, unit, **boot)
+    own = metric_table(df[df.role != "arm"], (m,), labels, **boot)
     own = own[own.label == title].set_index("arm")
     # the arm is the baseline there
-    pairs = compare_arms(df, m, label, unit, arm, list(others.arm), **boot)
+    pairs = compare_arms(df, m, label, baseline=arm, arms=list(others.arm), **boot)
     notes, pairs, rows = pairs.attrs["notes"], pairs.set_index("arm"), []
-    shared = dict(arm=arm, metric=m.name, label=title, unit=unit)
+    shared = dict(arm=arm, metric=m.name, label=title, unit=boot["unit"])
     for name, role in zip(others.arm, others.role):
         e, d = own.loc[name], pairs.loc[name]
         default = "no pre-training" if role == "comparator" else f"{name} only"
@@ -142,13 +140,14 @@ def control_table(
 
     `alarm` marks controls that are not passed or have no interval. `attrs["notes"]` says what has
     too little support; `attrs["permuted"]` holds the permutation row. Raises a `ConfigError` for an
-    arm, model, target or protocol that is missing or not unique.
+    arm, model, target or protocol that is missing or not unique, a `DataError` as `check_numbers`.
     """
     m, df = get_metric(metric), _chosen(predictions, arm, model, target, protocol)
-    given, names = GIVEN | (given or {}), label_names(df)
-    title = "all" if not m.per_label else label or (names[0] if len(names) == 1 else "macro")
-    boot = dict(n_resamples=n_resamples, seed=seed, conf=conf, **rules)
-    rows, notes = _against(df, arm, m, unit, label, title, given, boot)
+    check_numbers(df[df.part == "test"])
+    given = GIVEN | (given or {})
+    _, title = compared_label(df, m, label)
+    boot = dict(unit=unit, n_resamples=n_resamples, seed=seed, conf=conf, **rules)
+    rows, notes = _against(df, arm, m, label, given, boot)
     p = None
     if permuted is not None:
         p = permutation_row(permuted, m, unit, label, chance)
@@ -171,7 +170,7 @@ def _difference_text(r: Any) -> str:
 def readable_controls(
     table: pd.DataFrame,  # of `control_table`
     role: str = "control",  # "control" or "comparator"
-) -> pd.DataFrame:  # rows in the order of the table's `alarm`
+) -> pd.DataFrame:  # the rows of that role, in the table's order
     "The controls, or the comparators, as a reader wants them."
     t = table[table.role == pick(role, ["control", "comparator"], "role")]
     metric, arm = "metric", "arm"
@@ -200,7 +199,7 @@ def _draw_row(ax: Axes, r: Any, y: float, p: dict | None) -> str:
     text = f"{estimate_text(e, lo, hi)}  {r.outcome}"
     right: dict[str, Any] = dict(transform=ax.get_yaxis_transform(), va="center", fontsize=9)
     ax.text(1.02, y, text, color=colour, **right)
-    return "permuted labels, minus chance" if of_permuted else arm_title(r.control)
+    return "permuted labels, minus chance" if of_permuted else plot_text(arm_title(r.control))
 
 # %% ../../../nbs/evaluate/transfer/30_controls.ipynb #27-30-controls
 def control_forest(
@@ -226,5 +225,5 @@ def control_forest(
         ax.axhline(n - 0.2, color="0.8", lw=0.8, ls=":")
     if len(table):
         difference = f"difference in {metric_title(table.metric.iloc[0])}"
-        ax.set_xlabel(f"{arm_title(table.arm.iloc[0])} minus this: {difference}")
+        ax.set_xlabel(f"{plot_text(arm_title(table.arm.iloc[0]))} minus this: {difference}")
     return ax

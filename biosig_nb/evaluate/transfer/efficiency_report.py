@@ -20,6 +20,7 @@ from ..predictions import GROUP_NOUN
 from ..style import arm_colours, arm_title, new_axes, number
 from .label_efficiency import ratio_text
 from .learning_curves import one_family
+from ...guards.pages import plot_text
 
 # %% ../../../nbs/evaluate/transfer/25_efficiency_report.ipynb #07-25-efficiency-report
 def _bounded(ratio: float, bound: int) -> str:
@@ -102,7 +103,8 @@ def plot_label_efficiency(
     """
     one_family(table)
     ax, colours = new_axes(ax, (5.6, 3.4)), arm_colours(table.arm)
-    sizes, base = np.array(sorted(set(table["size"]))), arm_title(table.baseline.iloc[0])
+    sizes, noun = np.array(sorted(set(table["size"]))), plot_text(noun)
+    base = plot_text(arm_title(table.baseline.iloc[0]))
     for end, text in ((table.largest.max(), "most"), (table.smallest.min(), "fewest")):
         label = f"{text} {noun} of {base}: {end:g}"
         ax.plot(sizes, end / sizes, ls="--", lw=1, color="0.6", label=label)
@@ -111,7 +113,7 @@ def plot_label_efficiency(
         shift = 2 ** (0.12 * (arms.index(r.arm) - (len(arms) - 1) / 2))
         _draw_row(ax, r, r["size"] * shift, colours[r.arm])
     for a in dict.fromkeys(known.arm):
-        ax.plot([], [], "o-", color=colours[a], label=arm_title(a))
+        ax.plot([], [], "o-", color=colours[a], label=plot_text(arm_title(a)))
     ax.axhline(1, color="0.25", lw=1)
     ax.set_xscale("log", base=2)
     ax.set_yscale("log", base=2)

@@ -20,6 +20,7 @@ from ..inference.compare import MIN_RESAMPLES, compare_arms
 from ..metric_registry import Metric, get_metric, metric_title
 from ..style import MISSING, arm_colours, arm_title, estimate_text
 from .members import Member, members, rows_of
+from ...guards.pages import plot_text
 
 # %% ../../../nbs/evaluate/transfer/45_ensemble_table.ipynb #06-45-ensemble-table
 ENSEMBLE_COLUMNS = (
@@ -94,7 +95,7 @@ def _draw_row(ax: Axes, i: int, values: tuple[float, float, float], colour: str)
 def _row_name(r: pd.Series, several: bool) -> str:
     "An arm on the axis, with its model where several have it."
     model = f"{r.model} · " if several and r.model not in ("", "ensemble") else ""
-    return model + arm_title(r.arm)
+    return plot_text(model + arm_title(r.arm))
 
 # %% ../../../nbs/evaluate/transfer/45_ensemble_table.ipynb #12-45-ensemble-table
 def plot_ensembles(
@@ -120,5 +121,7 @@ def plot_ensembles(
     r = table.iloc[0]
     axes[0].set_xlabel(f"{metric_title(r.metric)}, by {r.unit}, {r.conf * 100:.3g} % interval")
     axes[1].axvline(0, color="0.25", lw=1)
-    axes[1].set_xlabel(f"difference from {arm_title(r.baseline)}\nright of 0: the arm is better")
+    axes[1].set_xlabel(
+        f"difference from {plot_text(arm_title(r.baseline))}\nright of 0: the arm is better"
+    )
     return axes

@@ -22,6 +22,7 @@ from ..metrics import metric_value
 from ..predictions import label_names, truth
 from ..style import number
 from .members import Fold, Member, combined
+from ...guards.arrays import checked_scores, checked_truth
 
 # %% ../../../nbs/evaluate/transfer/40_ensembles.ipynb #07-40-ensembles
 def soft_vote(
@@ -59,6 +60,7 @@ class Stacker:
         P: np.ndarray,  # probabilities of the members [member, n, label]
     ) -> np.ndarray:  # [n, label]
         "Combined probabilities."
+        P = checked_scores(P, "ensemble", probabilities=True)
         out = P.mean(axis=0)
         for j, m in enumerate(self.models):
             if m is None:
@@ -68,7 +70,7 @@ class Stacker:
                 continue
             fitted = m.classes_.astype(int)
             rest = np.delete(out, fitted, axis=1).sum(axis=1, keepdims=True)
-            out[:, fitted] = m.predict_proba(_columns(P, True)) * (1 - rest)
+            out[:, fitted] = m.predict_proba(_columns(P, True)) * np.clip(1 - rest, 0, 1)
         return out
 
 # %% ../../../nbs/evaluate/transfer/40_ensembles.ipynb #14-40-ensembles
@@ -84,7 +86,16 @@ def fit_stacker(
     labels: Sequence[str],  # names, for the notes
     C: float = 1.0,  # inverse strength of the ridge penalty, as in scikit-learn
 ) -> Stacker:  # its `apply(P)` combines
-    "Ridge logistic regression (scikit-learn); a label without case or control has the vote."
+    """Ridge logistic regression (scikit-learn); a label without case or control has the vote.
+
+    Raises `DataError` for other truths, probabilities or shapes.
+    """
+    Y, P = checked_truth(Y, "ensemble"), checked_scores(P, "ensemble", probabilities=True)
+    if P.shape[1:] != Y.shape:
+        raise DataError(
+            f"ensemble: truth has shape {Y.shape}, probabilities {P.shape}; expected [n, label] "
+            "and [member, n, label]"
+        )
     exclusive, counts, n = is_exclusive(Y, P.mean(axis=0)), Y.sum(axis=0), len(Y)
     absent = [c == 0 or (c == n and not exclusive) for c in counts]
     notes = tuple(

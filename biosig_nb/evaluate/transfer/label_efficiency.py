@@ -16,6 +16,7 @@ from sklearn.isotonic import isotonic_regression
 
 from ...errors import ConfigError
 from ..inference.resampling import interval
+from ..inference.settings import COMPARED
 from ..metric_registry import Metric, metric_title
 from ..style import number
 from .paired_gain import arms_and_baselines
@@ -82,14 +83,7 @@ def ratio_text(
 
 # %% ../../../nbs/evaluate/transfer/20_label_efficiency.ipynb #18-20-label-efficiency
 EFFICIENCY_COLUMNS = (
-    "target",
-    "protocol",
-    "model",
-    "arm",
-    "baseline",
-    "metric",
-    "label",
-    "unit",
+    *COMPARED,
     "size",
     "score",
     "needed",

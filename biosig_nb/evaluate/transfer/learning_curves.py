@@ -16,27 +16,14 @@ from matplotlib.ticker import FixedLocator, NullLocator
 
 from ...errors import ConfigError
 from ..inference.resampling import interval
+from ..inference.settings import NAMED
 from ..metric_registry import Metric, metric_title
 from ..style import arm_colours, arm_title, new_axes
 from .sizes import all_sizes
+from ...guards.pages import plot_text
 
 # %% ../../../nbs/evaluate/transfer/10_learning_curves.ipynb #07-10-learning-curves
-CURVE_COLUMNS = (
-    "target",
-    "protocol",
-    "model",
-    "arm",
-    "role",
-    "metric",
-    "label",
-    "unit",
-    "size",
-    "estimate",
-    "lo",
-    "hi",
-    "conf",
-    "n_groups",
-)
+CURVE_COLUMNS = (*NAMED, "size", "estimate", "lo", "hi", "conf", "n_groups")
 
 # %% ../../../nbs/evaluate/transfer/10_learning_curves.ipynb #08-10-learning-curves
 def learning_curve(
@@ -122,16 +109,16 @@ def plot_learning_curve(
     colours, y = arm_colours(table.arm), "difference" if gain else "estimate"
     for (model, arm), rows in table.groupby(["model", "arm"], sort=False):
         title = arm_title(arm) + (f" ({model})" if table.model.nunique() > 1 else "")
-        _draw_arm(ax, rows, y, colours[arm], title)
+        _draw_arm(ax, rows, y, colours[arm], plot_text(title))
     _scale_sizes(ax, sorted(set(table["size"]) - {0}))
     counted = {"source_n": "pre-training examples"}.get(
         table.attrs.get("size"), "labels trained on"
     )
     title = metric_title(table.metric.iloc[0])
     if gain:
-        title = f"difference in {title}\nfrom {arm_title(table.baseline.iloc[0])}"
+        title = f"difference in {title}\nfrom {plot_text(arm_title(table.baseline.iloc[0]))}"
         ax.axhline(0, color="0.25", lw=1)
-    ax.set_xlabel(f"{noun or counted} (logarithmic scale)")
+    ax.set_xlabel(f"{plot_text(noun or counted)} (logarithmic scale)")
     ax.set_ylabel(f"{title}, {table.conf.iloc[0] * 100:.3g} % interval")
     ax.grid(axis="y")
     ax.legend(loc="best")

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ...errors import ConfigError, DataError, LeakageError, nearest
-from ..predictions import label_names, probabilities, truth
+from ..predictions import check_numbers, label_names, probabilities, truth
 
 Member = tuple[str, str]  # (model, arm)
 
@@ -143,15 +143,16 @@ def combined(
 ) -> pd.DataFrame:  # predictions of the new arm; `attrs["notes"]`
     """A new arm from the members' probabilities; its model is theirs if they share one.
 
-    Raises a `DataError` where the members were not scored on the same examples, a `LeakageError`
-    where an example is a validation and a test row, a `ConfigError` for names.
+    Raises a `DataError` for numbers as `check_numbers` and where the members were not scored on the
+    same examples, a `LeakageError` where an example is a validation and a test row, a `ConfigError`
+    for names.
     """
     names, out = members(predictions, arms), []
     notes: list[str] = []
     if (predictions.arm == name).any():
         raise ConfigError(f"ensemble: there is an arm {name!r} already; choose another name")
     model = names[0][0] if len({m for m, _ in names}) == 1 else "ensemble"
-    roles = set(rows_of(predictions, names).role)
+    roles = set(check_numbers(rows_of(predictions, names)).role)
     role = role or ("arm" if roles == {"arm"} else "comparator")
     columns = [f"p_{l}" for l in label_names(predictions)]
     for fold in _folds(predictions, names, notes):

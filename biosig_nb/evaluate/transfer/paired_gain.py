@@ -13,7 +13,9 @@ from typing import Any
 import pandas as pd
 
 from ...errors import ConfigError, nearest
+from ..inference.compare import own_baseline
 from ..inference.resampling import interval
+from ..inference.settings import COMPARED
 from ..metric_registry import Metric
 from .sizes import Curves, all_sizes
 
@@ -26,44 +28,24 @@ def arms_and_baselines(
 
     Raises a `ConfigError` where there is no baseline, several, or no other arm.
     """
-    base = {model: scores for (model, arm, _), scores in c.arms.items() if arm == baseline}
-    if not base:
+    baselines = {model: scores for (model, arm, _), scores in c.arms.items() if arm == baseline}
+    if not baselines:
         names = {a for _, a, _ in c.arms}
         raise ConfigError(
             f"baseline {baseline!r} has no test rows in {c.target}, {c.protocol}: "
             f"{nearest(baseline, names)}"
         )
-    out = []
-    for (model, arm, _), scores in c.arms.items():
-        if arm == baseline:
-            continue
-        if model not in base and len(base) > 1:
-            raise ConfigError(
-                f"arm {arm} ({model}): several models have a baseline {baseline!r}; choose one of "
-                f"{', '.join(base)}"
-            )
-        out.append(((model, arm), scores, base.get(model, next(iter(base.values())))))
+    out = [
+        ((model, arm), scores, own_baseline(model, arm, baseline, baselines))
+        for (model, arm, _), scores in c.arms.items()
+        if arm != baseline
+    ]
     if not out:
         raise ConfigError(f"{c.target}, {c.protocol}: no arm beside the baseline {baseline!r}")
     return out
 
 # %% ../../../nbs/evaluate/transfer/15_paired_gain.ipynb #07-15-paired-gain
-GAIN_COLUMNS = (
-    "target",
-    "protocol",
-    "model",
-    "arm",
-    "baseline",
-    "metric",
-    "label",
-    "unit",
-    "size",
-    "difference",
-    "lo",
-    "hi",
-    "conf",
-    "n_groups",
-)
+GAIN_COLUMNS = (*COMPARED, "size", "difference", "lo", "hi", "conf", "n_groups")
 
 # %% ../../../nbs/evaluate/transfer/15_paired_gain.ipynb #08-15-paired-gain
 def _gains(c: Curves, scores: dict, base: dict, conf: float) -> tuple[list[dict], list[float]]:
@@ -95,8 +77,8 @@ def paired_gain(
 ) -> pd.DataFrame:  # columns GAIN_COLUMNS, one row an arm and size; positive favours the arm
     """Arm minus baseline in each resample, size by size; errors as `learning_curve`.
 
-    Over `source_n`, all sizes are compared with a baseline of size 0. A size that only one of the
-    two has is left out and named in `attrs["notes"]`.
+    Over `source_n`, all sizes are compared with a baseline of size 0. A size of the arm
+    that the baseline lacks is left out and named in `attrs["notes"]`.
     """
     rows, notes, chosen = [], [], [baseline, *arms] if arms else None
     for c in all_sizes(predictions, metric, size, unit, label, chosen, n_resamples, seed, **how):

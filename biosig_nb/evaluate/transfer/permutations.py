@@ -11,11 +11,12 @@ import math
 import numpy as np
 import pandas as pd
 
-from ...errors import ConfigError, DataError, nearest
+from ...errors import ConfigError, DataError
 from ..inference.fold_scores import averaged, fold_predictions
 from ..inference.settings import settings
 from ..metric_registry import Metric, get_metric
 from ..predictions import label_names
+from ..style import pick
 
 # %% ../../../nbs/evaluate/transfer/28_permutations.ipynb #07-28-permutations
 def permutation_scores(
@@ -30,8 +31,8 @@ def permutation_scores(
         raise DataError(
             f"permuted labels: predictions of {permuted.arm.nunique()} models; give one"
         )
-    if label is not None and label not in known:
-        raise ConfigError(f"label {label!r}: {nearest(label, known)}")
+    if label is not None:
+        pick(label, known, "label")
     for (target, _), s in settings(permuted, unit):
         ones = np.ones((1, len(s.groups)), np.int16)
         x = averaged(fold_predictions(s.df, s.groups), m, ones)[0]

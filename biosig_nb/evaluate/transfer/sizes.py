@@ -14,9 +14,15 @@ import numpy as np
 import pandas as pd
 
 from ...errors import ConfigError, DataError, nearest
-from ..inference.settings import Setting, setting_counts, settings
+from biosig_nb.evaluate.inference.settings import (
+    Setting,
+    check_arms,
+    compared_label,
+    no_interval_note,
+    setting_counts,
+    settings,
+)
 from ..metric_registry import Metric, get_metric
-from ..predictions import label_names
 
 # %% ../../../nbs/evaluate/transfer/05_sizes.ipynb #07-05-sizes
 SIZES = ("target_n", "source_n")
@@ -103,21 +109,9 @@ class Curves:
     @property
     def note(self) -> str:
         "Why there is no interval, in words; empty where there is one."
-        where = f"{self.target}, {self.protocol}, by {self.unit}"
-        return f"{where}: no interval for {self.label}: {self.why}" if self.why else ""
+        return no_interval_note(self.target, self.protocol, self.unit, self.label, self.why)
 
 # %% ../../../nbs/evaluate/transfer/05_sizes.ipynb #15-05-sizes
-def _check_names(predictions: pd.DataFrame, label: str | None, arms: Sequence[str] | None) -> None:
-    "A `ConfigError` for a label or arm that does not exist."
-    known = label_names(predictions)
-    if label is not None and label not in known:
-        raise ConfigError(f"label {label!r}: {nearest(label, known)}")
-    names = list(dict.fromkeys(predictions.arm[predictions.part == "test"]))
-    for a in arms or ():
-        if a not in names:
-            raise ConfigError(f"arm {a!r} has no test rows: {nearest(a, names)}")
-
-
 def _scores(
     s: Setting, nominal: np.ndarray, m: Metric, label: str | None, counts: np.ndarray, **how: Any
 ) -> dict:
@@ -145,11 +139,9 @@ def all_sizes(
     **rules: Any,  # of `support_table`
 ) -> Iterator[Curves]:
     "The scores of all arms at all sizes, for each target and protocol."
-    _check_names(predictions, label, arms)
-    m, known = get_metric(metric), label_names(predictions)
-    if label is None and m.per_label and len(known) == 1:
-        label = known[0]
-    title = (label or "macro") if m.per_label else "all"
+    m = get_metric(metric)
+    label, title = compared_label(predictions, m, label)
+    check_arms(predictions, arms or ())
     chosen = predictions[predictions.arm.isin(arms)] if arms else predictions
     for (target, protocol), s in settings(chosen, unit, **rules):
         nominal = nominal_sizes(s.df, size)
