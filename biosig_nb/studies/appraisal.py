@@ -14,7 +14,6 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 
 from ..errors import ConfigError, DataError, nearest
@@ -38,9 +37,10 @@ from ..evaluate.metric_registry import get_metric
 from ..evaluate.show.tables import show_table
 from ..evaluate.style import arm_title, number, show
 from ..evaluate.transfer.controls import control_forest, control_table, readable_controls
+from ..guards.pages import marked, plot_text
 from ..learn.controls import permuted_predictions
 from ..learn.trial import Trial
-from .sections import show_note
+from .sections import show_note, show_text
 from .view import View
 
 # %% ../../nbs/studies/26_appraisal.ipynb #07-26-appraisal
@@ -85,7 +85,7 @@ def show_controls(
     except DataError as e:
         if permuted is None:
             raise
-        show_note(f"No row for permuted labels: {e}.")
+        show_note("No row for permuted labels: {why}.", why=e)
         t = control_table(v.predictions, v.arms[-1], **how)
     if not len(t):
         show_note("This run holds neither controls nor comparators.")
@@ -131,7 +131,7 @@ def reliability_figure(
         column = axes[:, k]
         reliability_diagram(v.predictions, v.label, arm, column, v.unit, n_resamples, seed=v.seed)
         title = column[0].get_title(loc="left") or column[0].get_title()
-        column[0].set_title(f"{arm_title(arm)}\n{title}", fontsize=10)
+        column[0].set_title(f"{plot_text(arm_title(arm))}\n{title}", fontsize=10)
     return fig
 
 # %% ../../nbs/studies/26_appraisal.ipynb #19-26-appraisal
@@ -144,10 +144,10 @@ def show_calibration(
     alt += f"observed rate of {v.label} against predicted probability by {v.word}, "
     alt += "with intervals and histograms"
     show(reliability_figure(v, n_resamples), "calibration", alt, v.run_dir)
-    show_note(
-        f"Observed rate against predicted probability, by {v.word}, test folds pooled. "
-        "On the dashed line both are equal; a slope below 1 means predictions that are too extreme."
-    )
+    note = "Observed rate against predicted probability, by {unit}, test folds pooled. "
+    note += "On the dashed line both are equal; "
+    note += "a slope below 1 means predictions that are too extreme."
+    show_note(note, unit=v.word)
     how: dict[str, Any] = dict(unit=v.unit, n_resamples=n_resamples, seed=v.seed, labels=[v.label])
     t = before_after(v.pair(), tuple(METHODS), CALIBRATED, **how)
     text = before_after_text(t, v.label).reset_index()
@@ -170,11 +170,11 @@ def show_utility(
     alt = f"Decision curves of {' and '.join(map(arm_title, v.arms))}: net benefit against "
     alt += "threshold probability, beside treating all and treating nobody"
     show(ax.figure, "decision_curve", alt, v.run_dir)
-    note = f"Net benefit of acting on a prediction of {v.label} (Vickers & Elkin 2006). "
+    note = "Net benefit of acting on a prediction of {label} (Vickers & Elkin 2006). "
     note += "A model is useful at thresholds where its curve lies above both grey lines. "
     note += "The share of cases is that of this data set, not that of a clinic."
     found = " ".join(utility_sentence(t, arm, v.threshold) for arm in v.arms)
-    display(Markdown(f"*{note}*\n\n{found}"))
+    show_text("*{note}*\n\n{found}", note=marked(note, label=v.label), found=found)
 
 # %% ../../nbs/studies/26_appraisal.ipynb #27-26-appraisal
 def arms_correlation(
@@ -214,4 +214,4 @@ def show_precision(
         )
         text += f" The difference of two AUROCs near .75 then has an interval of ±{d}:"
         text += f" a true difference below {d} is more likely missed than shown."
-    show_note(text)
+    show_note("{text}", text=text)

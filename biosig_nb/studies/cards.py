@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
-from IPython.display import HTML, Markdown, display
+from IPython.display import HTML, display
 
 from ..data.catalog import DATABASES, get_database
 from ..data.cohort import Cohort
@@ -27,12 +27,14 @@ from ..evaluate.show.card_items import DATA_CARD, MODEL_CARD, TRIPOD_AI
 from ..evaluate.show.tables import show_table
 from ..evaluate.style import arm_title, estimate_text, number
 from ..files import write_whole
+from ..guards.pages import joined, marked
 from ..learn.recipe import Recipe
 from ..learn.splits import describe_splits
 from ..learn.trial import Trial
 from ..models.counting import count_parameters
 from .analysis import Analysis
 from .methods import databases_read, found_line, simulated_lines, tasks_of
+from .sections import show_text
 from .study import Study, StudyRun
 from .view import View
 
@@ -40,7 +42,7 @@ from .view import View
 def declared_facts(
     study: Study,  # its title, question and primary analysis
     A: Analysis,  # of the run
-) -> dict:  # facts of evaluate.card
+) -> dict:  # facts of evaluate.show.card
     "What was declared before the run, and the verdict."
     return {
         "title": study.title,
@@ -68,7 +70,7 @@ def characteristics(
 def data_facts(
     run: StudyRun,  # its trials and data are read
     cohort: Cohort,  # of the target
-) -> dict:  # facts of evaluate.card
+) -> dict:  # facts of evaluate.show.card
     "Where the recordings come from, how many there are, and who the patients are."
     databases = [get_database(slug) for slug in databases_read(run.trials) if slug in DATABASES]
     flow = () if cohort.flow is None else cohort.flow.itertuples()
@@ -78,12 +80,12 @@ def data_facts(
         "licences": {d.title: d.licence for d in databases},
         "citations": [d.citation for d in databases],
         "data_access": {d.title: d.address for d in databases},
-        "simulated": " ".join(simulated_lines(run)).replace("*", ""),
+        "simulated": joined(simulated_lines(run), " ").plain,
         "flow": [f"{int(r.kept):,} {r.step} ({r.why})" for r in flow],
         "predictors": f"{signal}, {cohort.signals.shape[-1]} samples an example.",
         "examples": len(cohort),
         "characteristics": characteristics(cohort),
-        "missing": found_line(run),
+        "missing": joined([found_line(run)]).plain,
     }
 
 # %% ../../nbs/studies/27_cards.ipynb #14-27-cards
@@ -111,7 +113,7 @@ def tuning_text(
 def trial_facts(
     trial: Trial,  # that the report is about
     seed: int,  # of the run
-) -> dict:  # facts of evaluate.card
+) -> dict:  # facts of evaluate.show.card
     "What was trained, and how the data were split."
     recipe, splits = trial.target.recipe, trial.target.splits
     network = trial.network(len(trial.target.cohort.label_names))
@@ -131,7 +133,7 @@ def trial_facts(
 # %% ../../nbs/studies/27_cards.ipynb #20-27-cards
 def performance_facts(
     v: View,  # of `view_of`
-) -> dict:  # facts of evaluate.card
+) -> dict:  # facts of evaluate.show.card
     "Performance of the arms, with intervals."
     arms = v.metrics[(v.metrics.label == v.label) & (v.metrics.role == "arm")]
 
@@ -151,7 +153,7 @@ def performance_facts(
 # %% ../../nbs/studies/27_cards.ipynb #23-27-cards
 def control_facts(
     controls: pd.DataFrame | None,  # of `show_controls`; None: that section was not shown
-) -> dict:  # facts of evaluate.card
+) -> dict:  # facts of evaluate.show.card
     "Which controls were not passed, and which comparators not beaten."
     if controls is None:
         return {}
@@ -164,7 +166,7 @@ def control_facts(
 # %% ../../nbs/studies/27_cards.ipynb #25-27-cards
 def group_facts(
     v: View,  # of `view_of`
-) -> dict:  # facts of evaluate.card
+) -> dict:  # facts of evaluate.show.card
     "How many patients were evaluated, and what precision they allow."
     by = v.predictions[v.predictions.part == "test"].groupby("group")[f"y_{v.label}"].max()
     cases, others = int(by.sum()), int((1 - by).sum())
@@ -190,7 +192,7 @@ def run_facts(
     v: View,  # of `view_of`
     main: str,  # name of the trial that the report is about
     controls: pd.DataFrame | None = None,  # of `show_controls`
-) -> dict:  # facts of evaluate.card
+) -> dict:  # facts of evaluate.show.card
     "All facts of a run; a fact that the study gives replaces one of the same name."
     trial = run.trials[main]
     return {
@@ -282,5 +284,5 @@ def show_provenance(
     rows = pd.DataFrame({"what": list(facts), "value": [str(v) for v in facts.values()]})
     show_table(rows, "What is needed to repeat this run.")
     if A.notes:
-        lines = "\n".join(f"- {n}" for n in gather_notes(A.notes))
-        display(Markdown(f"**Numbers without an interval, and why**\n\n{lines}"))
+        lines = joined([marked("- {note}", note=n) for n in gather_notes(A.notes)], "\n")
+        show_text("**Numbers without an interval, and why**\n\n{lines}", lines=lines)

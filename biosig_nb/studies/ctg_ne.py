@@ -55,7 +55,7 @@ def recordings(
     *kinds: str,  # kinds of recording; none: all
 ) -> Cohort:
     "Recordings of CTU-UHB with their label, in bpm and sensor units."
-    return ctg_records(
+    cohort = ctg_records(
         data.folder("ctu-uhb-ctgdb"),
         rule=rule(p, which),
         kinds=kinds or None,
@@ -64,6 +64,7 @@ def recordings(
         minutes=p["minutes"],
         fs=p["fs"],
     )
+    return data.marked(cohort)
 
 # %% ../../nbs/studies/ctg_ne/study.ipynb #16-study
 def splits_of(
@@ -265,9 +266,9 @@ class CtgNe(Study):
             source = recordings(p, data, "source_ph", "ultrasound")
             return Cohorts(source, recordings(p, data, "target_ph", "scalp"), every=every)
         folder = data.root / "site" if which == "site" else data.own
-        target = own_folder(folder, label=LABELS[which], **how)
-        source = recordings(p, data, "source_ph")
-        return Cohorts(source, target if data.own is None else data.mine(target), every=every)
+        mark = data.marked if which == "site" else data.mine
+        target = mark(own_folder(folder, label=LABELS[which], **how))
+        return Cohorts(recordings(p, data, "source_ph"), target, every=every)
 
     def trials(self, p: dict, c: Cohorts, data: Data) -> Iterator[Trial]:
         double = p["preset"] not in MACHINERY_PRESETS

@@ -18,10 +18,11 @@ from ..data.simulate.phantom import simulate_phantom
 from ..evaluate.style import number
 from ..learn.arms import FROZEN, Arm, from_weights
 from ..learn.frames import FrameAnswers, smoothed
+from ..learn.results import Derived
 from ..learn.splits import holdout
 from ..learn.task import Task
 from ..learn.transforms import Chain
-from ..learn.trial import Derived, Trial
+from ..learn.trial import Trial
 from ..models.backbones import BACKBONES
 from ..models.frame_lstm import FrameLSTM
 from biosig_nb.studies.head_arms import (

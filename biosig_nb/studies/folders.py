@@ -21,6 +21,7 @@ from typing import Any
 
 import biosig_nb
 from ..errors import ConfigError, nearest
+from ..guards.text import quoted
 
 # %% ../../nbs/studies/05_folders.ipynb #05-05-folders
 def asset_folders() -> tuple[Path, Path]:  # of a checkout, of an installed wheel
@@ -139,7 +140,7 @@ def location_of(
     """
     claims = [location for location in _all_locations() if location.name == name]
     if not claims:
-        raise ConfigError(f"unknown study '{name}'; {nearest(name, find_studies())}")
+        raise ConfigError(f"unknown study {quoted(name)}; {nearest(name, find_studies())}")
     if name in RESERVED or not re.fullmatch(r"[A-Za-z]\w*", name):
         why = "a folder of runs cannot have this name; choose another one (letters, digits and _)"
         raise ConfigError(f"study '{name}': {why}")

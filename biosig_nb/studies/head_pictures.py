@@ -25,6 +25,7 @@ from sklearn.metrics import average_precision_score, log_loss, precision_recall_
 from ..data.segments.sweeps import Scans
 from ..errors import ConfigError, nearest
 from ..evaluate.style import arm_colours, arm_title, number
+from ..guards.pages import plot_text
 from ..learn.fit import fit, predict
 from ..learn.fit_job import maker
 from ..learn.jobs import Job, JobStore
@@ -61,7 +62,7 @@ def draw_filmstrips(
         at = range(i - BEFORE, i + AFTER)
         below = None if p is None else [number(p[k], 2, "") for k in at]
         filmstrip([scans[k] for k in at], ax, scans.labels[list(at)], below)
-        ax.set_title(scans.table.index[i].rsplit("/", 1)[0], fontsize=8, loc="left")
+        ax.set_title(plot_text(scans.table.index[i].rsplit("/", 1)[0]), fontsize=8, loc="left")
     return fig
 
 # %% ../../nbs/studies/fetal_head/pictures.ipynb #11-pictures
@@ -101,8 +102,9 @@ def draw_timelines(
         frame = scans.table.frame.to_numpy()[at]
         ax.fill_between(frame, 0, scans.labels[at], step="mid", color="0.85", lw=0)
         for arm, p in answers.items():
-            ax.plot(frame, p[at], color=colours[arm], lw=1.2, label=arm_title(arm))
-        ax.set_title(f"{s} ({scans.table.configuration.iloc[at[0]]})", fontsize=8)
+            ax.plot(frame, p[at], color=colours[arm], lw=1.2, label=plot_text(arm_title(arm)))
+        title = f"{s} ({scans.table.configuration.iloc[at[0]]})"
+        ax.set_title(plot_text(title), fontsize=8)
         ax.set(ylim=(-0.03, 1.03), xlim=(frame[0], frame[-1]), xlabel="frame")
     for ax in axes.ravel()[len(picked) :]:
         ax.axis("off")
@@ -156,7 +158,7 @@ def draw_precision_recall(
         one = df[df.arm == arm]
         if arm in arms:
             found = precision_recall_curve(one[f"y_{LABEL}"], one[f"p_{LABEL}"])
-            ax.plot(found[1], found[0], color=colour, label=arm_title(arm))
+            ax.plot(found[1], found[0], color=colour, label=plot_text(arm_title(arm)))
     ax.axhline(df[f"y_{LABEL}"].mean(), color="0.6", ls=":", lw=1)
     ax.set(xlabel="recall (sensitivity)", ylabel="precision (positive predictive value)")
     ax.set(ylim=(0, 1.01), xlim=(0, 1.01), aspect="equal")
@@ -236,7 +238,7 @@ def draw_occlusion(
         p_head = partial(predict_images, sequence=i, position=position)
         drop = occlusion_map(p_head, image, size // 5, size // 10)
         top.imshow(image)
-        top.set_title(f"{what}: {number(float(p_head(image[None])[0]), 2)}", fontsize=9)
+        top.set_title(f"{plot_text(what)}: {number(float(p_head(image[None])[0]), 2)}", fontsize=9)
         low.imshow(image, alpha=0.6)
         limit = max(np.abs(drop).max(), 0.01)
         shade = low.imshow(drop, cmap="RdBu_r", alpha=0.6, vmin=-limit, vmax=limit)

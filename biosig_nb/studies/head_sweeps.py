@@ -48,7 +48,9 @@ def target_scans(
     which = target_set(p)
     if which == "hc18":
         return hc18_sweeps(data.folder("hc18"), p["sweeps"], p["seed"])
-    return read_scans(data.own if which == "own" else data.root / "target")
+    if which == "own":
+        return data.mine(read_scans(data.own))
+    return read_scans(data.root / "target", simulated=True)
 
 
 def phantom_scans(
@@ -59,7 +61,7 @@ def phantom_scans(
     how: dict[str, Any] = {"n_scans": p["sim_source"], "shared": p["shared"], "effect": p["effect"]}
     key = {"what": "phantom of fetal_head", "seed": p["seed"], **how}
     write = partial(simulate_phantom, seed=p["seed"] + 1, name="phantom", **how)
-    return read_scans(simulated_root(data.cache, key, write) / "phantom")
+    return read_scans(simulated_root(data.cache, key, write) / "phantom", simulated=True)
 
 # %% ../../nbs/studies/fetal_head/sweeps.ipynb #12-sweeps
 def whole_sequences(

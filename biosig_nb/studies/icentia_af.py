@@ -43,7 +43,7 @@ def short_recordings(
     "The recordings of the 2017 challenge, padded to one length; near-duplicates in one group."
     folder = data.folder("challenge-2017")
     cohort = cinc_records(folder, version=p["labels"], length=p["length"], mask=False)
-    return join_duplicates(cohort, near_duplicates(cohort))
+    return data.marked(join_duplicates(cohort, near_duplicates(cohort)))
 
 # %% ../../nbs/studies/icentia_af/study.ipynb #10-study
 def splits_of(

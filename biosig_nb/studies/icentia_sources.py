@@ -131,7 +131,7 @@ def segments(
     sampler = SegmentSampler(source, p["segment"], seed=p["seed"], rule=rule, share=share)
     n = max(1, p["n_segments"] * what.percent // 100)
     cohort = cpc_examples(sampler, n) if what.rule == CPC else segment_cohort(sampler, n)
-    return cohort if many else by_recording(cohort)
+    return data.marked(cohort if many else by_recording(cohort))
 
 # %% ../../nbs/studies/icentia_af/sources.ipynb #23-sources
 def some_patients(
@@ -156,7 +156,7 @@ def statements(
     cohort = ptbxl_records(data.folder(PTBXL), what.rule, leads=("I",), fs=250.0)
     if what.rule == "rhythm":
         cohort = one_rhythm(cohort)
-    return some_patients(cohort, what.percent, p["seed"])
+    return data.marked(some_patients(cohort, what.percent, p["seed"]))
 
 
 def source_cohort(

@@ -20,6 +20,7 @@ from ..data.catalog import DATABASES, get_database
 from ..evaluate.show.tables import show_table
 from ..evaluate.show.training_figures import history
 from ..evaluate.style import arm_title, show
+from ..guards.pages import joined, marked
 from ..learn.apart import signal_hashes
 from ..learn.results import budget_table
 from ..learn.splits import describe_splits
@@ -50,20 +51,25 @@ def simulated_lines(
     run: StudyRun,  # its trials are read
 ) -> list[str]:  # empty where nothing is simulated
     "Which recordings of a run are simulated, in words."
-    names: dict[str, Any] = {"simulated": {}, "your own": {}, "real": {}}
+    names: dict[str, list] = {"simulated": [], "your own": [], "real": []}
     for _, task in tasks_of(run.trials):
         facts = task.cohort.provenance
         kind = "simulated" if facts["simulated"] else "your own" if facts.get("own") else "real"
-        names[kind][f"*{task.name}*"] = None
+        if task.name not in names[kind]:
+            names[kind].append(task.name)
     if not names["simulated"]:
         return []
-    found = {kind: ", ".join(tasks) for kind, tasks in names.items() if tasks}
-    if len(found) == 1:
+    if len(names["simulated"]) == sum(map(len, names.values())):
         every = "**All recordings of this run are simulated.**"
-        return [f"{every} The numbers test the software; they say nothing about patients."]
-    parts = [f"the recordings of {tasks} are {kind}" for kind, tasks in found.items()]
+        return [marked(f"{every} The numbers test the software; they say nothing about patients.")]
+    parts = []
+    for kind, tasks in names.items():
+        listed = joined([marked("*{name}*", name=name) for name in tasks], ", ")
+        if tasks:
+            parts.append(marked(f"the recordings of {{tasks}} are {kind}", tasks=listed))
     warning = "A number that depends on simulated recordings says nothing about patients."
-    return [f"**Part of this run is simulated:** {', '.join(parts)}. {warning}"]
+    text = f"**Part of this run is simulated:** {{parts}}. {warning}"
+    return [marked(text, parts=joined(parts, ", "))]
 
 # %% ../../nbs/studies/22_methods.ipynb #15-22-methods
 def found_line(
@@ -76,7 +82,7 @@ def found_line(
     for d in [get_database(slug) for slug in read if slug in DATABASES]:
         n = sum(1 for _ in (Path(run.data.root) / d.folder).glob(d.probe))
         parts.append(f"{n:,} of the {d.records:,} published records of {d.title}")
-    return f"Present on this machine: {'; '.join(parts)}." if parts else ""
+    return marked("Present on this machine: {parts}.", parts="; ".join(parts)) if parts else ""
 
 
 def missing_line(
@@ -89,7 +95,8 @@ def missing_line(
         if names:
             some = ", ".join(map(str, names[:first])) + ", ..." * (len(names) > first)
             parts.append(f"{database}: {len(names)} ({some})")
-    return f"Records that are missing or could not be read: {'; '.join(parts)}." if parts else ""
+    text = "Records that are missing or could not be read: {parts}."
+    return marked(text, parts="; ".join(parts)) if parts else ""
 
 # %% ../../nbs/studies/22_methods.ipynb #19-22-methods
 def data_record(
@@ -135,14 +142,15 @@ def budget_lines(
     results: dict,  # name -> TrialResult
 ) -> list[str]:
     "A warning for each comparison whose baseline was stopped by its budget."
-    lines = []
+    lines: list[str] = []
     for name, t in trials.items():
         others = [a for a in t.arms if a.role == "arm" and a.name != t.baseline]
         if name not in results or not results[name].budget_limited or not others:
             continue
         who = arm_title(t.baseline)
-        warning = f"{who} may be under-trained; the gain may be overestimated"
-        lines.append(f"**Budget-limited ({name}):** {who} {why_limited(t)}; {warning}.")
+        text = "**Budget-limited ({name}):** {who} {why}; "
+        text += "{who} may be under-trained; the gain may be overestimated."
+        lines.append(marked(text, name=name, who=who, why=why_limited(t)))
     return lines
 
 # %% ../../nbs/studies/22_methods.ipynb #27-22-methods
@@ -288,4 +296,4 @@ def show_training(
     show(history(h).figure, "history", alt, run_dir)
     lines = "Validation loss solid, training loss dashed, "
     lines += "averaged over the splits whose training had not stopped."
-    display(Markdown(f"*{lines}*"))
+    display(Markdown(marked("*{lines}*", lines=lines)))

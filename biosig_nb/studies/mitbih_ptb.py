@@ -60,7 +60,8 @@ def source_beats(
     "Beats of MIT-BIH in the five AAMI classes (mV)."
     folder, published = data.folder("mitdb"), protocol == "published"
     records = source_records(folder, p["n_source_records"])
-    return mitdb_beats(folder, records, paced=published, fallback="V5" if published else "")
+    fallback = "V5" if published else ""
+    return data.marked(mitdb_beats(folder, records, paced=published, fallback=fallback))
 
 # %% ../../nbs/studies/mitbih_ptb/study.ipynb #17-study
 def source_split(
@@ -262,7 +263,7 @@ class MitbihPtb(Study):
 
     def cohorts(self, p: dict, data: Data) -> Cohorts:
         sources = {k: source_beats(p, data, k) for k in wanted_protocols(p)}
-        target = ptbdb_beats(data.folder("ptbdb"), positive=p["target_label"])
+        target = data.marked(ptbdb_beats(data.folder("ptbdb"), positive=p["target_label"]))
         second = None
         if "ptb-xl" in data.declared:
             second = data.cohort(ptbxl_beats, "ptb-xl", patients=p["ptbxl_patients"])

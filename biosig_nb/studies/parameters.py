@@ -9,13 +9,17 @@ __all__ = ['KINDS', 'LOCATIONS', 'parameters_of', 'preset_value', 'absolute_path
 
 # %% ../../nbs/studies/10_parameters.ipynb #03-10-parameters
 import ast
+import math
 import os
+import re
 import sys
 import warnings
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-from ..errors import ConfigError, nearest
+from ..errors import ConfigError, DataError, nearest
+from ..guards.paths import home
+from ..guards.text import quoted, real_number, whole_number
 from .study_yaml import common_parameters, load_config
 
 # %% ../../nbs/studies/10_parameters.ipynb #04-10-parameters
@@ -38,9 +42,13 @@ def preset_value(
 # %% ../../nbs/studies/10_parameters.ipynb #08-10-parameters
 def absolute_path(
     given: str | Path,  # as typed; may begin with ~; empty: none
+    option: str = "path",  # who gave it, for the message
 ) -> str:  # absolute; empty where nothing is given
-    "A path as seen from the current folder; links are left as they are."
-    return str(Path(given).expanduser().absolute()) if str(given) else ""
+    """A path as seen from the current folder; links are left as they are.
+
+    Raises `ConfigError` for the home of an unknown user.
+    """
+    return str(home(given, option).absolute()) if str(given) else ""
 
 # %% ../../nbs/studies/10_parameters.ipynb #10-10-parameters
 def is_absolute(
@@ -110,6 +118,32 @@ def _has_type(kind: str, value: Any) -> bool:
     return isinstance(value, types[kind])
 
 # %% ../../nbs/studies/10_parameters.ipynb #21-10-parameters
+def _cure(kind: str, value: Any) -> str:
+    "What to write in place of a value of the wrong type, where that is likely; begins with ;."
+    if kind in ("int", "float") and re.fullmatch(r"[-+]?\d{1,9},\d{1,9}", str(value)[:20]):
+        return "; decimals take a point (7.15)"
+    if kind == "bool":
+        return "; write true or false, without quotes"
+    if kind in ("str", "path") and isinstance(value, (bool, int, float)):
+        return "; write text in quotes"
+    return ""
+
+
+def _check_one(name: str, spec: dict, value: Any) -> None:
+    "Raise `ConfigError` where a value, or a word of a list, is no choice or out of bounds."
+    if "choices" in spec and value not in spec["choices"]:
+        hint = nearest(value, spec["choices"])
+        raise ConfigError(f"parameter {name}: {quoted(value)} is no choice; {hint}")
+    if isinstance(value, float) and not math.isfinite(value) and "min" not in spec:
+        raise ConfigError(f"parameter {name}: expected a finite number, found {value}")
+    if "min" in spec and not spec["min"] <= value <= spec["max"]:
+        limits = f"{spec['min']} to {spec['max']}"
+        raise ConfigError(f"parameter {name}: {quoted(value)} lies outside {limits}")
+    if isinstance(value, (str, Path)) and re.search(r"[\0\ud800-\udfff]", str(value)):
+        what = "holds a NUL or bytes that are not UTF-8, so no report could name it"
+        raise ConfigError(f"parameter {name}: {quoted(str(value))} {what}; rename it")
+
+# %% ../../nbs/studies/10_parameters.ipynb #22-10-parameters
 def check_value(
     name: str,  # parameter
     spec: dict,  # its specification
@@ -118,22 +152,21 @@ def check_value(
     "Raise `ConfigError` where a value has the wrong type, is out of bounds, or is no choice."
     kind, value = spec["type"], present_value(name, spec, value)
     if not _has_type(kind, value):
-        raise ConfigError(f"parameter {name}: expected {KINDS[kind]}, found {value!r}")
+        found = f"found {quoted(value)}{_cure(kind, value)}"
+        raise ConfigError(f"parameter {name}: expected {KINDS[kind]}, {found}")
     for v in value if kind == "list" else [value]:
-        if "choices" in spec and v not in spec["choices"]:
-            hint = nearest(v, spec["choices"])
-            raise ConfigError(f"parameter {name}: '{v}' is no choice; {hint}")
-        if v != v or ("min" in spec and not spec["min"] <= v <= spec["max"]):
-            raise ConfigError(f"parameter {name}: {v} lies outside {spec['min']} to {spec['max']}")
+        _check_one(name, spec, v)
     if missing := [v for v in spec.get("needs", ()) if v not in value]:
         what = f"lacks '{missing[0]}', which the others are compared with"
-        raise ConfigError(f"parameter {name}: '{', '.join(value)}' {what}")
+        raise ConfigError(f"parameter {name}: {quoted(', '.join(value))} {what}")
     if kind == "list" and len(set(value)) < len(value):
-        raise ConfigError(f"parameter {name}: '{', '.join(value)}' names something twice")
-    convert: dict[str, Any] = {"float": float, "list": list, "path": absolute_path}
+        raise ConfigError(f"parameter {name}: {quoted(', '.join(value))} names something twice")
+    if kind == "path":
+        return absolute_path(value, f"parameter {name}")
+    convert: dict[str, Any] = {"float": float, "list": list}
     return convert[kind](value) if kind in convert else value
 
-# %% ../../nbs/studies/10_parameters.ipynb #24-10-parameters
+# %% ../../nbs/studies/10_parameters.ipynb #25-10-parameters
 def parse_value(
     name: str,  # parameter
     spec: dict,  # its specification
@@ -149,13 +182,14 @@ def parse_value(
     if kind == "bool":
         values = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
         return check_value(name, spec, values.get(text.lower(), text))
+    number = whole_number if kind == "int" else real_number
     try:
-        value: Any = int(text) if kind == "int" else float(text)
-    except ValueError:
+        value: Any = number(text, name)
+    except DataError:
         value = text
     return check_value(name, spec, value)
 
-# %% ../../nbs/studies/10_parameters.ipynb #27-10-parameters
+# %% ../../nbs/studies/10_parameters.ipynb #28-10-parameters
 def injected_names(
     namespace: dict,  # a notebook's globals()
 ) -> list[str]:  # names that papermill assigned
@@ -164,7 +198,7 @@ def injected_names(
     nodes = [node for c in cells for node in ast.parse(c).body if isinstance(node, ast.Assign)]
     return [t.id for node in nodes for t in node.targets if isinstance(t, ast.Name)]
 
-# %% ../../nbs/studies/10_parameters.ipynb #29-10-parameters
+# %% ../../nbs/studies/10_parameters.ipynb #30-10-parameters
 class Parameters(dict):
     "The parameters of a run, name -> value, and the study that they belong to."
 
@@ -174,19 +208,20 @@ class Parameters(dict):
 def resolve(
     study: str,  # name of the study
     given: dict,  # name -> value (None: the preset's), or a notebook's globals()
+    specs: dict | None = None,  # of `parameters_of`, where they have been read
 ) -> Parameters:  # every parameter with its value; paths absolute
     """The parameters of a run: the given values, else those of the preset.
 
     Raises `ConfigError` for a wrong name, type or value.
     """
-    specs = parameters_of(study)
+    specs = parameters_of(study) if specs is None else specs
     if "__builtins__" in given or "In" in given:
         named = injected_names(given)
         given = {k: given[k] for k in (*named, *specs) if given.get(k) is not None}
     given = present_names(specs, given)
     for name in given:
         if name not in specs:
-            raise ConfigError(f"{study} has no parameter '{name}'; {nearest(name, specs)}")
+            raise ConfigError(f"{study} has no parameter {quoted(name)}; {nearest(name, specs)}")
     values = {k: given[k] for k in specs if given.get(k) is not None}
     of_preset = specs["preset"]
     preset = check_value("preset", of_preset, values.get("preset", of_preset["default"]))
@@ -195,7 +230,7 @@ def resolve(
     p.study = study
     return p
 
-# %% ../../nbs/studies/10_parameters.ipynb #38-10-parameters
+# %% ../../nbs/studies/10_parameters.ipynb #39-10-parameters
 LOCATIONS = ("run_dir", "data_root")  # parameters that say where, not what
 
 
@@ -209,7 +244,7 @@ def path_parameters(
         return ()
     return tuple(name for name, spec in specs.items() if spec["type"] == "path")
 
-# %% ../../nbs/studies/10_parameters.ipynb #40-10-parameters
+# %% ../../nbs/studies/10_parameters.ipynb #41-10-parameters
 def shareable_parameters(
     study: str,  # name of a study
     p: dict,  # parameters of a run, perhaps from a run.json of an earlier version
@@ -218,7 +253,7 @@ def shareable_parameters(
     hidden = {*LOCATIONS, *path_parameters(study)}
     return {k: "" if k in hidden or is_absolute(v) else v for k, v in p.items()}
 
-# %% ../../nbs/studies/10_parameters.ipynb #43-10-parameters
+# %% ../../nbs/studies/10_parameters.ipynb #44-10-parameters
 def limit_threads(
     n: int,  # threads for linear algebra and torch
 ) -> None:

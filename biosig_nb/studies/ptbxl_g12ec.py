@@ -19,6 +19,7 @@ from ..data.cohort import Cohort
 from ..data.databases.label_map import keep_labels
 from ..data.simulate.challenge_2021 import simulate_georgia
 from ..data.simulate.ptb_xl import simulate_ptbxl
+from ..guards.pages import marked
 from ..learn.arms import Arm, arms_named, trained_on
 from ..learn.comparators import features_comparator
 from ..learn.controls import metadata_control
@@ -245,9 +246,10 @@ class PtbxlG12ec(Study):
     def lines(self, run: StudyRun) -> list[str]:
         if target_set(run.p) == "proxy":
             return [PUBLISHED, PROXY]
-        where = f"the recordings of '{run.p['target_site']}' in the 2021 challenge"
+        where = "the recordings of '{site}' in the 2021 challenge"
         map_of = "under the label map of `data.databases.label_map`"
-        lines = [PUBLISHED, f"The source is PTB-XL, the target {where}, {map_of}."]
+        text = f"The source is PTB-XL, the target {where}, {map_of}."
+        lines = [PUBLISHED, marked(text, site=run.p["target_site"])]
         if run.data.kind == "real" and (n := len(run.cohorts.target)) < 1000:
             lines.append(f"**{n} recordings are a demonstration of the path, not evidence.**")
         return lines

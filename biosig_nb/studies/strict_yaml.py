@@ -6,59 +6,134 @@
 __all__ = ['StrictLoader', 'read_yaml']
 
 # %% ../../nbs/studies/06_strict_yaml.ipynb #03-06-strict-yaml
+import math
 import re
 from pathlib import Path
 
 import yaml
 
-from ..errors import ConfigError
+from ..errors import ConfigError, DataError
+from ..guards.text import BROKEN, one_line, quoted, read_text
 
-# %% ../../nbs/studies/06_strict_yaml.ipynb #05-06-strict-yaml
-class StrictLoader(yaml.SafeLoader):
-    "PyYAML's safe loader; equal keys, octal and sexagesimal numbers are errors."
+# %% ../../nbs/studies/06_strict_yaml.ipynb #06-06-strict-yaml
+_MOST_BYTES, _MOST_VALUES, _DEEPEST = 200_000, 10_000, 20  # of a file
+_TAG = "tag:yaml.org,2002:"
+_PLAIN = {  # how a value without quotes is read; the first that matches
+    "null": r"~|null|Null|NULL|",
+    "bool": r"true|True|TRUE|false|False|FALSE",
+    "int": r"[-+]?(?:0|[1-9][0-9]*)",
+    "float": r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[-+]?\.inf|\.nan",
+}
+# octal, hexadecimal and binary numbers, hours and minutes, groups of digits
+_ODD = (
+    r"[-+]?(?:0[0-9_]+|0[xob][0-9a-fA-F_]+|[0-9]+(?::[0-5]?[0-9])+(?:\.[0-9_]*)?|[0-9]+_[0-9_.]*)"
+)
 
-    def construct_mapping(self, node: yaml.Node, deep: bool = False) -> dict:
+
+def _refused(node: yaml.Node | yaml.Event, why: str) -> yaml.MarkedYAMLError:
+    "The error of a value or an event that is not read."
+    return yaml.constructor.ConstructorError(None, None, why, node.start_mark)
+
+# %% ../../nbs/studies/06_strict_yaml.ipynb #07-06-strict-yaml
+class _BoundedLoader(yaml.SafeLoader):
+    "PyYAML's safe loader for values without tags; depth and number of values are bounded."
+
+    n_values = depth = 0
+
+    def __init__(self, stream: str):
+        super().__init__(stream)
+        self.sizes: dict[str, int] = {}  # anchor -> values below it
+
+    def compose_node(self, parent: yaml.Node | None, index: object) -> yaml.Node:
+        event, before = self.peek_event(), self.n_values
+        anchor, is_alias = event.anchor, isinstance(event, yaml.AliasEvent)
+        if getattr(event, "tag", None):
+            tag = one_line(event.tag.replace(_TAG, "!!"))
+            raise _refused(event, f"the tag {tag} is not read; leave it out")
+        if not is_alias:
+            self.sizes.pop(anchor, None)
+        elif anchor in self.anchors and anchor not in self.sizes:
+            raise _refused(event, f"the value &{one_line(anchor)} holds itself")
+        self.n_values += self.sizes[anchor] if anchor in self.sizes else 1
+        self.depth += 1
+        if self.n_values > _MOST_VALUES:
+            raise _refused(event, f"more than {_MOST_VALUES:,} values, repeated ones counted")
+        if self.depth > _DEEPEST:
+            raise _refused(event, f"more than {_DEEPEST} levels of brackets or indents")
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        if anchor and not is_alias:
+            self.sizes[anchor] = self.n_values - before
+        return node
+
+# %% ../../nbs/studies/06_strict_yaml.ipynb #08-06-strict-yaml
+class StrictLoader(_BoundedLoader):
+    "Words and numbers of YAML 1.2; equal keys and numbers in other notations are errors."
+
+    yaml_implicit_resolvers: dict = {}
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         seen = set()
-        for key_node, _ in node.value:
+        for key_node, value_node in node.value:
+            if not isinstance(key_node, yaml.ScalarNode) or key_node.value == "<<":
+                raise _refused(key_node, "a key is a word; lists and merge keys (<<) are not read")
             key = self.construct_object(key_node, deep=True)
             if key in seen:
-                raise self.refused(key_node, f"the key '{key}' is given twice")
+                raise _refused(key_node, f"the key {quoted(key)} is given twice")
+            if node.flow_style and value_node.start_mark.index == value_node.end_mark.index:
+                cure = "decimals take a point (7.15), a text with a comma takes quotes"
+                raise _refused(key_node, f"{quoted(key)} stands without a value; {cure}")
             seen.add(key)
         return super().construct_mapping(node, deep)
 
-    def construct_number(self, node: yaml.Node) -> int | float:
-        text = node.value.replace("_", "")
-        if ":" in text or re.fullmatch(r"[-+]?0[0-7]+", text):
+    def construct_number(self, node: yaml.ScalarNode) -> int | float:
+        text = node.value
+        if node.tag == f"{_TAG}odd":
             why = "would be read as another number; write it in quotes or in decimals"
-            raise self.refused(node, f"'{node.value}' {why}")
-        if node.tag.endswith(":float"):
-            return self.construct_yaml_float(node)
-        return self.construct_yaml_int(node)
+            raise _refused(node, f"{quoted(text)} {why}")
+        if node.tag == f"{_TAG}int" and len(text) <= 18:
+            return int(text)
+        value = self.construct_yaml_float(node) if node.tag == f"{_TAG}float" else math.inf
+        if math.isinf(value) and "inf" not in text:
+            raise _refused(node, f"the number {quoted(text)} is too large")
+        return value
 
-    def refused(self, node: yaml.Node, why: str) -> yaml.YAMLError:
-        line = node.start_mark.line + 1
-        return yaml.constructor.ConstructorError(None, None, f"line {line}: {why}")
 
+for _kind, _pattern in {"odd": _ODD, **_PLAIN}.items():
+    StrictLoader.add_implicit_resolver(_TAG + _kind, re.compile(rf"(?:{_pattern})\Z"), None)
+for _kind in ("int", "float", "odd"):
+    StrictLoader.add_constructor(_TAG + _kind, StrictLoader.construct_number)
 
-for _kind in ("int", "float"):
-    StrictLoader.add_constructor(f"tag:yaml.org,2002:{_kind}", StrictLoader.construct_number)
+# %% ../../nbs/studies/06_strict_yaml.ipynb #12-06-strict-yaml
+def _why(e: Exception, text: str) -> tuple[int, str]:
+    "Line and problem of an error of PyYAML; line 0 where it has none."
+    if isinstance(e, yaml.reader.ReaderError):
+        return text.count("\n", 0, e.position) + 1, f"the character U+{e.character:04X}"
+    mark = getattr(e, "problem_mark", None) or getattr(e, "context_mark", None)
+    parts = (getattr(e, "context", None), getattr(e, "problem", None))
+    why = ", ".join(part for part in parts if part) or str(e) or type(e).__name__
+    return (mark.line + 1 if mark else 0), why
 
-# %% ../../nbs/studies/06_strict_yaml.ipynb #07-06-strict-yaml
+# %% ../../nbs/studies/06_strict_yaml.ipynb #13-06-strict-yaml
 def read_yaml(
     path: str | Path,  # a YAML file
     several: bool = False,  # the file may hold several documents
 ) -> object:  # its content; a list of the documents where several are allowed
     "Content of a YAML file; raises `ConfigError` with the file, and the line of what is wrong."
-    path = Path(path)
+    name = one_line(str(path))
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path, _MOST_BYTES, name)
+    except DataError as e:
+        raise ConfigError(f"{e}; expected a YAML file") from None
+    try:
         documents = list(yaml.load_all(text, Loader=StrictLoader))
-    except OSError as e:
-        raise ConfigError(f"{path}: {e.strerror or e}; expected a YAML file") from None
-    except (yaml.YAMLError, UnicodeDecodeError, TypeError) as e:
-        raise ConfigError(f"{path}: not YAML ({' '.join(str(e).split())[:160]})") from None
+    except (yaml.YAMLError, *BROKEN) as e:
+        line, why = _why(e, text)
+        where = f"{name}, line {line}" if line else name
+        cure = "" if isinstance(e, yaml.constructor.ConstructorError) else "; expected YAML"
+        raise ConfigError(f"{where}: {one_line(why)}{cure}") from None
     if several:
         return documents
     if len(documents) > 1:
-        raise ConfigError(f"{path}: {len(documents)} documents; expected one")
+        raise ConfigError(f"{name}: {len(documents)} documents; expected one")
     return documents[0] if documents else None

@@ -26,8 +26,10 @@ from ..data.simulated_root import simulated_root
 from ..errors import ConfigError
 from ..learn.splits import Split, cached_splits
 from ..learn.trial import Trial
-from .conditions import check_refused, databases_of, own_of
+from .conditions import check_refused, databases_of, own_found
+from .failures import without_failed
 from .folders import study_class
+from .private import with_numbers, write_names
 from .study_yaml import load_config, primary_of
 
 # %% ../../nbs/studies/15_study.ipynb #05-15-study
@@ -52,6 +54,12 @@ class Data:
     own: Path | None = None  # the user's own folder
     cache: Path = field(default_factory=cache_folder)  # shared by all runs
     opened: set = field(default_factory=set)  # slugs that the study asked for
+    names: dict = field(default_factory=dict)  # of the user's own: kind -> {name: number}
+    simulated: bool | None = None  # a simulator wrote what lies below root; None: as kind says
+
+    def __post_init__(self):
+        if self.simulated is None:
+            self.simulated = self.kind == "simulated"
 
     def folder(
         self,
@@ -67,14 +75,23 @@ class Data:
         self.opened.add(slug)
         return locate(slug, self.root)
 
+    def marked(
+        self,
+        cohort: Cohort,  # read from below the data root
+    ) -> Cohort:
+        "The same cohort, called simulated where a simulator wrote the root, whatever files say."
+        return replace(cohort, provenance=cohort.provenance | {"simulated": self.simulated})
+
     def mine(
         self,
-        cohort: Cohort,  # read from the user's own folder
-    ) -> Cohort:
-        """The same cohort, marked as the user's own.
+        cohort: Any,  # Cohort or Scans, read from the user's own folder
+    ) -> Any:
+        """The same cohort, marked as the user's own, with numbers in place of names.
 
-        The report then calls it real, whatever its files say.
+        The report then calls it own, whatever its files say.
         """
+        cohort, names = with_numbers(cohort)
+        self.names |= names
         return replace(cohort, provenance=cohort.provenance | {"own": True, "simulated": False})
 
     def cohort(
@@ -86,7 +103,7 @@ class Data:
         "The cohort of a reader, from the cache where possible."
         folder = self.folder(slug)
         key = dict(reader=read.__name__, files=fingerprint(folder), code=reading_code(), **how)
-        return cached(lambda: read(folder, **how), self.cache, key)
+        return self.marked(cached(lambda: read(folder, **how), self.cache, key))
 
     def table(
         self,
@@ -181,7 +198,7 @@ class Study:
     def lines(
         self,
         run: "StudyRun",  # a finished run
-    ) -> list[str]:  # Markdown
+    ) -> list[str]:  # Markdown; `guards.pages.marked` puts values from the data into it
         "Sentences of this study for the report, below the question."
         return []
 
@@ -189,7 +206,7 @@ class Study:
         self,
         run: "StudyRun",  # a finished run
     ) -> dict:
-        "Facts for the data and model cards, by their names in evaluate.card."
+        "Facts for the data and model cards, by their names in evaluate.show.card."
         return {}
 
     def given(
@@ -207,7 +224,7 @@ def find_data(
 ) -> Data:
     "Where the recordings are; simulated ones are written first."
     check_refused(study.config, p)
-    declared, own = databases_of(study.config, p), own_of(study.config, p)
+    declared, own = databases_of(study.config, p), own_found(study.config, p)
     cache = cache_folder(work)
     if p["data"] == "simulated":  # the root may stay empty
         key = {"study": study.name, "code": reading_code(), **{k: p[k] for k in study.simulated_by}}
@@ -215,7 +232,7 @@ def find_data(
     else:
         root = data_root(p["data_root"])
     kind = "own" if own is not None else p["data"]
-    data = Data(kind, declared, root, own, cache)
+    data = Data(kind, declared, root, own, cache, simulated=p["data"] == "simulated")
     for slug in declared:  # missing recordings are an error before anything is computed
         locate(slug, root)
     return data
@@ -228,6 +245,9 @@ def describe(
 ) -> tuple[Cohorts, dict]:  # cohorts, and name -> Trial
     "Read the cohorts and describe the trials, without training anything."
     cohorts = study.cohorts(p, data)
+    for name, cohort in vars(cohorts).items():  # a study may forget to mark what it read
+        if data.simulated and isinstance(cohort, Cohort) and not cohort.provenance.get("own"):
+            setattr(cohorts, name, data.marked(cohort))
     trials = [replace(t, study=study.name) for t in study.trials(p, cohorts, data)]
     named = {t.name: t for t in trials}
     if len(named) < len(trials):
@@ -265,7 +285,10 @@ def run_study(
     study, work = study_class(name)(name), Path(folder) / "work"
     data = find_data(study, p, work)
     cohorts, trials = describe(study, p, data)
+    if data.names:
+        write_names(data.names, work / "own_names.csv")
     results = {k: t.run(work) for k, t in trials.items()}
+    trials = {k: without_failed(t, results[k]) for k, t in trials.items()}
     return StudyRun(study, p, data, cohorts, trials, results, Path(folder))
 
 # %% ../../nbs/studies/15_study.ipynb #29-15-study

@@ -18,6 +18,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ..errors import ConfigError, nearest
+from ..guards.text import mistakes, one_line, quoted
 from .folders import find_asset, location_of
 from .strict_yaml import read_yaml
 
@@ -32,7 +33,7 @@ FIELDS = {
     "title": str,
     "question": str,
     "databases?": {"required?": list, "optional?": dict},
-    "own?": {"kind": str, "parameter": str, "when": dict, "columns": dict},
+    "own?": {"kind": str, "parameter": str, "when": dict, "table?": str, "columns": dict},
     "refused?": list,
     "units": {"example": str, "group": str, "noun": str},
     "parameters": dict,
@@ -66,12 +67,12 @@ KIND_NAMES = {str: "text", list: "a list", dict: "fields", NUMBER: "a number"}
 def _field_problems(value: object, fields: dict, where: str) -> Iterator[str]:
     "What is wrong with a mapping, a line each; `where` is empty or ends with a dot."
     if not isinstance(value, dict):
-        yield f"{where.rstrip('.') or 'the file'}: expected fields, found {value!r}"
+        yield f"{where.rstrip('.') or 'the file'}: expected fields, found {quoted(value)}"
         return
     known = {name.rstrip("?"): name for name in fields}
     for name in value:
         if name not in known:
-            yield f"{where}{name}: unknown field; {nearest(str(name), known)}"
+            yield f"{where}{one_line(str(name))}: unknown field; {nearest(str(name), known)}"
     for name, marked in known.items():
         if name not in value:
             if not marked.endswith("?"):
@@ -81,7 +82,7 @@ def _field_problems(value: object, fields: dict, where: str) -> Iterator[str]:
         if isinstance(kind, dict):
             yield from _field_problems(found, kind, f"{where}{name}.")
         elif not isinstance(found, kind) or (kind is NUMBER and isinstance(found, bool)):
-            yield f"{where}{name}: expected {KIND_NAMES[kind]}, found {found!r}"
+            yield f"{where}{name}: expected {KIND_NAMES[kind]}, found {quoted(found)}"
 
 # %% ../../nbs/studies/07_study_yaml.ipynb #10-07-study-yaml
 def _parameter_problems(name: str, spec: Any) -> Iterator[str]:
@@ -94,7 +95,7 @@ def _parameter_problems(name: str, spec: Any) -> Iterator[str]:
     if not re.fullmatch(r"[a-z]\w*", name):
         yield f"{where}: expected a name of small letters, digits and _"
     if spec["type"] not in TYPES:
-        yield f"{where}.type: '{spec['type']}'; {nearest(spec['type'], TYPES)}"
+        yield f"{where}.type: {quoted(spec['type'])}; {nearest(spec['type'], TYPES)}"
     if set("=#|\n") & set(spec["help"]):
         yield f"{where}.help: papermill cannot read '=', '#', '|' or a line end there"
     if ("min" in spec) != ("max" in spec):
@@ -116,19 +117,19 @@ def _condition_problems(condition: object, specs: dict, where: str) -> Iterator[
     "What is wrong with a condition: unknown parameters, impossible values."
     for one in alternatives(condition):
         if not isinstance(one, dict) or not one:
-            yield f"{where}: expected {{parameter: [value, value]}}, found {one!r}"
+            yield f"{where}: expected {{parameter: [value, value]}}, found {quoted(one)}"
             continue
         for name, values in one.items():
             if name not in specs:
-                yield f"{where}: there is no parameter '{name}'; {nearest(str(name), specs)}"
+                yield f"{where}: there is no parameter {quoted(name)}; {nearest(str(name), specs)}"
                 continue
             if not isinstance(values, list) or not values:
-                yield f"{where}.{name}: expected a list of values, found {values!r}"
+                yield f"{where}.{name}: expected a list of values, found {quoted(values)}"
                 continue
             choices = specs[name].get("choices", values)
             if unknown := [v for v in values if v not in choices]:
                 hint = nearest(str(unknown[0]), choices)
-                yield f"{where}.{name}: '{unknown[0]}' is no choice; {hint}"
+                yield f"{where}.{name}: {quoted(unknown[0])} is no choice; {hint}"
 
 # %% ../../nbs/studies/07_study_yaml.ipynb #15-07-study-yaml
 @lru_cache(maxsize=1)
@@ -136,8 +137,11 @@ def _common() -> dict:
     "common.yaml, checked."
     path = find_asset("studies/common.yaml")
     specs: Any = read_yaml(path)
-    if wrong := [line for name, spec in specs.items() for line in _parameter_problems(name, spec)]:
-        raise ConfigError(f"{path}: " + "; ".join(wrong))
+    if not isinstance(specs, dict):
+        raise ConfigError(f"{path}: expected parameters, found {quoted(specs)}")
+    found = (_parameter_problems(str(name), spec) for name, spec in specs.items())
+    if wrong := [line for lines in found for line in lines]:
+        raise ConfigError(f"{path}: {mistakes(wrong)}")
     return specs
 
 
@@ -153,10 +157,10 @@ def _when_problems(config: dict, specs: dict) -> Iterator[str]:
     if own := config.get("own"):
         yield from _condition_problems(own["when"], specs, "own.when")
         if specs.get(own["parameter"], {}).get("type") != "path":
-            yield f"own.parameter: '{own['parameter']}' is no parameter of type path"
+            yield f"own.parameter: {quoted(own['parameter'])} is no parameter of type path"
     for k, one in enumerate(config.get("refused", []), 1):
         if not isinstance(one, dict) or set(one) != {"when", "why"}:
-            yield f"refused, {k}: expected {{when: condition, why: text}}, found {one!r}"
+            yield f"refused, {k}: expected {{when: condition, why: text}}, found {quoted(one)}"
         else:
             yield from _condition_problems(one["when"], specs, f"refused, {k}")
 
@@ -177,7 +181,8 @@ def _problems(config: Any) -> Iterator[str]:
     yield from _when_problems(config, specs)
     for name in config["primary"].get("pinned", {}):
         if name not in specs:
-            yield f"primary.pinned: there is no parameter '{name}'; {nearest(str(name), specs)}"
+            hint = nearest(str(name), specs)
+            yield f"primary.pinned: there is no parameter {quoted(name)}; {hint}"
 
 # %% ../../nbs/studies/07_study_yaml.ipynb #19-07-study-yaml
 @lru_cache(maxsize=64)
@@ -185,7 +190,7 @@ def _read_config(path: Path, changed: int, size: int) -> dict:
     "A study.yaml, checked; fields that were left out have their defaults."
     config: Any = read_yaml(path)
     if wrong := list(dict.fromkeys(_problems(config))):
-        raise ConfigError(f"{path}: " + "; ".join(wrong))
+        raise ConfigError(f"{path}: {mistakes(wrong)}")
     config = {**DEFAULTS, **config}
     config["databases"] = {"required": [], "optional": {}, **config["databases"]}
     left_out = {"protocol": "recommended", "others": [], "pinned": {}, "exclusions": []}

@@ -7,6 +7,7 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+from bs4 import BeautifulSoup
 from checkout import ROOT
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
@@ -21,6 +22,7 @@ from biosig_nb.learn.recipe import Recipe
 from biosig_nb.learn.splits import grouped_kfold, holdout
 from biosig_nb.learn.task import Task
 from biosig_nb.learn.trial import Trial
+from biosig_nb.runs.render import render_html
 from biosig_nb.studies.analysis import analyse, gap_table
 from biosig_nb.studies.declaration import check_declaration
 from biosig_nb.studies.folders import find_studies
@@ -85,17 +87,18 @@ class Toes(Study):
         return {"named features": "length and width"}
 
 
-def site(name, n, seed, simulated=True, own=False):
-    "One recording of each of n persons; the first sample holds the label."
+def site(name, n, seed, simulated=True, own=False, call=str):
+    "One recording of each of n persons; the first sample holds the label; `call` changes names."
+    name, label = call(name), call("gout")
     rng = np.random.default_rng(seed)
     y, groups = np.arange(n) % 2, np.array([f"{name}/{i:03d}" for i in range(n)])
     x = rng.normal(size=(n, 1, 12)).astype(np.float32)
     x[:, 0, 0] += 2 * y
     table = pd.DataFrame({"age": rng.integers(20, 90, n)}, index=[f"{g}#0" for g in groups])
     facts = {"database": name, "version": "", "simulated": simulated, "own": own}
-    facts |= {"fingerprint": f"{seed:016d}", "missing": []}
+    facts |= {"fingerprint": f"{seed:016d}", "missing": [] if call is str else [call("record")]}
     flow = pd.DataFrame({"step": ["records"], "kept": [n], "dropped": [0], "why": ["on disk"]})
-    return Cohort(x, y, groups, table, 50.0, ("toe",), ("gout",), facts, flow=flow)
+    return Cohort(x, y, groups, table, 50.0, (call("toe"),), (label,), facts, flow=flow)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -108,10 +111,13 @@ def shell():
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
+    return trained(tmp_path_factory.mktemp("toes"))
+
+
+def trained(folder, call=str):
     "Two sites, four arms, a control and a comparator, trained for a few updates."
-    folder = tmp_path_factory.mktemp("toes")
     recipe = Recipe(20, 8, (1e-2,), check_every=10)
-    left, right = site("left", 60, 1), site("right", 48, 2)
+    left, right = site("left", 60, 1, call=call), site("right", 48, 2, call=call)
     source = Task("left", left, (holdout(left.groups, left.labels, 0.2, 0.2, 0),), recipe)
     target = Task("right", right, tuple(grouped_kfold(right.groups, right.labels, 3, 1)), recipe)
     begun, x = trained_on(source), right.signals[:, 0]
@@ -128,7 +134,7 @@ def finished(tmp_path_factory):
     p = Parameters({**P, "run_dir": str(folder)})
     p.study = "toes"
     return StudyRun(
-        study=Toes("toes", CONFIG),
+        study=Toes("toes", CONFIG | {"primary": CONFIG["primary"] | {"label": call("gout")}}),
         p=p,
         data=Data("simulated", (), folder),
         cohorts=Cohorts(left, right),
@@ -296,3 +302,33 @@ def test_the_base_report_asks_for_a_study_and_is_no_test_without_one():
     assert all(line.startswith("#") for line in first.source.splitlines())
     assert all("#| eval: false" in c.source for c in cells)
     assert "resolve(study, globals())" in cells[0].source
+
+
+HOSTILE = r"<script>document.title = 'taken'</script>$\frac$ *x* [y](z) `c`"
+
+
+def test_names_from_the_data_are_text_on_the_page(tmp_path):
+    "Markup and mathematics in names of databases, records, labels and channels are shown as text."
+    run = trained(tmp_path, lambda name: f"{name} {HOSTILE}")
+    title = "Toes <b>and</b> *more*"
+    run = replace(run, study=Toes("toes", run.study.config | {"title": title}))
+    with capture_output() as captured:
+        R = Report(run.p, run)
+        R.title()
+        R.rest()
+    output = nbformat.v4.new_output
+    outputs = [output("display_data", o.data, metadata=o.metadata) for o in captured.outputs]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(outputs=outputs)])
+    nbformat.write(notebook, tmp_path / "notebook.ipynb")
+    page = render_html(tmp_path / "notebook.ipynb", tmp_path / "page.html", title, {})
+    html = page.read_text()
+    assert "<script" not in html
+    soup = BeautifulSoup(html, "html.parser")
+    assert soup.h1.text == soup.title.text == title
+    text = " ".join(soup.get_text().split())
+    assert f"left {HOSTILE}: 1 (record {HOSTILE})" in text  # a line of Markdown
+    assert f"Net benefit of acting on a prediction of gout {HOSTILE} (" in text
+    assert f"toe {HOSTILE} at 50 Hz" in text  # a table
+    assert R.shown == set(SECTIONS)
+    for card in (tmp_path / "cards").iterdir():
+        assert "<script" not in card.read_text()
