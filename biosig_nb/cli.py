@@ -6,6 +6,7 @@
 __all__ = ['app', 'UsageError', 'report', 'new_study', 'usage_line', 'say_warning', 'main']
 
 # %% ../nbs/90_cli.ipynb #03-90-cli
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -18,6 +19,7 @@ from .cli_data import cache_app, data_app
 from .cli_run import RUN_EPILOG, SWEEP_EPILOG, run, sweep
 from .cli_runs import runs_app
 from .errors import BiosigError, nearest
+from .guards.text import one_line
 
 # %% ../nbs/90_cli.ipynb #05-90-cli
 _HELP = (
@@ -127,5 +129,10 @@ def main(
             sys.exit(0)
         except (UsageError, BiosigError, OSError, KeyboardInterrupt, typer.Abort) as e:
             message, code = _complaint(e)
+        except Exception as e:  # an error of the program: one line, the traceback on demand
+            if os.environ.get("BIOSIG_DEBUG"):
+                raise
+            bug = "an error of the program; BIOSIG_DEBUG=1 shows where it is"
+            message, code = f"{type(e).__name__}: {one_line(e)} ({bug})", 1
     say("biosig-nb: " + " ".join(message.split()))
     sys.exit(code)

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from .errors import ConfigError, nearest
+from .guards.text import printable
 from .studies.parameters import parameters_of, parse_value, present_names, preset_value
 from .studies.study_yaml import PRESETS
 
@@ -65,24 +66,25 @@ def print_table(
     rows: Iterable[Sequence[object]],  # cells; turned into text
     title: str = "",  # above the table
 ) -> None:
-    "A table on standard output; plain lines with tabs where that is not a terminal."
+    """A table on standard output; plain lines with tabs where that is not a terminal.
+
+    Text is shown as it is: no markup, and control signs as their codes.
+    """
+    lines = [[printable(str(cell)) for cell in row] for row in (columns, *rows)]
     if not sys.stdout.isatty():
-        for row in (columns, *rows):
-            print(*row, sep="\t")
+        for line in lines:
+            print(*line, sep="\t")
         return
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text  # a `str` would be read as markup
 
-    table = Table(
-        *columns,
-        title=title or None,
-        title_justify="left",
-        header_style="bold",
-        box=None,
-        pad_edge=False,
-    )
-    for row in rows:
-        table.add_row(*map(str, row))
+    heading = Text(title, style="table.title") if title else None
+    table = Table(title=heading, title_justify="left", box=None, pad_edge=False)
+    for name in lines[0]:
+        table.add_column(Text(name, style="bold"))
+    for line in lines[1:]:
+        table.add_row(*map(Text, line))
     Console().print(table)
 
 # %% ../nbs/80_cli_common.ipynb #14-80-cli-common
@@ -122,17 +124,16 @@ def nearby(
     path: str | Path,  # a file or folder
 ) -> str:  # relative to the current folder where the path lies below it, else absolute
     "A path that is short to read and can be opened."
-    try:
-        return str(Path(path).absolute().relative_to(Path.cwd()))
-    except ValueError:
-        return str(Path(path).absolute())
+    whole = Path(path).absolute()
+    found = whole.relative_to(Path.cwd()) if whole.is_relative_to(Path.cwd()) else whole
+    return printable(str(found))
 
 
 def say(
     text: str,  # a line
 ) -> None:
     "A line on standard error, which leaves standard output to results."
-    print(text, file=sys.stderr)
+    print(*map(printable, text.split("\n")), sep="\n", file=sys.stderr)
 
 # %% ../nbs/80_cli_common.ipynb #23-80-cli-common
 SIZES = "|".join(PRESETS)

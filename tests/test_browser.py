@@ -2,10 +2,13 @@
 
 import os
 import shutil
+import socket
 
+import nbformat
 import pytest
 from made_runs import LAST, N_RUNS, SWEPT, make
 
+from biosig_nb.runs.render import render_html
 from biosig_nb.runs.site import build_site
 
 pytestmark = pytest.mark.browser
@@ -213,3 +216,84 @@ def test_without_scripts_nothing_is_lost(chromium, many):
     assert not page.locator(".controls").first.is_visible()
     assert page.locator("figure img").first.is_visible()
     context.close()
+
+
+# What a page would run if a value were not escaped.
+TAKE = "document.title = 'taken'"
+INJECTED = {
+    "script": f"<script>{TAKE}</script>",
+    "handler": f'<img id="click" src="data:," alt="a broken image" onerror="{TAKE}">',
+    "link": f'<a id="click" href="javascript:{TAKE}">here</a>',
+    "frame": f'<iframe srcdoc="<script>parent.{TAKE}</script>"></iframe>',
+    "form": f'<form action="javascript:{TAKE}"><button id="click">send</button></form>',
+}
+
+
+def never_taken(page, title):
+    "A script in a value did not run."
+    if page.locator("#click").count():
+        page.locator("#click").first.click(timeout=2000)
+    page.wait_for_timeout(100)
+    assert page.title() == title
+
+
+def injected_page(html, folder):
+    "A run's page in which Markdown and HTML hold something that was not escaped."
+    outputs = [
+        nbformat.v4.new_output("display_data", {kind: html})
+        for kind in ("text/markdown", "text/html")
+    ]
+    cells = [nbformat.v4.new_code_cell(outputs=outputs), nbformat.v4.new_markdown_cell(html)]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), folder / "notebook.ipynb")
+    return render_html(folder / "notebook.ipynb", folder / "page.html", "A run", {})
+
+
+@pytest.mark.parametrize("which", INJECTED)
+def test_no_script_runs_on_a_run_page(which, chromium, tmp_path):
+    page, _ = visit(chromium, injected_page(INJECTED[which], tmp_path), 1280)
+    never_taken(page, "A run")
+    page.close()
+
+
+@pytest.mark.parametrize("which", ["script", "handler", "link"])
+def test_the_policy_is_what_stops_them(which, chromium, tmp_path):
+    html = injected_page(INJECTED[which], tmp_path)
+    html.write_text(html.read_text().replace("Content-Security-Policy", "x-nothing"))
+    page, _ = visit(chromium, html, 1280)
+    with pytest.raises(AssertionError, match="A run"):
+        never_taken(page, "A run")
+    page.close()
+
+
+def test_nothing_is_loaded_from_elsewhere(chromium, tmp_path):
+    "No connection is made, not even for a picture."
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.5)
+        image = f"<img src='http://127.0.0.1:{server.getsockname()[1]}/x.png' alt='a picture'>"
+        page, trouble = visit(chromium, injected_page(image, tmp_path), 1280)
+        with pytest.raises(TimeoutError):
+            server.accept()
+    assert any("Content Security Policy" in t for t in trouble)
+    page.close()
+
+
+@pytest.mark.parametrize("which", INJECTED)
+def test_only_its_own_script_runs_on_the_index_page(which, chromium, many, tmp_path):
+    html = many.read_text()
+    index = tmp_path / "index.html"
+    index.write_text(html.replace("<h1>", INJECTED[which] + "<h1>"))
+    page, _ = visit(chromium, index, 1280)
+    never_taken(page, "biosig_nb: runs")
+    # the page's own script did run
+    assert page.locator("html.scripted").count() == 1
+    assert page.locator("#runs thead button").count() == 7
+    page.close()
+
+
+def test_a_changed_script_of_the_index_page_does_not_run(chromium, many, tmp_path):
+    index = tmp_path / "index.html"
+    index.write_text(many.read_text().replace("'scripted'", "'altered'"))
+    page, trouble = visit(chromium, index, 1280)
+    assert page.locator("html.altered, html.scripted").count() == 0
+    assert any("Content Security Policy" in t for t in trouble)
+    page.close()

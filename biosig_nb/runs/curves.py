@@ -15,6 +15,7 @@ from scipy import stats
 
 from ..evaluate.metric_registry import metric_title
 from ..evaluate.style import PALETTE, arm_title
+from ..guards.pages import plot_text
 from .store import Run, value_text
 from ..studies.parameters import LOCATIONS
 from ..studies.study_yaml import primary_analysis
@@ -132,13 +133,13 @@ def plot_curve(
     at = {v: i if words else v for i, v in enumerate(values)}
     for i, (arm, d) in enumerate(t.groupby("arm", sort=False)):
         x, colour = d.value.map(at).astype(float), PALETTE[i % len(PALETTE)]
-        ax.plot(x, d.estimate, "-o", color=colour, ms=4, label=arm_title(arm))
+        ax.plot(x, d.estimate, "-o", color=colour, ms=4, label=plot_text(arm_title(arm)))
         ax.fill_between(x, d.lo, d.hi, color=colour, alpha=0.14, lw=0)
     if words:
-        names = [str(v) for v in values]
+        names = [plot_text(v) for v in values]
         rotation = 20 if max(map(len, names)) > 8 else 0
         ax.set_xticks(range(len(values)), names, rotation=rotation)
-    ax.set(xlabel=parameter, ylabel=metric_title(metric))
+    ax.set(xlabel=plot_text(parameter), ylabel=plot_text(metric_title(metric)))
     ax.grid(axis="y")
     ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8)
     return ax

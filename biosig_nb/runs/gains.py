@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from ..errors import BiosigError
 from ..evaluate.metric_registry import metric_title
 from ..evaluate.style import MISSING, PALETTE, arm_title, estimate_text
+from ..guards.pages import plot_text
 from .store import Run
 from ..studies.study_yaml import PRESETS, primary_analysis
 
@@ -98,12 +99,12 @@ def plot_gains(
     for (study, kind), block in blocks:
         first = block.iloc[0]
         title = f"{study}, {kind}, {first.preset}; {metric_title(first.metric)} by {first.unit}"
-        ax.text(0, y, title, fontweight="bold", **left)
+        ax.text(0, y, plot_text(title), fontweight="bold", **left)
         for row in block.itertuples():
             y += 1
             _gain_row(ax, y, row, kind == "simulated")
             ticks.append(y)
-            names.append(f"{arm_title(row.arm)} against {arm_title(row.baseline)}")
+            names.append(plot_text(f"{arm_title(row.arm)} against {arm_title(row.baseline)}"))
         y += 1
     ax.axvline(0, color=".25", lw=1, zorder=0)
     ax.set(yticks=ticks, yticklabels=names, ylim=(y - 0.4, -0.6))

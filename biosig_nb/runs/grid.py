@@ -6,6 +6,7 @@
 __all__ = ['EVERY', 'value_title', 'Planned', 'read_grid', 'ready_grids', 'find_grid', 'plan_sweep']
 
 # %% ../../nbs/runs/40_grid.ipynb #03-40-grid
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import BiosigError, ConfigError, nearest
+from ..guards.text import mistakes, one_line, quoted
 from ..studies.folders import find_studies, grids_of
 from ..studies.parameters import check_value, is_absolute, parameters_of, resolve
 from ..studies.strict_yaml import read_yaml
@@ -41,6 +43,7 @@ class Planned:
         return " ".join((self.study, *given))
 
 # %% ../../nbs/runs/40_grid.ipynb #10-40-grid
+MOST_RUNS = 5000  # of one study's part
 PARTS = ("study", "base", "grid", "runs")
 FORMS = {"base": dict, "grid": dict, "runs": list}
 EXAMPLES = {
@@ -53,24 +56,31 @@ EXAMPLES = {
 def _shape_problem(part: Any) -> str:
     "What is wrong with the shape of one study's part; empty where nothing is."
     if not isinstance(part, dict):
-        return f"expected study, base, grid and runs, found {part!r}"
+        return f"expected study, base, grid and runs, found {quoted(part)}"
     if unknown := [k for k in part if k not in PARTS]:
-        return f"unknown part '{unknown[0]}'; {nearest(str(unknown[0]), PARTS)}"
+        return f"unknown part {quoted(unknown[0])}; {nearest(str(unknown[0]), PARTS)}"
+    if not isinstance(part.get("study") or "", str):
+        return f"study: expected the name of a study, found {quoted(part['study'])}"
     for name, kind in FORMS.items():
         if not isinstance(part.get(name) or kind(), kind):
-            return f"{name}: expected {EXAMPLES[name]}, found {part[name]!r}"
+            return f"{name}: expected {EXAMPLES[name]}, found {quoted(part[name])}"
     if wrong := [r for r in part.get("runs") or [] if not isinstance(r, dict)]:
-        return f"runs: expected {{name: value}}, found {wrong[0]!r}"
-    return ""
+        return f"runs: expected {{name: value}}, found {quoted(wrong[0])}"
+    lists = [v for v in (part.get("grid") or {}).values() if isinstance(v, list)]
+    n = math.prod(map(len, lists)) + len(part.get("runs") or [])
+    return "" if n <= MOST_RUNS else f"{quoted(n)} runs, expected at most {MOST_RUNS}"
 
 # %% ../../nbs/runs/40_grid.ipynb #12-40-grid
+_NO_LIST = object()
+
+
 def _given_values(part: dict) -> Iterator[tuple[str, str, Any]]:
-    "Where, name and value of everything in a part; None for a list that is missing or empty."
+    "Where, name and value of everything in a part; _NO_LIST for a list that is missing or empty."
     for name, value in (part.get("base") or {}).items():
         yield "base", name, value
     for name, values in (part.get("grid") or {}).items():
-        for value in values if isinstance(values, list) and values else [None]:
-            yield f"grid, {name}", name, value
+        for value in values if isinstance(values, list) and values else [_NO_LIST]:
+            yield f"grid, {one_line(str(name))}", name, value
     for i, run in enumerate(part.get("runs") or [], 1):
         for name, value in run.items():
             yield f"runs, {i}", name, value
@@ -80,11 +90,14 @@ def _value_problem(study: str, specs: dict, name: str, value: Any) -> str:
     "What is wrong with one value; empty where nothing is."
     if name not in specs:
         names = [n for n in specs if n != "run_dir"]
-        return f"{study} has no parameter '{name}'; {nearest(str(name), names)}"
+        return f"{study} has no parameter {quoted(name)}; {nearest(str(name), names)}"
     if name == "run_dir":
         return "the runner chooses run_dir"
-    if value is None:
+    if value is _NO_LIST:
         return "expected a list of values, at least one"
+    if value is None:
+        what = "has no value (it is empty, ~ or null)"
+        return f"parameter {name} {what}; give one, in quotes if it is text, or leave it out"
     try:
         check_value(name, specs[name], value)
     except ConfigError as e:
@@ -97,7 +110,7 @@ def _problems(part: Any) -> list[str]:
     if problem := _shape_problem(part):
         return [problem]
     try:
-        specs = parameters_of(str(part.get("study") or ""))
+        specs = parameters_of(part.get("study") or "")
     except ConfigError as e:
         return [f"study: {e}"]
     found = []
@@ -137,9 +150,10 @@ def _planned(parts: dict[str, dict], given: dict) -> list[Planned]:
     planned, wrong = [], []
     seen: dict[str, str] = {}
     for where, part in parts.items():
+        specs = parameters_of(part["study"])
         for n, parameters in enumerate(_parameter_sets(part, given), 1):
             try:
-                p = resolve(part["study"], parameters)
+                p = resolve(part["study"], parameters, specs)
             except BiosigError as e:
                 raise ConfigError(f"{where}, run {n}: {e}") from e
             key = repr((part["study"], sorted(p.items())))
@@ -150,7 +164,7 @@ def _planned(parts: dict[str, dict], given: dict) -> list[Planned]:
             seen[key] = f"run {n}{of_part}"
             planned.append(Planned(part["study"], parameters))
     if wrong:
-        raise ConfigError("; ".join(wrong))
+        raise ConfigError(mistakes(wrong))
     return planned
 
 # %% ../../nbs/runs/40_grid.ipynb #18-40-grid
@@ -172,7 +186,7 @@ def read_grid(
             command_line = {"study": part["study"], "base": given}
             wrong += [f"{where}: {line}" for line in _problems(command_line)]
     if wrong:
-        raise ConfigError("; ".join(wrong))
+        raise ConfigError(mistakes(wrong))
     return _planned(parts, given)
 
 # %% ../../nbs/runs/40_grid.ipynb #25-40-grid
@@ -197,7 +211,7 @@ def find_grid(
     former = {known.replace("/", "_"): known for known in ready}
     if name not in ready and name not in former:
         own = "the path of a file of your own that ends in .yaml"
-        raise ConfigError(f"no grid '{name}'; {nearest(name, [EVERY, *ready])}, or {own}")
+        raise ConfigError(f"no grid {quoted(name)}; {nearest(name, [EVERY, *ready])}, or {own}")
     return ready[former.get(name, name)]
 
 # %% ../../nbs/runs/40_grid.ipynb #29-40-grid

@@ -18,7 +18,7 @@ from ..data.fingerprints import fingerprint
 from ..data.simulate.ecg import SIMULATOR_VERSION
 from ..errors import DataError
 from .provenance import arithmetic
-from ..studies.conditions import check_refused, databases_of, own_of
+from ..studies.conditions import check_refused, databases_of, own_found, own_of
 from ..studies.folders import find_asset, location_of, module_file
 from ..studies.parameters import LOCATIONS, path_parameters
 from ..studies.study_yaml import load_config
@@ -34,7 +34,7 @@ def content_hash(
     "Fingerprint of a user's file or folder by content; raises `DataError` where it is missing."
     path = Path(path)
     if path.is_dir():
-        return fingerprint(path)
+        return fingerprint(path, own=True)
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
     except OSError as e:
@@ -52,17 +52,13 @@ def data_hashes(
     Raises `DataError` with address and expected path where something is not on this machine.
     """
     check_refused(config, p)
-    lines, own = [], own_of(config, p)
+    own_found(config, p)
+    lines = []
     if p["data"] == "simulated":
         lines.append(f"simulator {SIMULATOR_VERSION}, seed {p['seed']}")
     else:
         root = find_data_root(p["data_root"])
         lines += [f"{slug} {database_fingerprint(slug, root)}" for slug in databases_of(config, p)]
-    if own is not None and not own.is_dir():
-        declared = config["own"]
-        table = f"a table with the columns {', '.join(declared['columns'])}"
-        wanted = f"expected one with {declared['kind']} and {table}"
-        raise DataError(f"{declared['parameter']}={own}: no such folder; {wanted}")
     files = {name: p[name] for name in path_parameters(study) if p[name]}
     return lines + [f"{name} {content_hash(name, path)}" for name, path in files.items()]
 

@@ -8,7 +8,6 @@ __all__ = ['index_row', 'provenance_row', 'as_image', 'gain_part', 'curve_parts'
 # %% ../../nbs/runs/33_page_parts.ipynb #03-33-page-parts
 import base64
 import io
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,11 @@ from urllib.parse import quote
 import matplotlib.pyplot as plt
 import pandas as pd
 
+from ..errors import DataError
 from ..evaluate.metric_registry import metric_title
 from ..evaluate.style import arm_title, estimate_text
 from ..files import plain
+from ..guards.text import read_json
 from .curves import curve, curve_rows, plot_curve, sweeps, varied
 from .gains import gains, plot_gains
 from .store import Run, headline_text
@@ -33,13 +34,14 @@ STATUS = {
     "failed": "failed",
     "running": "running now",
     "interrupted": "interrupted (the same command goes on where it stopped)",
-    "unreadable": "run.json cannot be read",
+    "unreadable": "cannot be read",
 }
 
 
 def _link(path: Path, start: Path) -> str:
     "A relative link to a file, from the folder of the page."
-    return quote(Path(os.path.relpath(path, start)).as_posix())
+    relative = Path(os.path.relpath(path, start)).as_posix()
+    return quote(relative, errors="surrogateescape")  # names that are not UTF-8, too
 
 
 def _duration(seconds: float | None) -> str:
@@ -91,8 +93,8 @@ def _joined(value: Any) -> str:
 def _splits_hash(run: Run) -> str:
     "Hash of the splits of a run; empty where it has none."
     try:
-        return json.loads((run.folder / "splits.json").read_text(encoding="utf-8")).get("hash", "")
-    except (OSError, ValueError):
+        return str(read_json(run.folder / "splits.json").get("hash", ""))
+    except DataError:
         return ""
 
 

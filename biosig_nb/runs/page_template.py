@@ -12,6 +12,8 @@ from typing import Any
 
 import jinja2
 
+from ..guards.pages import security_policy, writable
+
 # %% ../../nbs/runs/35_page_template.ipynb #05-35-page-template
 PAGE_STYLE = r"""
 body { margin: 0 auto; padding: 1rem 1rem 4rem; max-width: 76rem; color: #1b1b1b;
@@ -200,6 +202,7 @@ PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
+{{ policy | safe }}
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>biosig_nb: runs</title>
 <style>{{ style | safe }}</style>
@@ -250,4 +253,5 @@ def render_page(
     **values: Any,  # gain, choices, sweeps, data, provenance, script, example
 ) -> str:  # HTML
     "The index page."
-    return _page().render(rows=rows, style=STYLE, **values)
+    policy = security_policy(*([values["script"]] if rows else ()))
+    return writable(_page().render(rows=rows, style=STYLE, policy=policy, **values))

@@ -6,11 +6,13 @@
 __all__ = ['read_progress', 'repeated', 'watch']
 
 # %% ../../nbs/runs/18_progress.ipynb #03-18-progress
-import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from ..errors import DataError
+from ..guards.text import read_json
 
 # %% ../../nbs/runs/18_progress.ipynb #04-18-progress
 def read_progress(
@@ -19,10 +21,11 @@ def read_progress(
 ) -> tuple[int, int | None, str]:
     "How far a trial is; zeros before its first job."
     try:
-        note = json.loads((work / "progress.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        note = read_json(work / "progress.json")
+    except DataError:
         return 0, None, ""
-    return int(note.get("done", 0)), note.get("total"), str(note.get("now") or "")
+    done, total = (note.get(k) if isinstance(note.get(k), int) else None for k in ("done", "total"))
+    return done or 0, total, str(note.get("now") or "")
 
 # %% ../../nbs/runs/18_progress.ipynb #07-18-progress
 @contextmanager

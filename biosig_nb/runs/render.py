@@ -15,6 +15,8 @@ import nbformat
 
 from ..errors import DataError
 from ..files import write_whole
+from ..guards.pages import security_policy, writable
+from ..studies.parameters_cell import read_notebook
 
 # %% ../../nbs/runs/15_render.ipynb #05-15-render
 def readable(
@@ -69,10 +71,17 @@ TEMPLATE = """
 {%- set alt = output.metadata.get(mime, {}).get('alt') or 'Figure without a description' -%}
 <img src="data:{{ mime }};base64,{{ data }}" alt="{{ alt | e }}"></div>
 {%- endmacro -%}
+{%- block html_head -%}
+{{ resources.biosig.policy }}
+{{ super() }}
+{%- endblock -%}
 {%- block html_head_js -%}{%- endblock -%}
 {%- block html_head_js_mathjax -%}{%- endblock -%}
 {%- block html_head_js_mermaidjs -%}{%- endblock -%}
 {%- block jupyter_widgets -%}{%- endblock -%}
+{%- block data_javascript scoped -%}{%- endblock -%}
+{%- block data_widget_state scoped -%}{%- endblock -%}
+{%- block data_widget_view scoped -%}{%- endblock -%}
 {%- block html_head_css -%}<style>{{ resources.biosig.css }}</style>{%- endblock -%}
 {%- block body_header -%}
 {{ super() }}
@@ -153,13 +162,9 @@ def render_html(
     data: dict,  # of run.json; decides on the banner and the note
 ) -> Path:  # the page
     "Write a notebook as one self-contained page; raises `DataError` where it cannot be read."
-    try:
-        notebook = nbformat.read(ipynb, 4)
-    except (OSError, ValueError) as e:
-        raise DataError(f"{ipynb}: not a notebook ({str(e).splitlines()[0]})") from e
-    notebook = readable(notebook)
+    notebook = readable(read_notebook(ipynb, DataError))
     notebook.metadata["title"] = title
     banner, note = notices(data)
-    resources = {"biosig": {"banner": banner, "note": note, "css": CSS}}
-    body, _ = _exporter().from_notebook_node(notebook, resources)
-    return write_whole(html, body)
+    ours = {"banner": banner, "note": note, "css": CSS, "policy": security_policy()}
+    body, _ = _exporter().from_notebook_node(notebook, {"biosig": ours})
+    return write_whole(html, writable(body))

@@ -14,6 +14,7 @@ import pandas as pd
 from ..errors import ConfigError, DataError, nearest
 from ..evaluate.inference.bootstrap import METRIC_COLUMNS
 from ..files import write_whole
+from ..guards.pages import csv_cell, writable
 from .store import Run, list_runs, read_run, value_text
 from ..studies.parameters import LOCATIONS, path_parameters
 
@@ -96,12 +97,17 @@ def export_runs(
     path: str | Path,  # file to write: .csv or .parquet
     metrics: bool = True,  # a row a metric; False: a row a run
 ) -> Path:  # the file
-    "Write one of the tables; raises `ConfigError` for another kind of file."
+    """Write one of the tables; raises `ConfigError` for another kind of file.
+
+    In a csv file, text that a spreadsheet would take for a formula begins with an apostrophe.
+    """
     path, t = Path(path), table_of_metrics(out) if metrics else table_of_runs(out)
     if path.suffix not in (".csv", ".parquet"):
         raise ConfigError(f"{path}: expected a name that ends in .csv or .parquet")
     if path.suffix == ".csv":
-        return write_whole(path, t.to_csv(index=False))
+        texts = t.select_dtypes(exclude="number")
+        cells = t.assign(**{c: texts[c].map(csv_cell) for c in texts})
+        return write_whole(path, writable(cells.to_csv(index=False)))
     mixed = [c for c in t if t[c].map(type).nunique() > 1 and t[c].dtype == object]
     t = t.assign(**{c: t[c].map(_text) for c in mixed})
     return write_whole(path, t.to_parquet(index=False))

@@ -11,13 +11,12 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 
-from ..errors import DataError
 from ..evaluate.style import use_style
 from ..files import write_whole
 from .page_parts import curve_parts, gain_part, index_row, provenance_row
 from .page_script import SCRIPT
 from .page_template import render_page
-from .store import list_runs
+from .run_tables import runs_in
 from ..studies.folders import find_studies
 
 # %% ../../nbs/runs/36_site.ipynb #05-36-site
@@ -45,11 +44,8 @@ def build_site(
     Raises `DataError` where there is no such folder.
     """
     out = Path(out).absolute()
-    if not out.is_dir():
-        cure = "`biosig-nb run` makes it, or name another one with --out"
-        raise DataError(f"{out}: no such folder; {cure}")
+    runs = runs_in(out)
     page = Path(index).absolute() if index else index_path(out)
-    runs = list_runs(out)
     rows = [index_row(r, page.parent) for r in runs]
     with plt.rc_context():
         use_style()

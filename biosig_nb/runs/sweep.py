@@ -17,7 +17,7 @@ from .execute import is_complete, plan_run
 from .grid import Planned
 from .progress import read_progress, repeated
 from .store import headline_text, is_held, read_run
-from .workers import ENGINES, Outcome, outcomes
+from .workers import ENGINES, Outcome, check_address, outcomes
 from ..studies.parameters import absolute_path
 
 # %% ../../nbs/runs/45_sweep.ipynb #05-45-sweep
@@ -129,6 +129,8 @@ def chosen_engine(
         raise ConfigError(f"--engine {engine}: choose from {', '.join(ENGINES)}")
     if workers < 1:
         raise ConfigError(f"--workers {workers}: at least 1")
+    if scheduler:
+        check_address(scheduler)
     several = bool(scheduler) or workers > 1
     if engine == "local" and several:
         why = "computes one run after the other in this process"

@@ -7,15 +7,20 @@ __all__ = ['ENGINES', 'DASK_CONFIG', 'Outcome', 'do_run', 'dask_client', 'outcom
 
 # %% ../../nbs/runs/43_workers.ipynb #03-43-workers
 import errno
+import re
+import secrets
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from ..errors import BiosigError, ConfigError
-from .execute import execute_run, plan_run
+from ..errors import BiosigError, ConfigError, DataError
+from ..files import write_whole
+from ..guards.text import quoted
+from .execute import execute_run, is_complete, plan_run
 from .grid import Planned
 from .kernel import one_line
 from .store import headline_text, read_run
@@ -61,7 +66,27 @@ def _deadline(seconds: float) -> Iterator[threading.Event]:
         ended.set()
         thread.join()
 
-# %% ../../nbs/runs/43_workers.ipynb #10-43-workers
+# %% ../../nbs/runs/43_workers.ipynb #11-43-workers
+@contextmanager
+def _token(out: str) -> Iterator[str]:
+    "Name of a file in the folder of runs that exists while a sweep runs."
+    path = Path(out) / f".sweep-{secrets.token_hex(8)}.token"
+    write_whole(path, path.name)
+    try:
+        yield path.name
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _check_token(out: str, token: str) -> None:
+    "Raise `DataError` where this process does not see the head's file."
+    if token and not (Path(out) / token).is_file():
+        raise DataError(
+            f"the worker does not see the folder of runs {out}; "
+            "mount it at the same path on the worker's machine"
+        )
+
+# %% ../../nbs/runs/43_workers.ipynb #13-43-workers
 def do_run(
     planned: Planned,  # study and parameters
     out: str,  # folder of runs, absolute
@@ -69,6 +94,7 @@ def do_run(
     notebook: str = "",  # another report notebook than the study's own
     retries: int = 1,  # how often a failed run is tried again
     timeout: float = 0.0,  # seconds that a run may take; 0: any
+    token: str = "",  # name of a file that the head wrote into `out`; empty: this is the head
 ) -> Outcome:  # never an exception
     "Compute one run in this process, or find it complete."
     began, folder, error = time.time(), "", ""
@@ -76,6 +102,7 @@ def do_run(
     for _ in range(1 + retries):
         late = threading.Event()
         try:
+            _check_token(out, token)
             folder = str(plan_run(*where, notebook).folder)
             with _deadline(timeout) as late:
                 execute_run(*where, notebook=notebook)
@@ -92,7 +119,7 @@ def do_run(
                 error = f"not done after {timeout:g} s (--timeout); {error}"
     return Outcome(planned.title, folder, "failed", error, wall=time.time() - began)
 
-# %% ../../nbs/runs/43_workers.ipynb #15-43-workers
+# %% ../../nbs/runs/43_workers.ipynb #18-43-workers
 ENGINES = ("local", "dask")
 DASK_CONFIG = {
     "distributed.scheduler.allowed-failures": 2,
@@ -101,28 +128,68 @@ DASK_CONFIG = {
     "distributed.admin.log-format": "%(message)s",
 }
 
+# %% ../../nbs/runs/43_workers.ipynb #19-43-workers
+_ADDRESS = re.compile(r"(?:(?:tcp|tls)://)?(?:\[[0-9a-fA-F:.]{2,45}\]|[\w.-]{1,253}):[0-9]{1,5}")
 
+
+def check_address(
+    scheduler: str,  # "tcp://host:8786", as `--scheduler` takes it
+) -> None:
+    "Raise `ConfigError` for what cannot be the address of a scheduler."
+    port = scheduler.rpartition(":")[2]
+    if not _ADDRESS.fullmatch(scheduler) or not 0 < int(port) < 65536:
+        raise ConfigError(
+            f"--scheduler {quoted(scheduler)}: expected an address such as tcp://host:8786"
+        )
+
+
+def _wait_for_workers(client: Any, scheduler: str, seconds: float) -> None:
+    "Raise `ConfigError` where a running scheduler has no worker for some seconds."
+    try:
+        client.wait_for_workers(1, timeout=seconds)
+    except TimeoutError:
+        cure = f"start workers with `dask worker {scheduler}`"
+        raise ConfigError(
+            f"--scheduler {scheduler}: has no worker after {seconds:g} s; {cure}"
+        ) from None
+
+# %% ../../nbs/runs/43_workers.ipynb #21-43-workers
+def _local_cluster(workers: int) -> Any:
+    "A cluster of processes on this machine that only this sweep can talk to."
+    from distributed import LocalCluster
+    from distributed.security import Security
+
+    return LocalCluster(
+        n_workers=workers,
+        threads_per_worker=1,
+        dashboard_address=None,
+        memory_limit=0,
+        silence_logs="CRITICAL",
+        protocol="tls://",
+        security=Security.temporary(),
+    )
+
+# %% ../../nbs/runs/43_workers.ipynb #22-43-workers
 @contextmanager
 def dask_client(
     workers: int,  # processes on this machine
     # address of a running scheduler ("tcp://host:8786"); its workers are used instead
     scheduler: str = "",
-    wait_s: float = 30.0,  # how long to wait for the scheduler (s)
+    wait_s: float = 30.0,  # how long to wait for the scheduler, and for its first worker (s)
 ) -> Iterator[Any]:  # distributed.Client; its `get_executor` is one of concurrent.futures
     """A connection to new workers on this machine, or to those of a running scheduler.
 
-    Raises `ConfigError` where no scheduler answers.
+    Raises `ConfigError` where no scheduler answers, or one without workers.
     """
     import dask
-    from distributed import Client, LocalCluster
+    from distributed import Client
 
-    local = dict(threads_per_worker=1, dashboard_address=None, memory_limit=0)
     with dask.config.set(DASK_CONFIG):
-        cluster = None
+        cluster = None if scheduler else _local_cluster(workers)
         try:
-            if not scheduler:
-                cluster = LocalCluster(n_workers=workers, silence_logs="CRITICAL", **local)
             with Client(scheduler or cluster, timeout=wait_s) as client:
+                if scheduler:
+                    _wait_for_workers(client, scheduler, wait_s)
                 yield client
         except (OSError, TimeoutError) as e:
             if not scheduler or (isinstance(e, OSError) and e.errno == errno.ENOSPC):
@@ -134,7 +201,7 @@ def dask_client(
             if cluster:
                 cluster.close()
 
-# %% ../../nbs/runs/43_workers.ipynb #17-43-workers
+# %% ../../nbs/runs/43_workers.ipynb #28-43-workers
 def _result(
     future: Any,  # of the executor
     planned: Planned,
@@ -145,7 +212,11 @@ def _result(
 ) -> Outcome:
     "The outcome of a run, also where its worker has died."
     try:
-        return future.result()
+        outcome = future.result()
+        if outcome.status == "complete" and not is_complete(Path(outcome.folder)):
+            why = f"the worker says that it is complete, and {outcome.folder} here is not"
+            return replace(outcome, status="failed", error=f"{why}; do both see the same folder?")
+        return outcome
     except Exception as e:
         where = (planned.study, planned.parameters, out, data_root, notebook)
         why = one_line(f"{type(e).__name__}: {e}")
@@ -154,7 +225,7 @@ def _result(
             why = f"the process that computed it died three times; {cure}"
         return Outcome(planned.title, str(plan_run(*where).folder), "failed", why)
 
-# %% ../../nbs/runs/43_workers.ipynb #19-43-workers
+# %% ../../nbs/runs/43_workers.ipynb #30-43-workers
 def outcomes(
     planned: list[Planned],  # runs to compute
     engine: str = "dask",  # one of ENGINES
@@ -168,7 +239,7 @@ def outcomes(
         return
     from concurrent.futures import FIRST_COMPLETED, wait
 
-    with dask_client(workers, scheduler) as client:
+    with dask_client(workers, scheduler) as client, _token(how["out"]) as token:
         executor, waiting = client.get_executor(), list(planned)
         running: dict[Any, Planned] = {}
         try:
@@ -176,7 +247,7 @@ def outcomes(
                 free = max(1, sum(client.nthreads().values())) - len(running)
                 while waiting and free > 0:
                     run = waiting.pop(0)
-                    running[executor.submit(do_run, run, **how)] = run
+                    running[executor.submit(do_run, run, **how, token=token)] = run
                     free -= 1
                 for future in wait(running, timeout=5, return_when=FIRST_COMPLETED).done:
                     yield _result(future, running.pop(future), **how)

@@ -49,7 +49,15 @@ def test_own_deliveries_beside_the_real_database(tmp_path):
     assert record["primary"]["declared"] is False
     found = pd.read_parquet(folder / "predictions.parquet").query("part == 'test'")
     target = found[found.target == "deliveries"]
-    assert set(target.group) == {f"own/mother{k:03d}" for k in range(1, 31)}
+    assert set(target.group) == {f"own/patient {k:03d}" for k in range(1, 31)}
+    names = pd.read_csv(folder / "work" / "own_names.csv").query("kind == 'patient'")
+    assert list(names.name) == [f"own/mother{k:03d}" for k in range(1, 31)]
+    for path in folder.rglob("*"):
+        assert path.stat().st_mode & 0o077 == 0, path
+        if path.is_file() and "work" not in path.relative_to(folder).parts:
+            content = path.read_bytes()
+            assert b"mother0" not in content, path
+            assert str(mine).encode() not in content, path
     assert not target.p_case.isna().any()
     every = found[found.target == "all deliveries"]
     assert every.group.str.startswith("ctu-uhb-ctgdb/").all()
@@ -61,6 +69,7 @@ def test_own_deliveries_beside_the_real_database(tmp_path):
 
 def test_a_folder_without_a_table_is_refused(tmp_path):
     done = run(tmp_path / "runs", target_set="own", folder=tmp_path)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "no records.csv; it needs the columns record, label" in done.stderr
     assert done.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())  # nothing was simulated or written

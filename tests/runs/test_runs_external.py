@@ -18,7 +18,8 @@ YAML = """
 title: "Toes: do shoes help?"
 question: Do shoes help?
 databases: {required: [mitdb]}
-own: {kind: feet, parameter: folder, when: {target_set: [own]}, columns: {foot: its name}}
+own: {kind: feet, parameter: folder, when: {target_set: [own]}, table: feet.csv,
+  columns: {foot: its name}}
 units: {example: record, group: patient, noun: patients}
 parameters:
   target_set: {type: str, help: target, choices: [simulated, own], default: simulated}
