@@ -184,8 +184,8 @@ LOST = {f: -(2 ** (bits - 1)) for bits, formats in _BITS.items() for f in format
 def _compare(h: Header, d: np.ndarray) -> None:
     """Compare samples from the first on with the header.
 
-    Headers of the 2017 challenge state no checksum and, in 520 of 6,999 records, a wrong first
-    sample. Their MATLAB files say themselves what they hold.
+    Headers of the 2017 challenge state no checksum and, in some records, a wrong first sample.
+    Their MATLAB files say themselves what they hold.
     """
     if not h.simple or (h.files[0].endswith(".mat") and not any(h.checksums)):
         return

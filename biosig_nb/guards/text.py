@@ -41,11 +41,12 @@ def printable(
 # %% ../../nbs/guards/10_text.ipynb #09-10-text
 def one_line(
     e: BaseException | str,  # an exception, or any text
-) -> str:  # at most 300 characters, for a message
+    limit: int = 300,  # characters
+) -> str:  # for a message
     "A text, or the text of an exception, on one line; the exception's type where it has none."
-    text = str(e)[:3000] or type(e).__name__
+    text = str(e)[: 10 * limit] or type(e).__name__
     line = printable(" ".join(text.split()))
-    return line if len(line) <= 300 else line[:299] + "…"
+    return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
 def quoted(

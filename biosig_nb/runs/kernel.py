@@ -17,6 +17,7 @@ import nbformat
 
 from ..errors import BiosigError, ConfigError
 from ..files import plain
+from ..guards.text import one_line as shortened
 from ..studies.parameters import limit_threads
 from ..studies.parameters_cell import parameters_in
 
@@ -63,8 +64,8 @@ def one_line(
     limit: int = 600,  # characters
 ) -> str:
     "A message without colours, line ends and repeated blanks."
-    line = " ".join(re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", str(text)).split())
-    return line if len(line) <= limit else line[: limit - 1] + "…"
+    bare = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", str(text)).strip()
+    return shortened(bare, limit) if bare else ""
 
 # %% ../../nbs/runs/17_kernel.ipynb #18-17-kernel
 def not_started(

@@ -1,35 +1,17 @@
 """Annotation files with damaged bytes: each is refused by name, or read as wfdb reads it."""
 
-import signal
 from collections import Counter
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
 import wfdb
+from damage import flip, limited, replace
 
 from biosig_nb.data.annotations import read_annotations
 from biosig_nb.errors import DataError
 
-SECONDS = 5  # of computing, for one file
 NOTES = ["", "", "None", "(N", "(AFIB", "odd", "x\x04\xfcNone", "\x00\xec\x01\x02\xff\xff"]
 WORDS = (0, 0, 1, 22 << 10, 42 << 10, 59 << 10, 60 << 10, 62 << 10, 63 << 10, (63 << 10) + 4)
-
-
-@contextmanager
-def limited(seconds=SECONDS):
-    "Ends what computes for longer by a TimeoutError; wfdb reads some files for ever."
-
-    def stop(number, frame):
-        raise TimeoutError
-
-    before = signal.signal(signal.SIGVTALRM, stop)
-    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-        signal.signal(signal.SIGVTALRM, before)
 
 
 def whole_file(folder, rng):
@@ -50,14 +32,6 @@ def whole_file(folder, rng):
         write_dir=str(folder),
     )
     return (folder / "whole.atr").read_bytes()
-
-
-def flip(raw, at, rng):
-    raw[at] ^= 1 << int(rng.integers(8))
-
-
-def replace(raw, at, rng):
-    raw[at] = int(rng.integers(256))
 
 
 def replace_word(raw, at, rng):

@@ -8,9 +8,7 @@ import multiprocessing
 import os
 import re
 import resource
-import signal
 from collections import Counter
-from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
@@ -20,6 +18,7 @@ import scipy.io
 import torch
 import wfdb
 import yaml
+from damage import flip, limited, replace
 from PIL import Image
 from safetensors.numpy import load as load_safetensors
 
@@ -39,23 +38,7 @@ from biosig_nb.learn.weights import load_body, save_body
 from biosig_nb.runs.grid import read_grid
 from biosig_nb.studies.strict_yaml import read_yaml
 
-SECONDS, MEGABYTES = 5, 1000  # of computing and of memory, for one file
-
-
-@contextmanager
-def limited(seconds=SECONDS):
-    "Ends what computes for longer by a TimeoutError."
-
-    def stop(number, frame):
-        raise TimeoutError
-
-    before = signal.signal(signal.SIGVTALRM, stop)
-    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-        signal.signal(signal.SIGVTALRM, before)
+MEGABYTES = 1000  # of memory, for one file
 
 
 class NoReference(Exception):
@@ -64,14 +47,6 @@ class NoReference(Exception):
 
 # Mutations of bytes; texts get characters that mean something to their format.
 SIGNS = b"0123456789.,-+;:/#()[]{}\"'\n\r\t \0e~&*!|%@\xff\xc3\xbc"
-
-
-def flip(raw, at, rng):
-    raw[at] ^= 1 << int(rng.integers(8))
-
-
-def replace(raw, at, rng):
-    raw[at] = int(rng.integers(256))
 
 
 def sign(raw, at, rng):
