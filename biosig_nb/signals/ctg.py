@@ -86,10 +86,14 @@ def fill_short_gaps(
     Raises `DataError` if `x` is not one row.
     """
     x = _row(x, "signal")
-    real = np.flatnonzero(np.isfinite(x))
-    for a, b in zip(real[:-1], real[1:]):
-        if 1 < b - a <= longest * fs + 1:
-            x[a + 1 : b] = np.linspace(x[a], x[b], b - a + 1)[1:-1]
+    is_real = np.isfinite(x)
+    real, lost = np.flatnonzero(is_real), np.flatnonzero(~is_real)
+    after = np.searchsorted(real, lost)  # number of the real sample behind each lost one
+    inner = (after > 0) & (after < len(real))
+    lost, a, b = lost[inner], real[after[inner] - 1], real[after[inner]]
+    short = b - a <= longest * fs + 1
+    lost, a, b = lost[short], a[short], b[short]
+    x[lost] = (lost - a) * ((x[b] - x[a]) / (b - a)) + x[a]
     return x, np.isfinite(x)
 
 # %% ../../nbs/signals/40_ctg.ipynb #18-40-ctg
@@ -115,11 +119,12 @@ def downsample(
     return np.where(real, means, np.nan), real
 
 # %% ../../nbs/signals/40_ctg.ipynb #21-40-ctg
-def _weighted_median(x: np.ndarray, w: np.ndarray) -> float:
-    "Smallest value of x with at least half of the weight w at or below it."
-    order = np.argsort(x)
-    c = np.cumsum(w[order])
-    return float(x[order][np.searchsorted(c, c[-1] / 2)])
+def _weighted_medians(x: np.ndarray, w: np.ndarray, lo: np.ndarray, hi: np.ndarray) -> np.ndarray:
+    "Of each range lo:hi of x, the smallest value with at least half of the weight at or below it."
+    order = np.argsort(x, kind="stable")
+    inside = (order >= lo[:, None]) & (order < hi[:, None])
+    c = np.cumsum(np.where(inside, w[order], 0), axis=1)
+    return x[order][np.argmax(c >= c[:, -1:] / 2, axis=1)]
 
 
 def _window_levels(
@@ -127,10 +132,13 @@ def _window_levels(
 ) -> np.ndarray:
     "Weighted median of the values v at times `at` (s) in each window; NaN below 60 values."
     level = np.full(len(centres), np.nan)
-    for i, c in enumerate(centres):
-        lo, hi = np.searchsorted(at, (c - window / 2, c + window / 2))
-        if hi - lo >= 60:
-            level[i] = _weighted_median(v[lo:hi], weight[lo:hi])
+    edges = np.searchsorted(at, (centres - window / 2, centres + window / 2))
+    enough = np.flatnonzero(edges[1] - edges[0] >= 60)
+    for k in range(0, len(enough), 16):  # neighbours share one sorting
+        some = enough[k : k + 16]
+        lo, hi = edges[:, some]
+        part = slice(lo[0], hi[-1])
+        level[some] = _weighted_medians(v[part], weight[part], lo - lo[0], hi - lo[0])
     return level
 
 # %% ../../nbs/signals/40_ctg.ipynb #24-40-ctg

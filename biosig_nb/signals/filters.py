@@ -8,7 +8,7 @@ __all__ = ['MOST_TIMES', 'MOST_SAMPLES', 'rational_ratio', 'antialias_taps', 're
 # %% ../../nbs/signals/10_filters.ipynb #03-10-filters
 import math
 from fractions import Fraction
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
 from scipy import signal
@@ -124,6 +124,12 @@ def fill_gaps(
     return np.where(bad, np.interp(at, at[~bad], x[~bad]), x), bad
 
 # %% ../../nbs/signals/10_filters.ipynb #31-10-filters
+@cache
+def _bandpass_sections(fs: float, low: float, high: float, order: int) -> np.ndarray:
+    "Sections of the band pass; a study filters thousands of recordings by the same few."
+    return signal.butter(order, (low, high), "bandpass", fs=fs, output="sos")
+
+
 def bandpass(
     x: np.ndarray,  # signal [..., time]
     fs: float,  # sampling rate (Hz)
@@ -137,6 +143,6 @@ def bandpass(
     """
     if not 0 < low < high < fs / 2:
         raise DataError(f"band {low}-{high} Hz does not fit a sampling rate of {fs} Hz")
-    sos = signal.butter(order, (low, high), "bandpass", fs=fs, output="sos")
+    sos = _bandpass_sections(fs, low, high, order)
     pad = min(x.shape[-1] - 1, int(2 * fs / low))
     return signal.sosfiltfilt(sos, x, axis=-1, padlen=pad)

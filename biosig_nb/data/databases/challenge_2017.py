@@ -161,6 +161,7 @@ def _provenance(folder: Path, record: str, missing: list[str]) -> dict:
         "simulated": is_simulated(folder, record),
         "fingerprint": fingerprint(folder),
         "missing": missing,
+        "names_patients": False,  # a group is a recording
     }
 
 

@@ -238,6 +238,7 @@ def _provenance(
         "simulated": simulated,
         "fingerprint": fingerprint(folder, (f"**/{site}/**/*", "*.csv")),
         "missing": missing,
+        "names_patients": False,  # a group is a recording
     }
 
 
