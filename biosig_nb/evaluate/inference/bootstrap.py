@@ -7,38 +7,56 @@ __all__ = ['METRIC_COLUMNS', 'DEFAULT_METRICS', 'metric_table']
 
 # %% ../../../nbs/evaluate/inference/20_bootstrap.ipynb #03-20-bootstrap
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ...errors import ConfigError, nearest
-from .fold_scores import averaged, fold_predictions
-from biosig_nb.evaluate.inference.resampling import (
-    INTERVAL_METHODS,
-    bca_interval,
-    interval,
-    jackknife,
-)
+from .boundary import ClassGroups, class_groups
+from .fold_scores import FoldPredictions, averaged, fold_predictions
+from .interval_choice import check_method, chosen_interval
+from .resampling import jackknife
 from .settings import NAMED, Setting, setting_counts, settings
-from ..kernels.threshold_metrics import mean_defined
-from ..metric_registry import Metric, get_metric
+from .support import MIN_GROUPS
+from ..kernels.threshold_metrics import is_exclusive, mean_defined
+from ..metric_registry import Metric, get_metric, metric_title
 from ..predictions import label_names
 
 # %% ../../../nbs/evaluate/inference/20_bootstrap.ipynb #09-20-bootstrap
-def _row(
-    label: str, x: np.ndarray, n_resamples: int, conf: float, has_interval: bool, **counts: int
-) -> dict:
-    "A row from x: the estimate, the resamples, and for BCa the jackknife [1 + resample + group]."
-    values, left_out = x[1 : 1 + n_resamples], x[1 + n_resamples :]
-    ends, rejected = (math.nan, math.nan), 0
-    if has_interval:
-        rejected = int(np.isnan(values).sum())
-        by_bca = len(left_out) > 0
-        ends = bca_interval(values, x[0], left_out, conf) if by_bca else interval(values, conf)
-    row = dict(label=label, estimate=float(x[0]), lo=ends[0], hi=ends[1], rejected=rejected)
-    return row | dict(n_pos=math.nan, n_pos_groups=math.nan) | counts
+@dataclass(frozen=True)
+class _How:
+    "How the rows of a setting are made."
+
+    n_resamples: int
+    conf: float
+    method: str
+    min_groups: int
+    threshold: float
+
+    def row(
+        self,
+        metric: Metric,
+        label: str,
+        x: np.ndarray,  # estimate, resamples, and for BCa the jackknife [1 + resample + group]
+        groups: ClassGroups,
+        supported: bool,
+        **counts: int,
+    ) -> dict:
+        "One row of the table, with `how` its interval was made."
+        values, left_out = x[1 : 1 + self.n_resamples], x[1 + self.n_resamples :]
+        lo, hi, how, rejected = math.nan, math.nan, "unsupported", 0
+        if supported:
+            rejected = int(np.isnan(values).sum())
+            jack = left_out if len(left_out) else None
+            lo, hi, how = chosen_interval(
+                metric.name, values, float(x[0]), groups, self.conf, self.method, jack
+            )
+        row = dict(label=label, estimate=float(x[0]), lo=lo, hi=hi, rejected=rejected)
+        row |= dict(how=how, constant=groups.constant)
+        return row | dict(n_pos=math.nan, n_pos_groups=math.nan) | counts
 
 # %% ../../../nbs/evaluate/inference/20_bootstrap.ipynb #10-20-bootstrap
 def _mean_over(names: list[str], scores: dict[str, np.ndarray], n: int) -> np.ndarray:
@@ -51,29 +69,32 @@ def _mean_over(names: list[str], scores: dict[str, np.ndarray], n: int) -> np.nd
 def _rows_of(
     metric: Metric,
     scores: np.ndarray,  # estimate, resamples, and for BCa the jackknife [.., label or 1]
+    folds: list[FoldPredictions],
     s: Setting,
     labels: list[str],
-    n_resamples: int,
-    conf: float,
-    min_groups: int,
+    h: _How,
 ) -> list[dict]:
     "Rows of one arm and metric."
-    enough = len(s.groups) >= min_groups
+    enough, names = len(s.groups) >= h.min_groups, list(s.support.index)
+
+    def behind(chosen: list[str]) -> ClassGroups:
+        return class_groups(folds, [names.index(l) for l in chosen], h.threshold)
+
     if not metric.per_label:
-        return [_row("all", scores[:, 0], n_resamples, conf, enough)]
+        return [h.row(metric, "all", scores[:, 0], behind(names), enough)]
     of, support = dict(zip(labels, scores.T)), s.support.loc[labels]
     rows = []
     for l, n_pos, n_groups in zip(labels, support.n_pos, support.n_pos_groups):
         counts = dict(n_pos=int(n_pos), n_pos_groups=int(n_groups))
-        rows.append(_row(l, of[l], n_resamples, conf, enough and l in s.qualified, **counts))
+        rows.append(h.row(metric, l, of[l], behind([l]), enough and l in s.qualified, **counts))
     if len(s.support) == 1:
         return rows
     good = [l for l in labels if l in s.qualified]
     there = [l for l in labels if not np.isnan(of[l][0])]
-    macro, macro_all = (_mean_over(names, of, len(scores)) for names in (good, there))
     complete = good == there == labels
-    rows.append(_row("macro", macro, n_resamples, conf, enough and bool(good)))
-    rows.append(_row("macro_all", macro_all, n_resamples, conf, enough and complete))
+    for name, of_mean, supported in (("macro", good, bool(good)), ("macro_all", there, complete)):
+        x = _mean_over(of_mean, of, len(scores))
+        rows.append(h.row(metric, name, x, behind(of_mean or labels), enough and supported))
     return rows
 
 # %% ../../../nbs/evaluate/inference/20_bootstrap.ipynb #13-20-bootstrap
@@ -92,6 +113,36 @@ def _notes(where: str, s: Setting, labels: list[str], min_groups: int, redrawn: 
     return [f"{where}: {note}" for note in out]
 
 # %% ../../../nbs/evaluate/inference/20_bootstrap.ipynb #14-20-bootstrap
+RESAMPLED = ("percentile", "bca", "logit", "unsupported")
+
+
+def _listed(names: Iterable[str]) -> str:
+    "Names in words; of many the first."
+    first = list(dict.fromkeys(names))
+    return ", ".join(first[:4]) + (f" and {len(first) - 4} others" if len(first) > 4 else "")
+
+
+def _unvaried_notes(where: str, rows: list[dict]) -> list[str]:
+    "Sentences on intervals that do not come from resamples, and on constant scores."
+    kinds: dict[str, dict[tuple[str, str], list[str]]] = {}
+    for row in rows:
+        if row["how"] not in RESAMPLED:
+            kind = row["how"].split(" over ")[0] or "no interval"
+            of = kinds.setdefault(kind, {})
+            of.setdefault((row["metric"], row["label"]), []).append(row["arm"])
+    out = []
+    for kind, found in kinds.items():
+        texts = [f"{metric_title(m)} of {l} ({_listed(arms)})" for (m, l), arms in found.items()]
+        shown = "; ".join(texts[:6]) + (f"; and {len(texts) - 6} more" if len(texts) > 6 else "")
+        out.append(f"{where}: resamples hardly vary, so {kind}: {shown}")
+    constant = [r for r in rows if r["constant"] and r["metric"] == rows[0]["metric"]]
+    for label, arms in pd.DataFrame(constant).groupby("label").arm if constant else ():
+        if label not in ("macro", "macro_all"):
+            says = f"the score of {label} says the same of everybody"
+            out.append(f"{where}: {_listed(arms)}: {says}")
+    return out
+
+# %% ../../../nbs/evaluate/inference/20_bootstrap.ipynb #15-20-bootstrap
 def _chosen_labels(labels: Sequence[str] | None, known: tuple[str, ...]) -> list[str]:
     "The labels to report, or a `ConfigError` for one that is not there."
     for l in labels or ():
@@ -99,10 +150,11 @@ def _chosen_labels(labels: Sequence[str] | None, known: tuple[str, ...]) -> list
             raise ConfigError(f"label {l!r}: {nearest(l, known)}")
     return list(labels or known)
 
-# %% ../../../nbs/evaluate/inference/20_bootstrap.ipynb #16-20-bootstrap
+# %% ../../../nbs/evaluate/inference/20_bootstrap.ipynb #17-20-bootstrap
 # as in metrics.csv
 METRIC_COLUMNS = (
     *NAMED,
+    "threshold",  # of metrics of decisions; none where the most probable class is decided for
     "estimate",
     "lo",
     "hi",
@@ -115,7 +167,7 @@ METRIC_COLUMNS = (
 DEFAULT_METRICS = (
     "auroc",
     "auprc",
-    "prevalence",
+    "auprc_chance",
     "f1",
     "sensitivity",
     "ppv",
@@ -123,50 +175,59 @@ DEFAULT_METRICS = (
     "macro_f1",
 )
 
-# %% ../../../nbs/evaluate/inference/20_bootstrap.ipynb #17-20-bootstrap
+# %% ../../../nbs/evaluate/inference/20_bootstrap.ipynb #18-20-bootstrap
 def _arm_rows(
     s: Setting,
-    metrics: list[Metric],
+    metrics: Iterable[Metric],
     labels: list[str],
     counts: np.ndarray,  # a row of ones, then the resamples [1 + resample, group]
-    method: str,
-    conf: float,
-    min_groups: int,
+    h: _How,
     equal_groups: bool,
-    threshold: float,
 ) -> Iterator[dict]:
     "The rows of all arms of a setting."
-    columns = [list(s.support.index).index(l) for l in labels]
+    columns, wanted = [list(s.support.index).index(l) for l in labels], list(metrics)
     n = dict(n=int(s.support.n.iloc[0]), n_groups=len(s.groups))
     for (model, arm, role), df in s.arms():
         folds = fold_predictions(df, s.groups, equal_groups)
-        for m in metrics:
+        for m in wanted:
 
             def scored(c, m=m, folds=folds):
-                return averaged(folds, m, c, threshold, columns)
+                return averaged(folds, m, c, h.threshold, columns)
 
             scores = scored(counts)
-            if method == "bca":
+            if h.method == "bca":
                 scores = np.concatenate([scores, jackknife(scored, len(s.groups))])
             names = dict(model=model, arm=arm, role=role, metric=m.name) | n
-            for row in _rows_of(m, scores, s, labels, len(counts) - 1, conf, min_groups):
+            exclusive = all(is_exclusive(f.Y, f.P) for f in folds)
+            names["threshold"] = h.threshold if m.decides and not exclusive else math.nan
+            for row in _rows_of(m, scores, folds, s, labels, h):
                 yield names | row
 
-# %% ../../../nbs/evaluate/inference/20_bootstrap.ipynb #18-20-bootstrap
+# %% ../../../nbs/evaluate/inference/20_bootstrap.ipynb #19-20-bootstrap
+def _rejected_note(out: pd.DataFrame, n_resamples: int) -> str:
+    "The row that lost most resamples, and how many other rows lost some."
+    r, others = out.loc[out.rejected.idxmax()], int((out.rejected > 0).sum()) - 1
+    more = f" ({others} more rows lost no more than that)" if others else ""
+    return (
+        f"{r.target}, {r.protocol}, by {r.unit}: {r.metric} of {r.label}, arm {r.arm}: "
+        f"{r.rejected} of {n_resamples} resamples held no usable fold and were rejected{more}"
+    )
+
+# %% ../../../nbs/evaluate/inference/20_bootstrap.ipynb #20-20-bootstrap
 def _finished(out: pd.DataFrame, notes: list[str], n_resamples: int, **attrs: Any) -> pd.DataFrame:
     "The table in its types and columns, with its facts in `attrs`."
     rejected = int(out.rejected.max())
     if rejected:
-        notes = [
-            *notes,
-            f"up to {rejected} of {n_resamples} resamples of a row held no usable fold and were "
-            "rejected",
-        ]
+        notes = [*notes, _rejected_note(out, n_resamples)]
+    same = out[out.constant.astype(bool) & ~out.label.isin(["macro", "macro_all"])]
+    keys = ["target", "protocol", "model", "arm", "label"]
+    constant = list(same[keys].drop_duplicates().itertuples(index=False, name=None))
     out = out.astype({"n_pos": "Int64", "n_pos_groups": "Int64"})[list(METRIC_COLUMNS)]
-    out.attrs.update(notes=notes, rejected=rejected, n_resamples=n_resamples, **attrs)
+    out.attrs.update(notes=notes, rejected=rejected, n_resamples=n_resamples, constant=constant)
+    out.attrs.update(attrs)
     return out
 
-# %% ../../../nbs/evaluate/inference/20_bootstrap.ipynb #19-20-bootstrap
+# %% ../../../nbs/evaluate/inference/20_bootstrap.ipynb #21-20-bootstrap
 def metric_table(
     predictions: pd.DataFrame,  # of one study; all arms
     metrics: Sequence[str | Metric] = DEFAULT_METRICS,  # names in METRICS, or `Metric`s
@@ -175,30 +236,35 @@ def metric_table(
     n_resamples: int = 2000,  # bootstrap resamples of the groups
     conf: float = 0.95,  # confidence of the intervals
     seed: int = 0,  # of the resamples
-    min_groups: int = 5,  # support rule: groups with positives (and with negatives)
+    min_groups: int = MIN_GROUPS,  # support rule: groups with positives (and with negatives)
     equal_groups: bool = False,  # each group weighs the same, however many examples it has
     threshold: float = 0.5,  # for decisions where classes do not exclude each other
-    method: str = "percentile",  # of the interval; "bca": corrected for bias and skewness
+    method: str = "auto",  # percentile, logit, bca; auto: logit if the rarer class is small
     stratified: bool = False,  # groups drawn within strata (see `setting_counts`)
     missing: str = "drop",  # a resample misses a label: "drop" the label, "reject" the resample
     **rules: Any,  # other rules of `support_table`: min_positives, max_share
-) -> pd.DataFrame:  # columns METRIC_COLUMNS; attrs: notes, rejected, redrawn, n_resamples, seed
+) -> (
+    pd.DataFrame
+):  # columns METRIC_COLUMNS; attrs: notes, rejected, redrawn, constant, n_resamples, seed
     """Every metric of every arm, with an interval that resamples groups.
 
-    Raises a `DataError` without test rows and a `ConfigError` for a name that does not exist.
+    Where resamples hardly vary, the interval is computed from the number of groups, or missing; a
+    note names the row and the method. `attrs["constant"]` lists scores that say the same of
+    everybody. Raises a `DataError` without test rows, a `ConfigError` for an unknown name.
     """
     chosen = _chosen_labels(labels, label_names(predictions))
-    if method not in INTERVAL_METHODS:
-        raise ConfigError(f"method={method!r}: {nearest(method, INTERVAL_METHODS)}")
+    check_method(method)
     rows, notes, shares = [], [], [0.0]
     for (target, protocol), s in settings(predictions, unit, min_groups=min_groups, **rules):
         good = [l for l in chosen if l in s.qualified]
         counts, share = setting_counts(s, n_resamples, seed, stratified, missing, good)
         shares.append(share)
-        notes += _notes(f"{target}, {protocol}, by {unit}", s, chosen, min_groups, share)
+        where = f"{target}, {protocol}, by {unit}"
+        notes += _notes(where, s, chosen, min_groups, share)
         names = dict(target=target, protocol=protocol, unit=unit, conf=conf)
-        how = (method, conf, min_groups, equal_groups, threshold)
-        found = _arm_rows(s, [get_metric(m) for m in metrics], chosen, counts, *how)
+        how = _How(n_resamples, conf, method, min_groups, threshold)
+        found = list(_arm_rows(s, map(get_metric, metrics), chosen, counts, how, equal_groups))
+        notes += _unvaried_notes(where, found)
         rows += [names | row for row in found]
-    out = pd.DataFrame(rows, columns=[*METRIC_COLUMNS, "rejected"])
+    out = pd.DataFrame(rows, columns=[*METRIC_COLUMNS, "rejected", "constant"])
     return _finished(out, notes, n_resamples, seed=seed, redrawn=max(shares))

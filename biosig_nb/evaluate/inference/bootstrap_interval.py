@@ -13,15 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...errors import ConfigError, DataError, nearest
+from .boundary import class_groups
 from .fold_scores import FoldPredictions, averaged
+from .interval_choice import check_method, chosen_interval
 from biosig_nb.evaluate.inference.resampling import (
-    INTERVAL_METHODS,
     MISSING_RULES,
     Needs,
-    bca_interval,
     draw_resamples,
     group_strata,
-    interval,
     jackknife,
 )
 from ..kernels.threshold_metrics import mean_defined
@@ -37,16 +36,14 @@ class Interval:
     lo: float
     hi: float
     rejected: float  # share of the resamples that were rejected
+    method: str = ""  # how the interval was made
 
 # %% ../../../nbs/evaluate/inference/25_bootstrap_interval.ipynb #05-25-bootstrap-interval
 def _check_rules(missing: str, method: str) -> None:
     "A `ConfigError` for an option that does not exist."
-    for name, value, known in (
-        ("missing", missing, MISSING_RULES),
-        ("method", method, INTERVAL_METHODS),
-    ):
-        if value not in known:
-            raise ConfigError(f"{name}={value!r}: {nearest(value, known)}")
+    check_method(method)
+    if missing not in MISSING_RULES:
+        raise ConfigError(f"missing={missing!r}: {nearest(missing, MISSING_RULES)}")
 
 # %% ../../../nbs/evaluate/inference/25_bootstrap_interval.ipynb #06-25-bootstrap-interval
 def _group_codes(
@@ -69,7 +66,7 @@ def bootstrap_interval(
     conf: float = 0.9,  # confidence
     missing: str = "drop",  # a resample misses a label: "drop" the label, "reject" the resample
     seed: int = 0,  # of the resamples
-    method: str = "percentile",  # or "bca"
+    method: str = "auto",  # as in `metric_table`
     stratified: bool = False,  # groups drawn within strata: the rarest label that they hold
 ) -> Interval:
     """A metric with its group bootstrap interval; labels without both classes stay out.
@@ -95,7 +92,7 @@ def bootstrap_interval(
     needs = Needs.of([(Y[:, both], codes)], both, len(names)) if missing == "reject" else None
     counts, drawn = draw_resamples(codes, n_resamples, seed, strata, needs)
     estimate, values = float(score(np.ones((1, len(names))))[0]), score(counts)
-    ends = interval(values, conf)
-    if method == "bca":
-        ends = bca_interval(values, estimate, jackknife(score, len(names)), conf)
-    return Interval(estimate, *ends, float(1 - (~np.isnan(values)).sum() / drawn))
+    left_out = jackknife(score, len(names)) if method == "bca" else None
+    behind = class_groups([data], both)
+    lo, hi, how = chosen_interval(m.name, values, estimate, behind, conf, method, left_out)
+    return Interval(estimate, lo, hi, float(1 - (~np.isnan(values)).sum() / drawn), how)

@@ -16,16 +16,27 @@ import numpy as np
 import pandas as pd
 
 from ...errors import ConfigError
+from biosig_nb.evaluate.inference.boundary import (
+    FROM_0_TO_1,
+    ArmNumber,
+    class_groups,
+    mover,
+    mover_p,
+    varies_too_little,
+)
+from .fold_scores import fold_predictions
 from .p_values import bootstrap_p, holm
 from .resampling import interval
 from biosig_nb.evaluate.inference.settings import (
     COMPARED,
+    Setting,
     check_arms,
     compared_label,
     no_interval_note,
     setting_counts,
     settings,
 )
+from .support import MIN_GROUPS
 from ..metric_registry import Metric, get_metric
 
 # %% ../../../nbs/evaluate/inference/30_compare.ipynb #10-30-compare
@@ -72,13 +83,68 @@ class Difference:
     values: np.ndarray  # the estimate first [1 + resample]; NaN: rejected
     n_groups: int  # groups that are resampled
     supported: bool  # whether the label has enough support for an interval
+    arm: ArmNumber  # the arm's own number
+    baseline: ArmNumber  # the baseline's
 
     @property
     def resampled(self) -> np.ndarray:
         "The resamples without the estimate [resample]."
         return self.values[1:]
 
+    def interval(
+        self,
+        conf: float = 0.95,  # confidence
+    ) -> tuple[float, float, str]:  # ends, and the method; NaN where there is no interval
+        """The percentile interval, or one from the numbers of groups where resamples hardly vary.
+
+        The method is `tied` where they hardly vary and there is no other interval.
+        """
+        if not self.supported:
+            return math.nan, math.nan, "none"
+        metric, (lo, hi) = self.names["metric"], interval(self.resampled, conf)
+        own = [x.estimate for x in (self.arm, self.baseline)]
+        at_end = metric in FROM_0_TO_1 and any(x in (0.0, 1.0) for x in own)
+        if not at_end and not varies_too_little(self.resampled, self.values[0], lo, hi):
+            return lo, hi, "percentile"
+        ends = mover(metric, self.arm, self.baseline, conf)
+        if not math.isnan(ends[0]):
+            return *ends, "groups"
+        return (math.nan, math.nan, "none") if lo == hi else (lo, hi, "tied")
+
+    @property
+    def p(self) -> float:
+        "Two-sided p of no difference, of the same kind as the interval."
+        method = self.interval()[2]
+        if method == "groups":
+            return mover_p(self.names["metric"], self.arm, self.baseline)
+        return math.nan if method == "none" else bootstrap_p(self.resampled)
+
 # %% ../../../nbs/evaluate/inference/30_compare.ipynb #16-30-compare
+def _label_columns(s: Setting, metric: Metric, label: str | None) -> list[int]:
+    "Positions of the labels behind a number."
+    names = list(s.support.index)
+    if metric.per_label and label is None:
+        return [names.index(l) for l in s.qualified] or list(range(len(names)))
+    return [names.index(label)] if metric.per_label else list(range(len(names)))
+
+
+def _own_numbers(
+    s: Setting,
+    arms: dict[tuple, pd.DataFrame],  # key of an arm -> its test rows
+    scores: dict[tuple, np.ndarray],  # key -> its number, then the resamples
+    metric: Metric,
+    label: str | None,
+    threshold: float,
+) -> dict[tuple, ArmNumber]:
+    "Each arm's number, with the groups behind it."
+    columns = _label_columns(s, metric, label)
+    out = {}
+    for key, x in scores.items():
+        folds = fold_predictions(arms[key], s.groups)
+        out[key] = ArmNumber(float(x[0]), class_groups(folds, columns, threshold))
+    return out
+
+# %% ../../../nbs/evaluate/inference/30_compare.ipynb #17-30-compare
 def paired_differences(
     predictions: pd.DataFrame,  # of one study, baselines included
     families: Sequence[tuple],  # (baseline, arms); arms None: every other arm of role "arm"
@@ -100,7 +166,7 @@ def paired_differences(
     label, title = compared_label(predictions, m, label)
     check_arms(predictions, [a for baseline, arms in families for a in (baseline, *(arms or ()))])
     for (target, protocol), s in settings(predictions, unit, **rules):
-        why = s.no_interval_reason(m.per_label, label, rules.get("min_groups", 5))
+        why = s.no_interval_reason(m.per_label, label, rules.get("min_groups", MIN_GROUPS))
         note = no_interval_note(target, protocol, unit, title, why)
         of = [label] if label else None
         counts, _ = setting_counts(s, n_resamples, seed, stratified, missing, of)
@@ -108,26 +174,43 @@ def paired_differences(
         pairs = [_pairs(arms, *family) for family in families]
         used = dict.fromkeys(key for family in pairs for pair in family for key in pair)
         scores = {k: s.score(arms[k], m, label, counts, equal_groups, threshold) for k in used}
+        own = _own_numbers(s, arms, scores, m, label, threshold)
         shared = dict(target=target, protocol=protocol, metric=m.name, label=title, unit=unit)
         for k, family in enumerate(pairs):
             found = []
             for arm, base in family:
                 names = shared | dict(model=arm[0], arm=arm[1], baseline=base[1])
                 values = (1 if m.higher else -1) * (scores[arm] - scores[base])
-                found.append(Difference(names, values, len(s.groups), not why))
+                two = own[arm], own[base]
+                found.append(Difference(names, values, len(s.groups), not why, *two))
             yield k, note, found
 
-# %% ../../../nbs/evaluate/inference/30_compare.ipynb #21-30-compare
+# %% ../../../nbs/evaluate/inference/30_compare.ipynb #22-30-compare
 def _compared(d: Difference, conf: float) -> dict:
     "A row of the comparison, before Holm's correction."
-    row = d.names | dict(difference=float(d.values[0]), conf=conf, n_groups=d.n_groups)
-    if not d.supported:
-        return row | dict(lo=math.nan, hi=math.nan, p=math.nan, rejected=0)
-    lo, hi = interval(d.resampled, conf)
-    rejected = int(np.isnan(d.resampled).sum())
-    return row | dict(lo=lo, hi=hi, p=bootstrap_p(d.resampled), rejected=rejected)
+    lo, hi, method = d.interval(conf)
+    row = d.names | dict(difference=float(d.values[0]), lo=lo, hi=hi, conf=conf, p=d.p)
+    rejected = int(np.isnan(d.resampled).sum()) if d.supported else 0
+    return row | dict(n_groups=d.n_groups, method=method, rejected=rejected)
 
-# %% ../../../nbs/evaluate/inference/30_compare.ipynb #22-30-compare
+
+def _method_note(d: Difference, method: str) -> str:
+    "A sentence on an interval that is not the percentile interval; empty where it is."
+    n, pair = d.names, f"{d.names['arm']} against {d.names['baseline']}"
+    where = f"{n['target']}, {n['protocol']}, by {n['unit']}: {n['metric']} of {n['label']}, {pair}"
+    same = [a for a, x in ((n["arm"], d.arm), (n["baseline"], d.baseline)) if x.groups.constant]
+    if same:
+        return f"{where}: {' and '.join(same)} says the same of everybody"
+    texts = {
+        "groups": "interval from the two arms' numbers of groups",
+        "tied": "its interval is not to be relied on",
+        "none": "no interval",
+    }
+    if not d.supported or method not in texts:
+        return ""
+    return f"{where}: resamples hardly vary; {texts[method]}"
+
+# %% ../../../nbs/evaluate/inference/30_compare.ipynb #23-30-compare
 def compare_families(
     predictions: pd.DataFrame,  # of one study, baselines included
     families: Sequence[tuple],  # (baseline, arms); arms None: every other arm of role "arm"
@@ -138,7 +221,7 @@ def compare_families(
     seed: int = 0,  # of the resamples
     conf: float = 0.95,  # confidence of the intervals
     **how: Any,  # other arguments of `paired_differences`
-) -> pd.DataFrame:  # columns COMPARISON_COLUMNS, family after family
+) -> pd.DataFrame:  # COMPARISON_COLUMNS and `method`, family after family
     """The comparisons of several families in the same resamples, each arm scored once.
 
     Holm's correction stays within a family.
@@ -151,18 +234,21 @@ def compare_families(
     ):
         notes |= dict.fromkeys(filter(None, [note]))
         found = [_compared(d, conf) for d in family]
+        texts = [_method_note(d, row["method"]) for d, row in zip(family, found)]
+        notes |= dict.fromkeys(filter(None, texts))
         adjusted = holm([row["p"] for row in found])
         rows[k] += [row | dict(p_adjusted=p) for row, p in zip(found, adjusted)]
     every = [row for family in rows for row in family]
-    lost = max((row["rejected"] for row in every), default=0)
-    if lost:
-        text = f"up to {lost} of {n_resamples} resamples held no usable fold and were rejected"
-        notes[text] = None
-    out = pd.DataFrame(every, columns=list(COMPARISON_COLUMNS))
+    worst = max(every, key=lambda row: row["rejected"], default={"rejected": 0})
+    if lost := worst["rejected"]:
+        row = f"{worst['target']}, {worst['protocol']}, {worst['arm']} against {worst['baseline']}"
+        text = "resamples held no usable fold and were rejected, the most of any row"
+        notes[f"{row}: {lost} of {n_resamples} {text}"] = None
+    out = pd.DataFrame(every, columns=[*COMPARISON_COLUMNS, "method"])
     out.attrs.update(notes=list(notes), rejected=lost, n_resamples=n_resamples, seed=seed)
     return out
 
-# %% ../../../nbs/evaluate/inference/30_compare.ipynb #25-30-compare
+# %% ../../../nbs/evaluate/inference/30_compare.ipynb #26-30-compare
 def compare_arms(
     predictions: pd.DataFrame,  # of one study, baseline included
     metric: str | Metric = "auroc",  # name in METRICS, or a `Metric`
@@ -174,12 +260,13 @@ def compare_arms(
     seed: int = 0,  # of the resamples
     conf: float = 0.95,  # confidence of the intervals (not adjusted for the number of arms)
     **how: Any,  # equal_groups, threshold, stratified, missing, and the rules of `support_table`
-) -> pd.DataFrame:  # columns COMPARISON_COLUMNS, one row an arm
+) -> pd.DataFrame:  # COMPARISON_COLUMNS and `method`, one row an arm
     """Arm minus baseline in each resample: estimate, percentile interval, p, and p after Holm.
 
     Positive differences favour the arm. `attrs["rejected"]` counts resamples without a usable
-    fold, `attrs["notes"]` says why an interval is missing. Raises a `ConfigError` for fewer than
-    10,000 resamples or a name that does not exist.
+    fold, `attrs["notes"]` says why an interval is missing. Where resamples hardly vary, `method` is
+    not `percentile`, and interval and p come from the numbers of groups. Raises a `ConfigError`
+    for fewer than 10,000 resamples or a name that does not exist.
     """
     shared: dict[str, Any] = dict(unit=unit, n_resamples=n_resamples, seed=seed, conf=conf)
     return compare_families(predictions, [(baseline, arms)], metric, label, **shared, **how)

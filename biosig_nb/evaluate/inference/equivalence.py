@@ -16,7 +16,6 @@ import pandas as pd
 from ...errors import ConfigError
 from .compare import MIN_RESAMPLES, Difference, paired_differences
 from .p_values import holm
-from .resampling import interval
 from .settings import COMPARED
 from ..metric_registry import Metric
 
@@ -55,10 +54,9 @@ EQUIVALENCE_COLUMNS = (
 def _tested(d: Difference, margin: float, conf: float) -> dict:
     "A row of the table, before Holm's correction."
     row = d.names | dict(difference=float(d.values[0]), conf=conf, margin=margin)
-    row |= dict(n_groups=d.n_groups, lo=math.nan, hi=math.nan)
-    lower, upper = math.nan, math.nan
-    if d.supported:
-        row["lo"], row["hi"] = interval(d.resampled, conf)
+    row["lo"], row["hi"], method = d.interval(conf)
+    row["n_groups"], (lower, upper) = d.n_groups, (math.nan, math.nan)
+    if method == "percentile":  # resamples that hardly vary are no proof of equivalence
         lower, upper = equivalence_p(d.resampled, margin)
     return row | dict(p_lower=lower, p_upper=upper, p=max(lower, upper))
 

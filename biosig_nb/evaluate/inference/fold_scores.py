@@ -54,13 +54,14 @@ def fold_predictions(
     df: pd.DataFrame,  # test rows of one arm
     groups: np.ndarray,  # all groups that are resampled, sorted
     equal_groups: bool = False,  # each example weighs 1 / (examples of its group in the fold)
-) -> list[FoldPredictions]:  # one a seed, repeat and fold
+) -> list[FoldPredictions]:  # one a seed, repeat, fold and pre-training run
     """The test predictions of each fitted model of one arm.
 
     Raises a `DataError` where a fold scores an example twice, and as `check_numbers`.
     """
     codes = np.searchsorted(groups, df.group.to_numpy(str))
-    keys = df[["seed", "repeat", "fold"]].to_numpy()
+    fit = [c for c in ("seed", "repeat", "fold", "source_seed") if c in df]
+    keys = df[fit].to_numpy()
     distinct, of = np.unique(keys, axis=0, return_inverse=True)
     if pd.Series(df.example.to_numpy(object)).groupby(of).nunique().sum() < len(df):
         raise DataError(
@@ -72,7 +73,7 @@ def fold_predictions(
     for i, key in enumerate(distinct):
         rows = np.flatnonzero(of == i)
         base = 1 / np.bincount(codes[rows])[codes[rows]] if equal_groups else np.ones(len(rows))
-        out.append(FoldPredictions(tuple(map(int, key)), Y[rows], P[rows], codes[rows], base))
+        out.append(FoldPredictions(tuple(map(int, key[:3])), Y[rows], P[rows], codes[rows], base))
     return out
 
 # %% ../../../nbs/evaluate/inference/12_fold_scores.ipynb #13-12-fold-scores

@@ -21,7 +21,7 @@ from biosig_nb.evaluate.inference.resampling import (
     draw_resamples,
     group_strata,
 )
-from .support import support_table
+from .support import MIN_GROUPS, support_table
 from ..kernels.threshold_metrics import mean_defined
 from ..metric_registry import Metric
 from ..predictions import aggregate, label_names, truth
@@ -65,7 +65,7 @@ class Setting:
         self,
         per_label: bool,  # whether the metric is one of a label
         label: str | None,  # one label; None: the mean over the qualified ones
-        min_groups: int = 5,  # fewest groups that carry an interval
+        min_groups: int = MIN_GROUPS,  # fewest groups that carry an interval
     ) -> str:
         "Why the number can have no interval; empty where it can."
         if len(self.groups) < min_groups:

@@ -30,11 +30,12 @@ def _bounded(ratio: float, bound: int) -> str:
 
 
 def _interval_words(row: pd.Series) -> str:
-    "The interval of a ratio, or why there is none."
+    "The interval of a ratio and what it holds, or why there is none."
     if math.isnan(row.lo):
         return "no interval: too little support"
     ends = dict.fromkeys([_bounded(row.lo, row.lo_bound), _bounded(row.hi, row.hi_bound)])
-    return f"{row.conf * 100:.3g} % CI {' to '.join(ends)}"
+    held = "training draws included" if row.draws else "for these training draws only"
+    return f"{row.conf * 100:.3g} % CI {' to '.join(ends)}, {held}"
 
 
 def _reaches(row: pd.Series, other: str, noun: str) -> str:

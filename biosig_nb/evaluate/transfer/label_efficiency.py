@@ -19,8 +19,9 @@ from ..inference.resampling import interval
 from ..inference.settings import COMPARED
 from ..metric_registry import Metric, metric_title
 from ..style import number
-from .paired_gain import arms_and_baselines
+from .paired_gain import arms_and_baselines, gain_sd
 from .sizes import Curves, all_sizes
+from .training_draws import with_draws
 
 # %% ../../../nbs/evaluate/transfer/20_label_efficiency.ipynb #06-20-label-efficiency
 def monotone(
@@ -101,6 +102,7 @@ EFFICIENCY_COLUMNS = (
     "rise",
     "rise_lo",
     "rise_hi",
+    "draws",
     "worth",
     "n_groups",
 )
@@ -161,13 +163,28 @@ def _baseline_curve(
     return sizes, monotone(scores), columns | dict(rise_lo=lo, rise_hi=hi)
 
 
-def _rows(c: Curves, baseline: str, conf: float) -> list[dict]:
+def _varied(
+    scores: dict[float, np.ndarray], sds: dict[float, float], seed: int
+) -> dict[float, np.ndarray]:
+    "Scores by size; each resample has half of the variance that draws add to a gain."
+    usual = float(np.median(list(sds.values())))
+    return {
+        n: with_draws(x, sds.get(n, usual) / math.sqrt(2), seed + k)
+        for k, (n, x) in enumerate(sorted(scores.items()))
+    }
+
+
+def _rows(c: Curves, baseline: str, conf: float, draws: bool, seed: int) -> list[dict]:
     "The rows of all arms and sizes of one target and protocol."
     sign, supported, rows = 1 if c.metric.higher else -1, not c.why, []
     shared = c.names | dict(baseline=baseline, conf=conf, n_groups=c.n_groups)
     for (model, arm), scores, base in arms_and_baselines(c, baseline):
+        sds = {n: gain_sd(c, (model, arm), baseline, n) for n in scores}
+        sds = {n: sd for n, sd in sds.items() if draws and not math.isnan(sd)}
+        if sds:
+            base, scores = _varied(base, sds, seed), _varied(scores, sds, seed + 1000)
         sizes, curve, rise = _baseline_curve(base, baseline, sign, conf, supported)
-        names = shared | dict(model=model, arm=arm) | rise
+        names = shared | dict(model=model, arm=arm, draws=bool(sds)) | rise
         for n in (n for n in scores if n > 0):
             found = _exchange(n, sign * scores[n], sizes, curve, conf, supported)
             rows.append(names | dict(size=n, score=float(scores[n][0])) | found)
@@ -198,11 +215,13 @@ def label_efficiency(
     n_resamples: int = 2000,  # resamples of the groups
     conf: float = 0.95,  # confidence of each interval
     seed: int = 0,  # the same as in `learning_curve`: the same resamples
+    draws: bool = True,  # the intervals hold the variation between training draws
     **how: Any,  # as in `learning_curve`
 ) -> pd.DataFrame:  # columns EFFICIENCY_COLUMNS, one row an arm and size
     """How many of the baseline's labels one of the arm's is worth, size by size.
 
-    `bound`, `lo_bound`, `hi_bound`: 1 at least, -1 at most, 0 inside the sizes tried. `below`,
+    `draws`: the interval holds the variation between training draws. `bound`, `lo_bound`,
+    `hi_bound`: 1 at least, -1 at most, 0 inside the sizes tried. `below`,
     `above`: censored shares of the resamples. `rise`: the baseline's gain from its smallest to its
     largest size; `attrs["notes"]` says where it does not rise. Raises a `ConfigError` for a
     baseline of one size, and as `learning_curve`.
@@ -213,7 +232,7 @@ def label_efficiency(
     rows, notes = [], []
     for c in all_sizes(predictions, *which, **how):
         notes += [c.note] if c.note else []
-        rows += _rows(c, baseline, conf)
+        rows += _rows(c, baseline, conf, draws, seed)
     out = pd.DataFrame(rows, columns=list(EFFICIENCY_COLUMNS))
     flat = (_flat_note(r) for _, r in out.groupby(["target", "protocol", "model"], sort=False))
     notes += filter(None, dict.fromkeys(flat))

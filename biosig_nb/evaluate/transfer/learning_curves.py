@@ -20,6 +20,7 @@ from ..inference.settings import NAMED
 from ..metric_registry import Metric, metric_title
 from ..style import arm_colours, arm_title, new_axes
 from .sizes import all_sizes
+from .training_draws import draw_sd, with_draws
 from ...guards.pages import plot_text
 
 # %% ../../../nbs/evaluate/transfer/10_learning_curves.ipynb #07-10-learning-curves
@@ -36,12 +37,13 @@ def learning_curve(
     n_resamples: int = 2000,  # resamples of the groups
     conf: float = 0.95,  # confidence of each interval (of one point, not of the whole curve)
     seed: int = 0,  # of the resamples
+    draws: bool = True,  # the intervals hold the variation between training draws
     **how: Any,  # other arguments of `all_sizes`
 ) -> pd.DataFrame:  # columns CURVE_COLUMNS, one row an arm and nominal size
     """The score of each arm at each size, all in the same resamples of the test groups.
 
-    The interval is over test groups. It leaves out the variation over training sets, which the
-    folds, repeats and seeds average. `attrs["notes"]` says why an interval is missing. Raises a
+    The interval is over test groups and, with two folds or more, over training draws
+    (`with_draws`). `attrs["notes"]` says why an interval is missing. Raises a
     `ConfigError` for fewer than two sizes or where the other size varies, a `DataError` for missing
     fits.
     """
@@ -52,7 +54,9 @@ def learning_curve(
         for (model, arm, role), scores in c.arms.items():
             names = c.names | dict(model=model, arm=arm, role=role, conf=conf, n_groups=c.n_groups)
             for n, x in scores.items():
-                lo, hi = (math.nan, math.nan) if c.why else interval(x[1:], conf)
+                sd = draw_sd(c.folds[model, arm, role][n], c.test_to_train) if draws else math.nan
+                varied = with_draws(x, sd, seed)[1:]
+                lo, hi = (math.nan, math.nan) if c.why else interval(varied, conf)
                 rows.append(names | dict(size=n, estimate=float(x[0]), lo=lo, hi=hi))
     out = pd.DataFrame(rows, columns=list(CURVE_COLUMNS))
     out.attrs.update(notes=notes, size=size, n_resamples=n_resamples, seed=seed)

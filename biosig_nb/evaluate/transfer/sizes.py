@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ...errors import ConfigError, DataError, nearest
+from ..inference.redo import ratio_of_groups
 from biosig_nb.evaluate.inference.settings import (
     Setting,
     check_arms,
@@ -22,7 +23,9 @@ from biosig_nb.evaluate.inference.settings import (
     setting_counts,
     settings,
 )
+from ..inference.support import MIN_GROUPS
 from ..metric_registry import Metric, get_metric
+from .training_draws import fold_scores
 
 # %% ../../../nbs/evaluate/transfer/05_sizes.ipynb #07-05-sizes
 SIZES = ("target_n", "source_n")
@@ -99,6 +102,9 @@ class Curves:
     why: str  # why there can be no interval; empty where there can
     # (model, arm, role) -> {nominal size: scores [1 + resample], the estimate first}
     arms: dict[tuple[str, str, str], dict[float, np.ndarray]]
+    # (model, arm, role) -> {nominal size: score of each (repeat, fold)}
+    folds: dict[tuple[str, str, str], dict[float, pd.Series]]
+    test_to_train: float  # test groups over training groups of the largest size
 
     @property
     def names(self) -> dict[str, str]:
@@ -114,13 +120,15 @@ class Curves:
 # %% ../../../nbs/evaluate/transfer/05_sizes.ipynb #15-05-sizes
 def _scores(
     s: Setting, nominal: np.ndarray, m: Metric, label: str | None, counts: np.ndarray, **how: Any
-) -> dict:
-    "The scores of each arm by nominal size; arms in order of appearance."
+) -> tuple[dict, dict]:
+    "Resampled scores and fold scores of each arm by nominal size; arms in order of appearance."
     keys = s.df[["model", "arm", "role"]].drop_duplicates()
     found: dict = {tuple(key): {} for key in keys.to_numpy()}
+    folds: dict = {key: {} for key in found}
     for (*arm, n), df in s.df.assign(_size=nominal).groupby(["model", "arm", "role", "_size"]):
         found[tuple(arm)][n] = s.score(df, m, label, counts, **how)
-    return found
+        folds[tuple(arm)][n] = fold_scores(s, df, m, label, **how)
+    return found, folds
 
 # %% ../../../nbs/evaluate/transfer/05_sizes.ipynb #16-05-sizes
 def all_sizes(
@@ -147,9 +155,11 @@ def all_sizes(
         nominal = nominal_sizes(s.df, size)
         _check_other(s.df, nominal, size)
         _check_fits(s.df, nominal, size)
-        why = s.no_interval_reason(m.per_label, label, rules.get("min_groups", 5))
+        why = s.no_interval_reason(m.per_label, label, rules.get("min_groups", MIN_GROUPS))
         of = [label] if label else None
         counts, _ = setting_counts(s, n_resamples, seed, stratified, missing, of)
         how = dict(equal_groups=equal_groups, threshold=threshold)
-        scores = _scores(s, nominal, m, label, counts, **how)
-        yield Curves(target, protocol, m, title, unit, len(s.groups), why, scores)
+        found = _scores(s, nominal, m, label, counts, **how)
+        largest = s.df[nominal == nominal.max()] if size == "target_n" else s.df
+        facts = (target, protocol, m, title, unit, len(s.groups), why)
+        yield Curves(*facts, *found, ratio_of_groups(largest))
