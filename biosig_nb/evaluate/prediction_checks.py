@@ -76,8 +76,13 @@ def _check_sums(df: pd.DataFrame) -> None:
 
 # %% ../../nbs/evaluate/08_prediction_checks.ipynb #17-08-prediction-checks
 def _codes(df: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
-    "One integer for each distinct combination of `columns` [n]."
-    return df.groupby(list(columns), sort=False, dropna=False).ngroup().to_numpy()
+    "One integer for each distinct combination of `columns`, in order of appearance [n]."
+    codes = np.zeros(len(df), int)
+    for c in columns:
+        of, values = pd.factorize(df[c], use_na_sentinel=False)
+        if len(values) > 1:
+            codes, _ = pd.factorize(codes * len(values) + of)
+    return codes
 
 
 def _check_duplicates(df: pd.DataFrame) -> None:
@@ -116,21 +121,23 @@ def _check_once(df: pd.DataFrame) -> None:
 def _check_shared(df: pd.DataFrame) -> None:
     "All models of a protocol are tested on the same examples, fold by fold."
     test = df[df.part == "test"]
-    hashes = pd.util.hash_array(test.example.to_numpy(object))
-    by_fit = test.assign(_h=hashes).groupby(list(FIT_COLUMNS), sort=False, dropna=False)
-    fits = by_fit.agg(n=("example", "size"), h=("_h", "sum")).reset_index()
-    keys = ["study", "target", "protocol", "seed", "repeat", "fold"]
-    for (_, _, protocol, seed, repeat, fold), rows in fits.groupby(keys, sort=False):
-        odd = rows[(rows.n != rows.n.iloc[0]) | (rows.h != rows.h.iloc[0])]
-        if len(odd):
-            a, b = rows.iloc[0], odd.iloc[0]
-            other = b.n if b.n != a.n else "as many, but others"
-            raise DataError(
-                f"predictions: {protocol}, seed {seed}, repeat {repeat}, fold {fold}: "
-                f"arm {a.arm} ({a.model}) was tested on {a.n} examples, "
-                f"arm {b.arm} ({b.model}) on {other}; "
-                "arms can only be compared on the same ones"
-            )
+    of = _codes(test, FIT_COLUMNS)
+    n, hashes = np.bincount(of), np.zeros(of.max(initial=-1) + 1, np.uint64)
+    np.add.at(hashes, of, pd.util.hash_array(test.example.to_numpy(object)))
+    fits = test.iloc[np.unique(of, return_index=True)[1]]
+    split = _codes(fits, ("study", "target", "protocol", "seed", "repeat", "fold"))
+    first = np.unique(split, return_index=True)[1][split]
+    odd = np.flatnonzero((n != n[first]) | (hashes != hashes[first]))
+    if len(odd):
+        i = odd[split[odd].argmin()]
+        (a, n_a), (b, n_b) = ((fits.iloc[k], n[k]) for k in (first[i], i))
+        other = n_b if n_b != n_a else "as many, but others"
+        raise DataError(
+            f"predictions: {a.protocol}, seed {a.seed}, repeat {a['repeat']}, fold {a.fold}: "
+            f"arm {a.arm} ({a.model}) was tested on {n_a} examples, "
+            f"arm {b.arm} ({b.model}) on {other}; "
+            "arms can only be compared on the same ones"
+        )
 
 # %% ../../nbs/evaluate/08_prediction_checks.ipynb #25-08-prediction-checks
 def validate_predictions(

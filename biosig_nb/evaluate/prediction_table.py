@@ -18,7 +18,7 @@ from ..guards.text import one_line
 
 # %% ../../nbs/evaluate/06_prediction_table.ipynb #05-06-prediction-table
 TEXT = ("study", "target", "protocol", "model", "arm", "role", "start", "adaptation", "source")
-COUNTS = ("rank", "seed", "repeat", "fold")
+COUNTS = ("rank", "seed", "source_seed", "repeat", "fold")
 # all columns, in this order; then y_*, then p_*
 COLUMNS = TEXT + COUNTS + ("part", "example", "group", "source_n", "target_n")
 # columns that identify one fitted model, scored on one part of one fold
@@ -119,6 +119,7 @@ def make_predictions(
     source: str = "",  # source task
     rank: int = 0,  # of LoRA
     seed: int = 0,  # random seed
+    source_seed: int = 0,  # random seed of the pre-training; 0 without one
     repeat: int = 0,  # repeat of the split
     fold: int | np.ndarray = 0,  # fold, or that of each example [n]
     part: str = "test",  # validation or test
@@ -138,14 +139,13 @@ def make_predictions(
     truth_, probabilities_ = (
         _matrix(M, len(example), len(labels), name) for M, name in ((Y, "Y"), (P, "P"))
     )
-    ids = (np.asarray(example, object), np.asarray(group, object))
+    ids = tuple(np.asarray(v, object) for v in (example, group))
     text = (study, target, protocol, model, arm, role, start, adaptation, source)
-    values = (*text, rank, seed, repeat, fold, part, *ids, source_n, target_n)
+    values = (*text, rank, seed, source_seed, repeat, fold, part, *ids, source_n, target_n)
     df = _typed(pd.DataFrame(dict(zip(COLUMNS, values)), index=pd.RangeIndex(len(example))))
     y = pd.DataFrame(truth_, columns=[f"y_{l}" for l in labels])
     p = pd.DataFrame(probabilities_.astype(float), columns=[f"p_{l}" for l in labels])
-    found = check_numbers(pd.concat([df, y, p], axis=1))
-    return found.astype(dict.fromkeys(y.columns, "int8"))
+    return check_numbers(pd.concat([df, y, p], axis=1)).astype(dict.fromkeys(y.columns, "int8"))
 
 # %% ../../nbs/evaluate/06_prediction_table.ipynb #18-06-prediction-table
 def aggregate(

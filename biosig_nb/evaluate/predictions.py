@@ -131,7 +131,7 @@ def save_predictions(
 
 # %% ../../nbs/evaluate/10_predictions.ipynb #17-10-predictions
 # columns that older files do not have -> their value
-ADDED = {"start": "", "adaptation": "", "source": "", "rank": 0}
+ADDED = {"start": "", "adaptation": "", "source": "", "rank": 0, "source_seed": 0}
 FORMER_ROLES = {"opponent": "comparator"}  # spelling of older files
 
 

@@ -21,6 +21,7 @@ from biosig_nb.evaluate.inference.analytic_tests import (
 )
 from biosig_nb.evaluate.inference.bootstrap import metric_table
 from biosig_nb.evaluate.inference.compare import compare_arms
+from biosig_nb.evaluate.inference.corrected_t import RedoInterval
 from biosig_nb.evaluate.inference.delong_table import delong_table
 from biosig_nb.evaluate.inference.equivalence import equivalence
 from biosig_nb.evaluate.inference.mcnemar import mcnemar
@@ -85,7 +86,8 @@ def test_tables_of_formula_and_bootstrap_can_be_read_by_the_same_verdict():
     )
     clustered = delong_table(demo, unit="beat", method="obuchowski")
     for table in (delong_table(demo), compare_arms(demo), clustered):
-        assert verdict(table, 0.02).word == "benefit"
+        assert verdict(table, 0.02).word == "benefit_these_networks"
+        assert verdict(table, 0.02, redo=RedoInterval(0.2, lo=0.1, hi=0.3)).word == "benefit"
 
 
 def test_sentences_of_a_verdict():
@@ -93,11 +95,14 @@ def test_sentences_of_a_verdict():
     row |= dict(metric="auroc", label="macro", unit="patient", conf=0.95, n_groups=120)
     row |= dict(difference=0.031, lo=0.012, hi=0.052, p=0.0008, p_adjusted=0.003)
     benefit = (
-        "Full fine-tuning beats training from scratch by .031 AUROC (95 % CI .012 to .052, "
-        "p = .003 after Holm over 4 arms; 120 patients)"
+        "For these trained networks, full fine-tuning beats training from scratch by .031 AUROC "
+        "(95 % CI .012 to .052, p = .003 after Holm over 4 arms; 120 patients)"
     )
     assert verdict(row, 0.02, n_arms=4).sentence.startswith(benefit)
-    unclear = "No difference between full fine-tuning and training from scratch can be claimed"
+    unclear = (
+        "For these trained networks, no difference between full fine-tuning and training from "
+        "scratch can be claimed"
+    )
     found = verdict(row | dict(lo=-0.01, p_adjusted=0.2), 0.02)
     assert found.sentence.startswith(unclear)
 
@@ -109,8 +114,9 @@ def test_a_verdict_of_equivalence_passes_the_two_one_sided_tests():
             {"scratch": 1.6, "full": 1.6}, n_groups=80, n_folds=1, group_sd=0.3, seed=seed
         )
         compared = compare_arms(twins, unit="beat")
+        close = RedoInterval(0.0, lo=-0.009, hi=0.009)
         for gain in (0.01, 0.02, 0.03, 0.05):
-            if verdict(compared, gain).word == "equivalent":
+            if verdict(compared, gain, redo=close).word == "equivalent":
                 equivalent, e = equivalent + 1, equivalence(twins, gain, unit="beat").iloc[0]
                 assert e.equivalent
                 assert e.p < 0.0251

@@ -17,6 +17,7 @@ from statsmodels.stats.multitest import multipletests
 from biosig_nb.errors import ConfigError, DataError
 from biosig_nb.evaluate.inference.bootstrap import METRIC_COLUMNS, metric_table
 from biosig_nb.evaluate.inference.compare import COMPARISON_COLUMNS, compare_arms
+from biosig_nb.evaluate.inference.corrected_t import RedoInterval
 from biosig_nb.evaluate.inference.p_values import bootstrap_p, holm
 from biosig_nb.evaluate.inference.resampling import resample_counts
 from biosig_nb.evaluate.inference.support import support_table
@@ -35,7 +36,7 @@ quiet = settings(max_examples=60, deadline=None, database=None, derandomize=True
 def test_columns_are_those_of_the_contract():
     metrics = (
         "target protocol model arm role metric label unit "
-        "estimate lo hi conf n n_pos n_groups n_pos_groups"
+        "threshold estimate lo hi conf n n_pos n_groups n_pos_groups"
     ).split()
     comparisons = (
         "target protocol model arm baseline metric label unit "
@@ -43,13 +44,13 @@ def test_columns_are_those_of_the_contract():
     ).split()
     predictions = (
         "study target protocol model arm role start adaptation source rank "
-        "seed repeat fold part example group source_n target_n"
+        "seed source_seed repeat fold part example group source_n target_n"
     ).split()
     df = simulate_predictions(n_groups=30)
     assert list(METRIC_COLUMNS) == metrics
     assert list(metric_table(df, n_resamples=50).columns) == metrics
     assert list(COMPARISON_COLUMNS) == comparisons
-    assert list(compare_arms(df).columns) == comparisons
+    assert list(compare_arms(df).columns) == [*comparisons, "method"]
     assert list(df.columns) == [*predictions, "y_infarction", "p_infarction"]
 
 
@@ -212,8 +213,10 @@ def test_equal_arms_are_never_told_apart():
     df = simulate_predictions({"scratch": 1.5}, n_groups=40, per_group=10, n_folds=1)
     twin = pd.concat([df, df.assign(arm="full")], ignore_index=True)
     c = compare_arms(twin, unit="patient", min_positives=5)
-    assert c.loc[0, ["difference", "lo", "hi", "p"]].tolist() == [0, 0, 0, 1]
-    assert verdict(c, 0.02).word == "equivalent"
+    assert c.loc[0, ["difference", "p", "method"]].tolist() == [0, 1, "groups"]
+    assert c.lo[0] < -0.02  # no resample varies: the interval is that of 40 patients
+    close = RedoInterval(0.0, lo=-0.001, hi=0.001)
+    assert verdict(c, 0.02, redo=close).word == "inconclusive"
 
 
 @quiet

@@ -12,6 +12,7 @@ import pytest
 
 import biosig_nb.evaluate
 from biosig_nb.errors import DataError
+from biosig_nb.evaluate.group_table import make_groups
 from biosig_nb.evaluate.predictions import simulate_predictions
 
 ARRAYS = {"y", "Y", "p", "P", "d_a", "d_b", "p_a", "p_b", "scores", "w"}
@@ -31,6 +32,11 @@ EXCEPTIONS = {
     "table_html": "shows any table",
     "show_table": "shows any table",
     "p_text": "prints a p-value",
+    "with_source_seed": "adds a column",
+    "ratio_of_groups": "reads sizes",
+    "expected_redo_se": "its validation is a share of groups",
+    "what_can_be_said": "its validation is a share of groups",
+    "fold_scores": "scores a Setting, which was checked",
     "holm": "NaN is 'not tested'; tested in its chapter",
     # inner functions of the kernels, called for arrays that were checked where they entered
     "bin_edges": "kernel",
@@ -118,6 +124,7 @@ CALLS = {
     "compare_families": ("study", dict(families=SCRATCH)),
     "compare_arms": ("study", dict(arms=["full"])),
     "equivalence": ("study", dict(arms=["full"], smallest_gain=0.05)),
+    "redo_interval": ("study", dict(arm="full")),
     "delong_table": ("one", {}),
     "roc_band": ("study", FEW),
     "confusion": ("study", dict(arm="full")),
@@ -129,6 +136,10 @@ CALLS = {
     "combined": ("study", dict(name="new", role=None, combine=first_member, **TWO)),
     "permutation_scores": ("permuted", {}),
     "permutation_row": ("permuted", {}),
+    "chance_level": ("permuted", dict(metric="auprc")),
+    "clinical_table": ("study", dict(threshold=0.3, **FEW)),
+    "net_benefit_gain": ("study", dict(threshold=0.3, arms=["full"])),
+    "subgroup_table": ("study", dict(groups_table=make_groups(["patient000"], [60]), **FEW)),
     "all_sizes": ("sizes", dict(unit="patient", **ALL_SIZES, **FEW)),
     "net_benefit": ("arrays", dict(thresholds=0.3)),
     "metric_value": ("arrays", dict(metric="f1")),
@@ -205,7 +216,7 @@ def broken_array(x, value):
 def broken(name, given):
     "Arguments with one wrong value, and what the message says of it."
     for key, value in given.items():
-        if isinstance(value, pd.DataFrame):
+        if isinstance(value, pd.DataFrame) and "arm" in value:
             for column, wrong in (("p_", np.nan), ("y_", 2), ("y_", np.nan), ("p_", 1.5)):
                 found = broken_table(value, column, wrong)
                 yield given | {key: found}, f"is {float(wrong)} in row"

@@ -164,6 +164,7 @@ def plot_decision_curve(
     table: pd.DataFrame,  # of `decision_curve`: one target, protocol, label and unit
     ax: Axes | None = None,  # axes; default new ones
     floor: float = -0.05,  # lower end of the figure: nobody would use a model far below zero
+    raw: pd.DataFrame | None = None,  # the same before recalibration, drawn dotted
 ) -> Axes:
     """Net benefit against the threshold, with bands.
 
@@ -176,6 +177,11 @@ def plot_decision_curve(
         name, colour = arm_title(arm) + (f" ({model})" if several else ""), colours[arm]
         ax.fill_between(t.threshold, t.lo, t.hi, color=colour, alpha=0.15, lw=0)
         ax.plot(t.threshold, t.net_benefit, color=colour, label=plot_text(name))
+    dotted = [] if raw is None else list(raw.groupby(["model", "arm"], sort=False))
+    for (_, arm), t in dotted:
+        name = f"{arm_title(arm)}, as it came"
+        colour = colours.get(arm, "0.6")
+        ax.plot(t.threshold, t.net_benefit, ":", color=colour, label=plot_text(name))
     base = arms[0][1]
     ax.plot(base.threshold, base.treat_all, "--", color="0.45", lw=1.2, label="treat all")
     ax.axhline(0, color="0.45", lw=1, label="treat nobody")

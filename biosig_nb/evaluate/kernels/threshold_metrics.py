@@ -113,7 +113,7 @@ def prevalence_rows(
     D: np.ndarray,  # decisions [n, label] of 0/1
     weights: Weights,  # of the examples in each resample
 ) -> np.ndarray:  # [resample, label]
-    "Share of positives, with which AUPRC has to be compared."
+    "Share of positives."
     tp, fp, fn, tn = confusion_rows(Y, D, weights)
     total = tp + fp + fn + tn
     return ratio(tp + fn, total, total > 0)
