@@ -7,6 +7,7 @@ __all__ = ['Fit', 'fit_once', 'try_rates', 'fit', 'predict']
 
 # %% ../../nbs/learn/30_fit.ipynb #04-30-fit
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -30,7 +31,7 @@ class Fit:
     history: pd.DataFrame  # update, train_loss, validation_loss: one row a validation step
     lr: float  # learning rate
     updates: int  # updates made
-    stopped: str  # "patience" or "cap"
+    stopped: str  # "patience", "cap", or "schedule": it ended by design
     best_loss: float  # validation loss at the best validation step
     seconds: float = 0.0  # wall time, candidates and the time before an interruption included
     tried: dict = field(default_factory=dict)  # candidate learning rate -> score, lower is better
@@ -94,15 +95,23 @@ def try_rates(
     folder: str | Path | None = None,  # where finished candidates are stored for resuming
     devices: int | str | None = None,  # see `device_count`
 ) -> dict:  # learning rate -> (score, seconds)
-    "A short training with each candidate; one that is in `folder` is not trained again."
+    """A short training with each candidate; one that is in `folder` is not trained again.
+
+    A candidate whose loss is no longer finite has an infinite score.
+    """
     file = Path(folder) / "tried.json" if folder else None
     tried = _finished_candidates(file) if file else {}
-    budget = max(recipe.check_every, int(recipe.candidate_share * recipe.max_updates))
+    budget = max(1, int(recipe.candidate_share * recipe.max_updates))
+    how = replace(recipe, check_every=min(recipe.check_every, budget))
     for lr in recipe.lrs:
         if lr in tried:
             continue
-        done = fit_once(make(), train, validation, recipe, lr, seed, budget, devices=devices)
-        tried[lr] = done.best_score, done.seconds
+        began = time.monotonic()
+        try:
+            done = fit_once(make(), train, validation, how, lr, seed, budget, devices=devices)
+            tried[lr] = done.best_score, done.seconds
+        except DataError:  # the training loss is no longer finite
+            tried[lr] = float("inf"), time.monotonic() - began
         if file:
             write_whole(file, json.dumps(list(tried.items())))
     return {lr: tried[lr] for lr in recipe.lrs}

@@ -56,6 +56,8 @@ class Job:
     first: "Job | None" = None  # the job whose body this one starts from
     factor: int = 1  # the cap on updates is this many times the recipe's
     is_source: bool = False  # the body is saved for the jobs that start from it
+    tuned: "Job | None" = None  # the job that chose the learning rate; None: there is one rate
+    tries: tuple = ()  # learning rates to be tried; empty: this is a whole training
 
     @property
     def trains_network(self) -> bool:
@@ -73,11 +75,21 @@ class Job:
         return self.seed * 10_007 + self.split.repeat * 101 + self.split.fold
 
     @property
+    def source_seed(self) -> int:
+        "Seed of the pre-training; 0 without one."
+        return self.first.seed if self.first else 0
+
+    @property
     def title(self) -> str:
-        "For people: the arm, the seed, the repeat and the fold."
-        double = "" if self.factor == 1 else f", {self.factor} x cap"
-        where = f"seed {self.seed}, repeat {self.split.repeat}, fold {self.split.fold}"
-        return f"{self.task.name}: {self.who.name} ({where}{double})"
+        "For people: the arm, the seeds, the repeat and the fold."
+        more = "" if self.factor == 1 else f", {self.factor} x cap"
+        if self.tries:
+            more += f", {len(self.tries)} learning rates"
+        seed = f"seed {self.seed}"
+        if self.first and self.source_seed != self.seed:
+            seed += f", source seed {self.source_seed}"
+        where = f"{seed}, repeat {self.split.repeat}, fold {self.split.fold}"
+        return f"{self.task.name}: {self.who.name} ({where}{more})"
 
     @cached_property
     def key(self) -> str:  # 12 hex digits
@@ -88,8 +100,9 @@ class Job:
         else:
             what = (self.who.name, self.who.content_hash)
         first = self.first.key if self.first else ""
+        rate = (self.tuned.key if self.tuned else "", self.tries)
         fold = (self.seed, self.split.repeat, self.split.fold, self.factor, self.is_source)
-        text = repr((self.task.fingerprint(), what, fold, first))
+        text = repr((self.task.fingerprint(), what, fold, first, rate))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     @property

@@ -36,7 +36,7 @@ class Recipe:
     max_updates: int = 400  # cap on optimiser steps
     batch_size: int = 64  # examples an update
     lrs: tuple = (3e-4, 1e-3, 3e-3)  # candidate learning rates; validation data decide
-    candidate_share: float = 0.15  # share of max_updates that each candidate gets
+    candidate_share: float = 0.1  # share of max_updates that each candidate gets
     check_every: int = 20  # updates between two validation steps
     patience: int = 6  # validation steps without improvement before stopping
     weight_decay: float = 1e-2  # AdamW's
@@ -64,11 +64,32 @@ class Recipe:
             if (found := getattr(self, name)) not in choices:
                 raise ConfigError(f"recipe: {name}='{found}', choose from {', '.join(choices)}")
 
-# %% ../../nbs/learn/25_recipe.ipynb #10-25-recipe
+    @property
+    def annealed(self) -> bool:
+        "Whether the learning rate falls to 0 at the cap, so that a training ends there by design."
+        return self.schedule != "constant"
+
+    @property
+    def validation_steps(self) -> int:
+        "Validation steps up to the cap."
+        return max(1, self.max_updates // self.check_every)
+
+    def check_patience(
+        self,
+        who: str,  # whose recipe it is, for the message
+    ) -> None:
+        "Raise `ConfigError` where the cap comes before patience can end a training."
+        if self.annealed or self.validation_steps > self.patience:
+            return
+        found = f"{self.validation_steps} validation step(s), patience {self.patience}"
+        what = f"{who}: patience can never end a training ({found})"
+        raise ConfigError(f"{what}; choose a smaller check_every or patience, or a larger cap")
+
+# %% ../../nbs/learn/25_recipe.ipynb #12-25-recipe
 # number of candidates -> learning rates, for networks of the size used here
 LEARNING_RATES = {1: (3e-3,), 2: (1e-3, 3e-3), 3: (3e-4, 1e-3, 3e-3)}
 
-# %% ../../nbs/learn/25_recipe.ipynb #13-25-recipe
+# %% ../../nbs/learn/25_recipe.ipynb #15-25-recipe
 def resolve_precision(
     precision: str,  # a Recipe's precision
 ) -> str:  # "32-true" or "bf16-mixed"
@@ -81,7 +102,7 @@ def resolve_precision(
         has_bf16 = torch.cpu._is_avx512_bf16_supported()
     return "bf16-mixed" if has_bf16 else "32-true"
 
-# %% ../../nbs/learn/25_recipe.ipynb #16-25-recipe
+# %% ../../nbs/learn/25_recipe.ipynb #18-25-recipe
 @dataclass(frozen=True)
 class Examples:
     "Examples in memory: inputs, targets and weights of a loss."
@@ -101,7 +122,7 @@ class Examples:
         "Some examples."
         return self.x[index], self.y[index], self.w[index]
 
-# %% ../../nbs/learn/25_recipe.ipynb #18-25-recipe
+# %% ../../nbs/learn/25_recipe.ipynb #20-25-recipe
 @lru_cache(maxsize=4)
 def epoch_order(
     n: int,  # examples
@@ -111,7 +132,7 @@ def epoch_order(
     "The order of one pass; cached, since many batches are cut from it."
     return torch.randperm(n, generator=torch.Generator().manual_seed(seed * 1_000_003 + epoch))
 
-# %% ../../nbs/learn/25_recipe.ipynb #21-25-recipe
+# %% ../../nbs/learn/25_recipe.ipynb #23-25-recipe
 def batch_index(
     update: int,  # number of the update, from 0
     n: int,  # examples
@@ -123,7 +144,7 @@ def batch_index(
     epoch, k = divmod(update, n // size)
     return epoch_order(n, epoch, seed)[k * size : (k + 1) * size]
 
-# %% ../../nbs/learn/25_recipe.ipynb #25-25-recipe
+# %% ../../nbs/learn/25_recipe.ipynb #27-25-recipe
 def _crop_starts(
     real: torch.Tensor,  # first and last + 1 recorded sample [batch, 2]
     n: int,  # samples of an example
@@ -137,7 +158,7 @@ def _crop_starts(
     u = torch.rand(len(real), generator=torch.Generator().manual_seed(seed))
     return torch.minimum((first + u * (last - first + 1)).floor(), last).long()
 
-# %% ../../nbs/learn/25_recipe.ipynb #26-25-recipe
+# %% ../../nbs/learn/25_recipe.ipynb #28-25-recipe
 def crop_batch(
     data: Examples,  # examples
     index: torch.Tensor,  # those of the batch
@@ -157,7 +178,7 @@ def crop_batch(
     x = torch.stack([data.x[i, :, s : s + length] for i, s in zip(index.tolist(), starts)])
     return x, data.y[index], data.w[index]
 
-# %% ../../nbs/learn/25_recipe.ipynb #29-25-recipe
+# %% ../../nbs/learn/25_recipe.ipynb #31-25-recipe
 class IntervalBatches:
     "The batches of one interval of `check_every` updates; `number` says which interval."
 
@@ -182,7 +203,7 @@ class IntervalBatches:
             else:
                 yield self.data.batch(index[self.share])
 
-# %% ../../nbs/learn/25_recipe.ipynb #32-25-recipe
+# %% ../../nbs/learn/25_recipe.ipynb #34-25-recipe
 def chunk_size(
     x: torch.Tensor,  # signals [n, channel, time]
 ) -> int:  # examples at a time
@@ -193,7 +214,7 @@ def chunk_size(
     numbers = 2 ** (23 if torch.cuda.is_available() else 18)
     return max(1, min(2048, numbers // max(1, x[0].numel())))
 
-# %% ../../nbs/learn/25_recipe.ipynb #35-25-recipe
+# %% ../../nbs/learn/25_recipe.ipynb #37-25-recipe
 class Chunks:
     "All examples in order, in chunks that fit in memory."
 

@@ -10,6 +10,7 @@ import os
 import pickle
 import sys
 import tempfile
+import time
 import warnings
 import zipfile
 from pathlib import Path
@@ -26,12 +27,30 @@ from .learner import Learner, set_train_mode
 from .recipe import Chunks, Examples, IntervalBatches, resolve_precision
 
 # %% ../../nbs/learn/29_trainer.ipynb #05-29-trainer
+SHARE = 0.05  # of a training's time that its checkpoints may take
+
+
+class _LastInterval(ModelCheckpoint):
+    "Saves after the first interval, after the last one, and between them as `SHARE` allows."
+
+    due = 0.0
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        start = time.monotonic()
+        ends = trainer.should_stop or trainer.global_step >= trainer.max_steps
+        # several processes save together, and each has its own clock
+        if ends or start >= self.due or trainer.world_size > 1:
+            super().on_train_epoch_end(trainer, pl_module)
+            done = time.monotonic()
+            self.due = done + (done - start) / SHARE
+
+# %% ../../nbs/learn/29_trainer.ipynb #06-29-trainer
 def _checkpoints(folder: str | Path | None) -> list[Callback]:
-    "A callback that saves `last.ckpt` after each interval; none without a folder."
+    "A callback that saves `last.ckpt`; none without a folder."
     if not folder:
         return []
     return [
-        ModelCheckpoint(
+        _LastInterval(
             folder,
             filename="last",
             every_n_epochs=1,
@@ -41,7 +60,7 @@ def _checkpoints(folder: str | Path | None) -> list[Callback]:
         )
     ]
 
-# %% ../../nbs/learn/29_trainer.ipynb #06-29-trainer
+# %% ../../nbs/learn/29_trainer.ipynb #07-29-trainer
 def _resumable(folder: str | Path | None) -> Path | None:
     "The checkpoint of a folder; one that a power cut left damaged is removed."
     last = Path(folder or ".") / "last.ckpt"
@@ -56,17 +75,17 @@ def _resumable(folder: str | Path | None) -> Path | None:
     last.unlink()
     return None
 
-# %% ../../nbs/learn/29_trainer.ipynb #07-29-trainer
+# %% ../../nbs/learn/29_trainer.ipynb #08-29-trainer
 def run_trainer(
     learner: Learner,  # network, recipe and budget
     batches: IntervalBatches,  # training examples
     chunks: Chunks,  # validation examples
     folder: str | Path | None,  # of the checkpoint; None: no checkpoint
     **where,  # Lightning's devices and strategy; default: one device
-) -> tuple[int, str]:  # updates made, "patience" or "cap"
+) -> tuple[int, str]:  # updates made, "patience", "cap", or "schedule": it ended by design
     "Train until patience or the budget ends; the learner's record holds the rest."
-    staged = getattr(learner.net, "stages", None) is not None
-    patience = learner.budget if staged else learner.recipe.patience
+    planned = learner.recipe.annealed or getattr(learner.net, "stages", None) is not None
+    patience = learner.budget if planned else learner.recipe.patience
     stop = EarlyStopping("score", patience=patience, check_on_train_epoch_end=False)
     resume = _resumable(folder)
     with torch.random.fork_rng(), warnings.catch_warnings():
@@ -86,9 +105,10 @@ def run_trainer(
         )
         trainer.fit(learner, batches, chunks, ckpt_path=resume, weights_only=True)
     stopped = stop.stopped_epoch or stop.wait_count >= patience
-    return trainer.global_step, "patience" if stopped else "cap"
+    at_end = "schedule" if planned else "cap"
+    return trainer.global_step, "patience" if stopped else at_end
 
-# %% ../../nbs/learn/29_trainer.ipynb #11-29-trainer
+# %% ../../nbs/learn/29_trainer.ipynb #13-29-trainer
 def device_count(
     # how many, or "auto" for all GPUs; None: BIOSIG_DEVICES from the environment, else 1
     devices: int | str | None = None,
@@ -109,7 +129,7 @@ def device_count(
         raise ConfigError(f"devices={wanted}: this machine has {gpus} GPU{'s' * (gpus > 1)}")
     return int(wanted)
 
-# %% ../../nbs/learn/29_trainer.ipynb #14-29-trainer
+# %% ../../nbs/learn/29_trainer.ipynb #16-29-trainer
 def _load_share(folder: Path, share: slice) -> tuple:
     "Arguments of `run_trainer` for one process, which takes its share of the examples."
     learner, batches, chunks, checkpoint = torch.load(
@@ -118,7 +138,7 @@ def _load_share(folder: Path, share: slice) -> tuple:
     batches.share, v = share, chunks.data
     return learner, batches, Chunks(Examples(v.x[share], v.y[share], v.w[share])), checkpoint
 
-# %% ../../nbs/learn/29_trainer.ipynb #15-29-trainer
+# %% ../../nbs/learn/29_trainer.ipynb #17-29-trainer
 def train_share(
     rank: int,  # number of this process
     world: int,  # number of processes
@@ -148,7 +168,7 @@ def train_share(
         (folder / f"error {rank}").write_bytes(pickle.dumps(e))
         raise
 
-# %% ../../nbs/learn/29_trainer.ipynb #17-29-trainer
+# %% ../../nbs/learn/29_trainer.ipynb #19-29-trainer
 def _wait(processes, folder: Path) -> None:
     "Wait for all processes; raises the first error that one of them wrote."
     try:
@@ -161,11 +181,11 @@ def _wait(processes, folder: Path) -> None:
             raise pickle.loads(failed[0].read_bytes()) from e
         raise
 
-# %% ../../nbs/learn/29_trainer.ipynb #18-29-trainer
+# %% ../../nbs/learn/29_trainer.ipynb #20-29-trainer
 def train_shared(
     task: tuple,  # arguments of `run_trainer`; the learner gets history and best weights
     world: int,  # processes
-) -> tuple[int, str]:  # updates made, "patience" or "cap"
+) -> tuple[int, str]:  # updates made, and what ended the training
     """`run_trainer` in several processes.
 
     Raises the error of the first process that failed, `ConfigError` for batch normalisation

@@ -28,8 +28,8 @@ from biosig_nb.learn.controls import (
     position_control,
 )
 from biosig_nb.learn.fit import fit
-from biosig_nb.learn.fit_job import maker
 from biosig_nb.learn.jobs import JobStore
+from biosig_nb.learn.rates import maker
 from biosig_nb.learn.recipe import Recipe
 from biosig_nb.learn.results import budget_table
 from biosig_nb.learn.splits import Split, grouped_kfold, holdout
@@ -105,10 +105,15 @@ def result(trial, tmp_path_factory) -> TrialResult:
     return trial.run(tmp_path_factory.mktemp("work"))
 
 
+def linear(trial):
+    "A model of the features that is fitted in milliseconds."
+    return features_comparator("features + logistic", trial.comparators[0].features, "linear", 1)
+
+
 @pytest.fixture(scope="module")
 def table(trial, result):
     "The table of controls, by name."
-    permuted = permuted_predictions(trial.target, trial.comparators[0], 20)
+    permuted = permuted_predictions(trial.target, linear(trial), 20)
     t = control_table(validate_predictions(result.predictions), permuted=permuted)
     return t.set_index("control")
 
@@ -143,7 +148,7 @@ def test_alarms_are_red_in_the_page(table):
 
 
 def test_permuted_labels_are_chance_and_a_leak_is_not(trial):
-    fair = permutation_row(permuted_predictions(trial.target, trial.comparators[0], 40))
+    fair = permutation_row(permuted_predictions(trial.target, linear(trial), 40))
     assert abs(fair["mean"] - 0.5) < 3 * fair["se"]
     assert fair["distinct"] == 40
     c = trial.target.cohort
