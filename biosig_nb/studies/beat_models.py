@@ -10,7 +10,7 @@ __all__ = ['PUBLISHED', 'ON_PTB', 'ABLATIONS', 'MODEL_RATES', 'RNN_RATES', 'Abla
 # %% ../../nbs/studies/mitbih_ptb/networks.ipynb #03-networks
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 import pandas as pd
@@ -98,6 +98,7 @@ def made_of(
     return name, WindowRange()
 
 
+@cache  # a network is built for it
 def title(
     name: str,  # of a network or an ablation
 ) -> str:

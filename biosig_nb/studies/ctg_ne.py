@@ -33,8 +33,8 @@ from ..learn.transforms import GapsToMask
 from ..learn.trial import Trial
 from ..models.cnn_lstm import CNNLSTM
 from ..signals.ctg_features import FEATURES
+from .parameters import trial_settings
 from .study import Cohorts, Data, Study, StudyRun
-from .study_yaml import MACHINERY_PRESETS
 
 # %% ../../nbs/studies/ctg_ne/study.ipynb #08-study
 LABELS = {"scalp": "acidosis", "site": "case", "own": "case"}  # target set -> label
@@ -271,8 +271,7 @@ class CtgNe(Study):
         return Cohorts(recordings(p, data, "source_ph"), target, every=every)
 
     def trials(self, p: dict, c: Cohorts, data: Data) -> Iterator[Trial]:
-        double = p["preset"] not in MACHINERY_PRESETS
-        how = dict(network=CNNLSTM, seeds=(p["seed"],), double_cap=double)
+        how = dict(network=CNNLSTM, **trial_settings(p))
         if p["protocol"] != "published":
             yield transfer(p, c, how)
             yield all_deliveries(p, c.every, how)

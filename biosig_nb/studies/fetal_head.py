@@ -47,7 +47,8 @@ from biosig_nb.studies.head_sweeps import (
     target_set,
     whole_sequences,
 )
-from .study import Cohorts, Data, Study, StudyRun, wanted_protocols
+from .parameters import trial_settings, wanted_protocols
+from .study import Cohorts, Data, Study, StudyRun
 
 NAME, LABEL = "frames", "head"  # of the target task, and of what a frame shows
 
@@ -120,8 +121,7 @@ def as_published_trial(
         target=Task(NAME, dense, splits, given, answers=FrameAnswers(LABEL)),
         arms=(Arm(from_weights("ImageNet"), FROZEN, name="ImageNet", front=grey),),
         protocol="published",
-        double_cap=False,
-        **how,
+        **{**how, "double_cap": False},
     )
 
 # %% ../../nbs/studies/fetal_head/study.ipynb #21-study
@@ -183,7 +183,7 @@ class FetalHead(Study):
 
     def trials(self, p: dict, c: Cohorts, data: Data) -> Iterator[Trial]:
         network = partial(FrameLSTM, feature_dim=BACKBONES[chosen_backbone(p)].n_features)
-        how: dict[str, Any] = dict(network=network, model="frame_lstm", seeds=(p["seed"],))
+        how: dict[str, Any] = dict(network=network, model="frame_lstm", **trial_settings(p))
         if "recommended" in wanted_protocols(p):
             trial = transfer(p, c, data, how)
             yield trial

@@ -27,9 +27,9 @@ from ..errors import ConfigError, nearest
 from ..evaluate.style import arm_colours, arm_title, number
 from ..guards.pages import plot_text
 from ..learn.fit import fit, predict
-from ..learn.fit_job import maker
 from ..learn.jobs import Job, JobStore
 from ..learn.losses import probabilities
+from ..learn.rates import maker
 from ..learn.task import Task, examples
 from ..learn.trial import Trial, plan
 from ..models.occlusion import occlusion_map

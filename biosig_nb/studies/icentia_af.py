@@ -33,6 +33,7 @@ from ..learn.trial import Trial
 from ..models.resnet_v2 import ResNet18
 from ..signals.af_features import af_features
 from .icentia_sources import preparation, pretrainings, source_cohort, source_task
+from .parameters import trial_settings
 from .study import Cohorts, Data, Study, StudyRun
 
 # %% ../../nbs/studies/icentia_af/study.ipynb #07-study
@@ -153,7 +154,7 @@ def published_recipe(
         max_updates=updates,
         batch_size=p["batch_size"],
         lrs=(1e-3,),
-        check_every=max(20, updates // 8),
+        check_every=max(20, updates // 24),
         patience=8,
         precision="auto",
         stop_on="validation_macro_f1",
@@ -271,7 +272,7 @@ class IcentiaAf(Study):
         return Cohorts(first, short_recordings(p, data), sources=read)
 
     def trials(self, p: dict, c: Cohorts, data: Data) -> Iterator[Trial]:
-        how = dict(seeds=(p["seed"],), double_cap=False)
+        how = trial_settings(p)
         if p["protocol"] != "published":
             target, sources = target_of(p, c.target), sources_of(p, c.sources)
             if "1" in p["dimensions"]:

@@ -34,8 +34,8 @@ from ..learn.splits import Split, fixed_split, grouped_kfold, holdout, one_fold
 from ..learn.task import Task
 from ..learn.trial import Trial
 from ..models.beat_zoo import beat_net
-from .study import Cohorts, Data, Study, StudyRun, wanted_protocols
-from .study_yaml import MACHINERY_PRESETS
+from .parameters import trial_settings, wanted_protocols
+from .study import Cohorts, Data, Study, StudyRun
 
 # %% ../../nbs/studies/mitbih_ptb/study.ipynb #09-study
 def source_records(
@@ -221,9 +221,8 @@ def on_ptb(
         source_comparators=comparators(features(beats, data), n)[:1],
         protocol=protocol,
         model=beat_net(p["net"]).name,
-        seeds=(p["seed"],),
+        **trial_settings(p),
         baseline="scratch",
-        double_cap=p["preset"] not in MACHINERY_PRESETS,
     )
 
 

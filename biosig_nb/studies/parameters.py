@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['KINDS', 'LOCATIONS', 'parameters_of', 'preset_value', 'absolute_path', 'is_absolute', 'present_value',
            'present_names', 'check_value', 'parse_value', 'injected_names', 'Parameters', 'resolve', 'path_parameters',
-           'shareable_parameters', 'limit_threads']
+           'shareable_parameters', 'limit_threads', 'wanted_protocols', 'source_seeds', 'trial_settings']
 
 # %% ../../nbs/studies/10_parameters.ipynb #03-10-parameters
 import ast
@@ -20,7 +20,7 @@ from typing import Any
 from ..errors import ConfigError, DataError, nearest
 from ..guards.paths import home
 from ..guards.text import quoted, real_number, whole_number
-from .study_yaml import common_parameters, load_config
+from .study_yaml import MACHINERY_PRESETS, common_parameters, load_config
 
 # %% ../../nbs/studies/10_parameters.ipynb #04-10-parameters
 def parameters_of(
@@ -262,3 +262,27 @@ def limit_threads(
         os.environ[name] = str(n)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(n)
+
+# %% ../../nbs/studies/10_parameters.ipynb #47-10-parameters
+def wanted_protocols(
+    p: dict,  # resolved parameters
+) -> tuple[str, ...]:
+    "The protocols of a run."
+    both = ("recommended", "published")
+    return both if p["protocol"] == "both" else (p["protocol"],)
+
+# %% ../../nbs/studies/10_parameters.ipynb #50-10-parameters
+def source_seeds(
+    p: dict,  # resolved parameters
+) -> tuple[int, ...]:  # for `Trial`; empty: one run, from the seed of the run
+    "The seeds of the pre-training runs."
+    n = p["n_source_seeds"]
+    return () if n == 1 else tuple(range(p["seed"], p["seed"] + n))
+
+# %% ../../nbs/studies/10_parameters.ipynb #52-10-parameters
+def trial_settings(
+    p: dict,  # resolved parameters
+) -> dict:  # seeds, source_seeds, double_cap, for `Trial`
+    "What all trials of a run have in common."
+    again = p["preset"] not in MACHINERY_PRESETS  # train who is short of updates again
+    return {"seeds": (p["seed"],), "source_seeds": source_seeds(p), "double_cap": again}

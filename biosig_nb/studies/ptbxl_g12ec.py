@@ -30,7 +30,8 @@ from ..learn.transforms import AxisOrderBug, Chain, Spectrum, Standardise, Trans
 from ..learn.trial import Trial
 from ..models.ecg_nets import ecg_net
 from ..signals.ecg12_features import ecg12_features
-from .study import Cohorts, Data, Study, StudyRun, wanted_protocols
+from .parameters import trial_settings, wanted_protocols
+from .study import Cohorts, Data, Study, StudyRun
 from biosig_nb.studies.twelve_leads import (
     check_sizes,
     fewer,
@@ -231,9 +232,7 @@ class PtbxlG12ec(Study):
 
     def trials(self, p: dict, c: Cohorts, data: Data) -> Iterator[Trial]:
         network = partial(ecg_net, p["net"])
-        how: dict[str, Any] = dict(
-            network=network, model=p["net"], seeds=(p["seed"],), double_cap=False
-        )
+        how: dict[str, Any] = dict(network=network, model=p["net"], **trial_settings(p))
         sources, splits = source_tasks(p, c.source, data), target_splits(c.target, p, data)
         if "recommended" in wanted_protocols(p):
             models = comparators(c.target, p, data)

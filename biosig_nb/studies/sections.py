@@ -18,7 +18,7 @@ from ..evaluate.metric_registry import metric_title
 from ..evaluate.predictions import label_names
 from ..evaluate.show.figures import forest, per_class
 from ..evaluate.show.prediction_figures import confusion, roc_band
-from ..evaluate.show.tables import results_table, show_table
+from ..evaluate.show.tables import not_reproduced, results_table, show_table
 from ..evaluate.style import PALETTE, arm_title, estimate_text, new_axes, show
 from ..evaluate.transfer.efficiency_report import efficiency_sentence
 from ..evaluate.transfer.label_efficiency import label_efficiency
@@ -81,7 +81,7 @@ def show_gain(
 # %% ../../nbs/studies/25_sections.ipynb #15-25-sections
 MOST_CLASSES = 12  # a table or a plot, class by class, holds at most this many labels
 TABLE_METRICS = {  # metrics of a table, by what a number is of
-    "": ("auroc", "auprc", "prevalence", "accuracy", "sensitivity", "specificity"),  # one label
+    "": ("auroc", "auprc", "auprc_chance", "accuracy", "sensitivity", "specificity"),  # one label
     "macro": ("auroc", "auprc"),  # labels that do not exclude each other
     "all": ("macro_f1", "accuracy"),  # classes that do
 }
@@ -102,7 +102,9 @@ def numbers_caption(
     }[v.whole]
     text = f"{what} by {word}: computed within each test fold and averaged; "
     text += f"95 % intervals resample {v.noun}."
-    return text if v.whole else f"{text} AUPRC must be compared with the prevalence."
+    chance = "AUPRC must be compared with AUPRC by chance in folds of this size; "
+    chance += "decisions are taken at a probability of .5."
+    return text if v.whole else f"{text} {chance}"
 
 # %% ../../nbs/studies/25_sections.ipynb #17-25-sections
 def show_numbers(
@@ -148,7 +150,9 @@ def show_classes(
     m = v.metrics[(v.metrics.arm == v.arms[-1]) & v.metrics.label.isin(labels)]
     caption = f"{arm_title(v.arms[-1])}, label by label."
     caption += " A label with too few cases in the test partition has no interval."
-    show_table(results_table(m, ("prevalence", "auroc", "auprc"), by="label"), caption)
+    show_table(
+        results_table(m, ("prevalence", "auroc", "auprc", "auprc_chance"), by="label"), caption
+    )
 
 # %% ../../nbs/studies/25_sections.ipynb #28-25-sections
 def show_roc(
@@ -279,4 +283,5 @@ def show_gap(
         t = t.drop(columns="target")
     usual = "The same examples and models under the published protocol and the recommended one."
     text = f"{caption or usual} The last column is the difference, published minus recommended."
-    show_table(t.assign(arm=t.arm.map(arm_title)), text)
+    note = not_reproduced(study.config.get("not_reproduced", ()))
+    show_table(t.assign(arm=t.arm.map(arm_title)), text, note=note)

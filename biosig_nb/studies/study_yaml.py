@@ -36,6 +36,7 @@ FIELDS = {
     "own?": {"kind": str, "parameter": str, "when": dict, "table?": str, "columns": dict},
     "refused?": list,
     "units": {"example": str, "group": str, "noun": str},
+    "not_reproduced?": list,
     "parameters": dict,
     "primary": {
         "protocol?": str,
@@ -60,7 +61,9 @@ PARAMETER = {"type": str, "help": str, "choices?": list, "min?": NUMBER, "max?":
 PARAMETER |= {"needs?": list, "default?": object}
 PARAMETER |= {"was?": list, "renamed?": dict}  # names and values of the release before
 PARAMETER |= {f"{preset}?": object for preset in PRESETS}
-DEFAULTS: Mapping = MappingProxyType({"databases": {}, "own": None, "refused": []})
+DEFAULTS: Mapping = MappingProxyType(
+    {"databases": {}, "own": None, "refused": [], "not_reproduced": []}
+)
 KIND_NAMES = {str: "text", list: "a list", dict: "fields", NUMBER: "a number"}
 
 # %% ../../nbs/studies/07_study_yaml.ipynb #08-07-study-yaml

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..errors import ConfigError, nearest
-from ..evaluate.metric_registry import get_metric
+from ..evaluate.metric_registry import METRICS, get_metric
 from ..evaluate.predictions import GROUP_UNITS, label_names
 from .analysis import Analysis
 from .declaration import DeclaredStudy
@@ -49,11 +49,33 @@ class View:
     word: str = "patient"  # what the unit is called
     noun: str = "patients"  # what groups are called, plural
     whole: str = ""  # several labels together: "macro" or "all"; empty: one label
+    metric: str = "auroc"  # that of the primary analysis
 
     @property
     def what(self) -> str:  # " of N"; empty where there is one label only
         "The label of a number, for captions."
         return f" of {self.label}" if len(label_names(self.predictions)) > 1 else ""
+
+    @property
+    def strongest(self) -> str:  # empty without a comparator
+        "The comparator without pre-training that is best by the primary metric."
+        m = self.metrics
+        if not len(m) or self.metric not in METRICS:
+            return ""
+        wanted = [self.contrast_label] if self.contrast_label else ["macro", "all", self.label]
+        m = m[(m.role == "comparator") & (m.metric == self.metric) & m.label.isin(wanted)]
+        if not len(m):
+            return ""
+        sign = 1 if get_metric(self.metric).higher else -1
+        return str(m.arm[(sign * m.estimate).idxmax()])
+
+    def beside(
+        self,
+        part: Sequence[str] = ("validation", "test"),  # partitions
+    ) -> pd.DataFrame:
+        "Predictions of the two arms of the contrast and of the strongest comparator."
+        df = self.predictions
+        return df[df.arm.isin([*self.arms, self.strongest]) & df.part.isin(part)]
 
     def pair(
         self,
@@ -94,8 +116,9 @@ def view_of(
         threshold=plan["threshold"],
         run_dir=run_dir,
         seed=seed,
-        contrast_label=None if plan["label"] == "all" and per_label else label,
+        contrast_label=None if plan["label"] == "all" else label,
         word=units["group"] if plan["unit"] in GROUP_UNITS else plan["unit"],
         noun=units["noun"],
         whole="" if len(names) == 1 else "macro" if per_label else "all",
+        metric=plan["metric"],
     )

@@ -10,7 +10,8 @@ from biosig_nb.learn.splits import grouped_kfold, holdout
 from biosig_nb.learn.task import Task
 from biosig_nb.learn.transforms import Standardise
 from biosig_nb.learn.trial import Trial
-from biosig_nb.studies.study import Cohorts, Study, wanted_protocols
+from biosig_nb.studies.parameters import wanted_protocols
+from biosig_nb.studies.study import Cohorts, Study
 
 
 class ToyNet(nn.Module):
