@@ -18,10 +18,19 @@ import pandas as pd
 
 from ..errors import DataError
 from ..evaluate.metric_registry import metric_title
-from ..evaluate.style import arm_title, estimate_text
+from ..evaluate.style import arm_title, estimate_text, p_text
 from ..files import plain
 from ..guards.text import read_json
-from .curves import curve, curve_rows, plot_curve, sweeps, varied
+from biosig_nb.runs.curves import (
+    GAIN,
+    curve,
+    curve_rows,
+    curve_title,
+    plot_curve,
+    pooled_intervals,
+    sweeps,
+    varied,
+)
 from .gains import gains, plot_gains
 from .store import Run, headline_text
 from ..studies.folders import find_studies
@@ -131,6 +140,14 @@ def as_image(
     return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 # %% ../../nbs/runs/33_page_parts.ipynb #17-33-page-parts
+def _runs_text(g: Any) -> str:
+    "Of how many declared runs a row is the first, and what they said."
+    if not g.n_declared:
+        return "exploratory; no declared run"
+    many = f"first of {g.n_declared} declared runs" if g.n_declared > 1 else "the one declared run"
+    return f"{many}; {g.n_benefit} said benefit"
+
+
 def gain_part(
     runs: list[Run],  # newest first
     start: Path,  # folder of the index page
@@ -148,6 +165,8 @@ def gain_part(
             "metric": f"{metric_title(g.metric)} by {g.unit}",
             "text": estimate_text(g.difference, g.lo, g.hi),
             "groups": int(g.n_groups),
+            "runs": _runs_text(g) if g.primary else "",
+            "p": p_text(g.p_studies) if g.primary and g.p_studies == g.p_studies else "",
             "primary": g.primary,
             "link": _link(g.run / "index.html", start),
         }
@@ -159,49 +178,57 @@ def gain_part(
 
 # %% ../../nbs/runs/33_page_parts.ipynb #21-33-page-parts
 BANDS = {
-    ("seeds",): "95 % of a t distribution over the seeds",
-    ("groups",): "the runs' own 95 % intervals",
-    ("groups", "seeds"): "over three seeds or more their spread, else the runs' own intervals",
+    "patients": "95 % over patients; one seed",
+    "patients and seeds": "95 % over patients and seeds; a dot is a seed",
 }
 
 
-def _curve_picture(rows: pd.DataFrame, parameter: str, metric: str) -> dict[str, str]:
-    "The curve of a metric against a parameter: image, alt, caption."
-    t = curve(rows, parameter, metric)
-    title = f"{metric_title(metric)} against {parameter}"
+def _curve_picture(t: pd.DataFrame, parameter: str, metric: str, baseline: str) -> dict[str, str]:
+    "A curve of `curve` as image, alt, caption."
+    title = f"{curve_title(metric, baseline)} against {parameter}"
     arms = []
     for arm, d in t.groupby("arm", sort=False):
         numbers = ", ".join(f"{v}: {e:.3f}" for v, e in zip(d.value, d.estimate))
         arms.append(f"{arm_title(arm)} {numbers}")
-    n, band = t.groupby("arm").n.sum().max(), BANDS[tuple(sorted(set(t.band)))]
+    n, band = t.groupby("arm").n.sum().max(), "; or ".join(BANDS[b] for b in sorted(set(t.band)))
     return {
-        "image": as_image(plot_curve(t, parameter, metric).figure),
+        "image": as_image(plot_curve(t, parameter, metric, baseline).figure),
         "alt": f"{title}: {'; '.join(arms)}",
         "caption": f"{title}, {n} runs that are otherwise alike. Band: {band}.",
     }
 
 
+def _ordered(found: list[str], declared: str) -> list[str]:
+    "The declared metric first, then its gain, then the others."
+    first = [m for m in (declared, GAIN + declared) if m in found]
+    return [*first, *(m for m in found if m not in first)]
+
+
 def _curve_part(title: str, runs: list[Run]) -> dict[str, Any] | None:
     "The pictures and numbers of one sweep; None where no curve can be drawn."
-    rows = curve_rows(runs)
+    rows, plan = curve_rows(runs), primary_analysis(runs[0].study)
     drawn = [k for k in varied(runs) if any(k in names for names in rows.curves)]
     if not drawn:
         return None
-    declared, found = primary_analysis(runs[0].study)["metric"], list(dict.fromkeys(rows.metric))
-    metrics = sorted(found, key=lambda metric: metric != declared)  # the declared one first
+    declared, baseline = plan["metric"], plan["contrast"]["baseline"]
+    metrics = _ordered(list(dict.fromkeys(rows.metric)), declared)
+    shown = [m for m in metrics if m.removeprefix(GAIN) == declared] or metrics[:1]
+    pooled = pooled_intervals(runs, rows, shown)
+    curves = {(m, k): curve(rows, k, m, pooled) for m in metrics for k in drawn}
+    points = [t.assign(metric=m, parameter=k) for (m, k), t in curves.items()]
     return {
         "title": title,
-        "metrics": [[m, metric_title(m)] for m in metrics],
+        "metrics": [[m, curve_title(m, baseline)] for m in metrics],
         "parameters": drawn,
         "arms": {a: arm_title(a) for a in dict.fromkeys(rows.arm)},
-        "rows": plain(rows.to_dict("records")),
-        "pictures": [_curve_picture(rows, name, metrics[0]) for name in drawn],
+        "points": plain(pd.concat(points).to_dict("records")),
+        "pictures": [_curve_picture(curves[m, k], k, m, baseline) for k in drawn for m in shown],
     }
 
 # %% ../../nbs/runs/33_page_parts.ipynb #22-33-page-parts
 def curve_parts(
     runs: list[Run],  # of a folder
-) -> list[dict[str, Any]]:  # title, metrics, parameters, arms, rows, pictures
+) -> list[dict[str, Any]]:  # title, metrics, parameters, arms, points, pictures
     "The sweeps of a folder, as pictures of the declared metric and as numbers."
     known = find_studies()
     parts = []

@@ -70,35 +70,9 @@ if (tableBody) {
 
 # %% ../../nbs/runs/34_page_script.ipynb #08-34-page-script
 CURVE_SCRIPT = r"""
-// .975 quantile of the t distribution, by the number of seeds
-const T_QUANTILE = [0, 0, 0, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262];
-const mean = values => values.reduce((sum, value) => sum + value, 0) / values.length;
-
-function curvePoint(arm, value, rows) {
-  const bySeed = new Map();
-  for (const row of rows) bySeed.set(row.seed, [...(bySeed.get(row.seed) || []), row.estimate]);
-  const seeds = [...bySeed.values()].map(mean);
-  const n = seeds.length, estimate = mean(seeds);
-  if (n > 2) {
-    const variance = seeds.reduce((sum, x) => sum + (x - estimate) ** 2, 0) / (n - 1);
-    const half = (T_QUANTILE[n] || 2) * Math.sqrt(variance / n);
-    return {arm, value, estimate, lo: estimate - half, hi: estimate + half};
-  }
-  const known = rows.filter(row => row.lo !== null);
-  const average = bound => known.length ? mean(known.map(row => row[bound])) : null;
-  return {arm, value, estimate, lo: average('lo'), hi: average('hi')};
-}
-
 function curvePoints(group, metric, parameter) {
-  const cells = new Map();
-  for (const row of group.rows) {
-    const fits = row.metric === metric && row.curves.includes(parameter);
-    if (!fits || row.estimate === null) continue;
-    const value = row['p.' + parameter], key = row.arm + '\u0000' + value;
-    if (!cells.has(key)) cells.set(key, {arm: row.arm, value, rows: []});
-    cells.get(key).rows.push(row);
-  }
-  return [...cells.values()].map(cell => curvePoint(cell.arm, cell.value, cell.rows));
+  const chosen = point => point.metric === metric && point.parameter === parameter;
+  return group.points.filter(point => chosen(point) && point.estimate !== null);
 }
 """
 
@@ -124,8 +98,9 @@ function scales(points) {
     if (values.every(isNumber)) return (value - first) / (last - first);
     return values.indexOf(value) / (values.length - 1);
   };
-  const bounds = point => [point.lo ?? point.estimate, point.hi ?? point.estimate, point.estimate];
-  const ends = points.flatMap(bounds), low = Math.min(...ends), high = Math.max(...ends);
+  const numbers = ({lo, hi, estimate, seeds}) =>
+    [lo ?? estimate, hi ?? estimate, estimate, ...(seeds || [])];
+  const ends = points.flatMap(numbers), low = Math.min(...ends), high = Math.max(...ends);
   const margin = (high - low || .1) * .06, bottom = low - margin, height = high - low + 2 * margin;
   return {
     values, bottom, height,
@@ -168,6 +143,13 @@ function drawArm(svg, scale, points, name, index) {
   const stroke = {fill: 'none', stroke: colour, 'stroke-width': 2};
   svgElement('polyline', {points: line.join(' '), ...stroke}, svg);
   for (const [x, y] of line) svgElement('circle', {cx: x, cy: y, r: 3.5, fill: colour}, svg);
+  for (const point of points) {
+    const seeds = (point.seeds || []).length > 1 ? point.seeds : [];
+    for (const seed of seeds) {
+      const [x, y] = at(point, seed);
+      svgElement('circle', {cx: x, cy: y, r: 2.5, fill: 'none', stroke: colour}, svg);
+    }
+  }
   svgElement('circle', {cx: 480, cy: 30 + 20 * index, r: 4, fill: colour}, svg);
   svgElement('text', {x: 490, y: 34 + 20 * index}, svg, name);
 }

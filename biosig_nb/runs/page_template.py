@@ -89,13 +89,14 @@ GAINS = """
 {%- from "macros" import data_kind, headings, small -%}
 <h2 id="gain">What pre-training adds</h2>
 <figure><img src="{{ gain.image }}" alt="{{ gain.alt }}"><figcaption>
-One run represents each study and kind of data: the larger preset before the smaller, the newest
-before the older. Filled: the contrast that was declared; open: the other declared arms. Blue is
-recorded, orange simulated. Without a line: too little support for an interval.
+One run represents each study and kind of data: that of the largest preset, and of several with
+the same declaration the first. Filled: the contrast that was declared; open: the other declared
+arms. Blue is recorded, orange simulated. Without a line: too little support for an interval.
 </figcaption></figure>
 <details><summary>The same as numbers</summary>
 <div class="box" tabindex="0" role="region" aria-label="Gains as numbers"><table>
-{{ headings(["Study", "Data", "Arm", "Measure", "Difference", "Groups"]) }}
+{{ headings(["Study", "Data", "Arm", "Measure", "Difference", "Groups", "Runs",
+ "p, Holm over the studies"]) }}
 <tbody>
 {%- for g in gain.rows %}
 <tr><th scope="row"><a href="{{ g.link }}">{{ g.study }}</a> {{ small(g.preset, "") }}</th>
@@ -103,7 +104,9 @@ recorded, orange simulated. Without a line: too little support for an interval.
 <td>{{ g.arm }}{{ small("(declared contrast)" if g.primary, " ") }}</td>
 <td>{{ g.metric }}</td>
 <td class="number">{{ g.text }}</td>
-<td class="number">{{ g.groups }}</td></tr>
+<td class="number">{{ g.groups }}</td>
+<td>{{ g.runs }}</td>
+<td class="number">{{ g.p }}</td></tr>
 {%- endfor %}
 </tbody></table></div></details>
 """

@@ -134,6 +134,8 @@ class Run:
         with reading(str(path), AGAIN, "a table"):
             check_size(path)
             table = pd.read_csv(path)
+        if name == "metrics" and "threshold" not in table:  # of version 0.1
+            table["threshold"] = math.nan
         _check_table(table, name, path)
         return table
 
