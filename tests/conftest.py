@@ -1,16 +1,25 @@
 """What several tests share: one thread a process, an installed wheel, one smoke run from it."""
 
+import gc
 import os
 import shutil
 import sys
 
 import pytest
-from checkout import ROOT, checkout_files, command
-from filelock import FileLock
+from checkout import ROOT, checkout_files, command, once
 
 for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+
+gc.disable()  # while libraries are imported: a fifth of the time of that is collecting nothing
+
+
+def pytest_collection_finish(session):
+    "From here on memory is collected again, but what was imported is left alone."
+    gc.freeze()
+    gc.enable()
+
 
 # A run that has all parts of a report and trains as little as it can.
 SMALL = {
@@ -19,28 +28,6 @@ SMALL = {
     "n_random_features": 84,
     "n_resamples": 100,
 }
-
-
-def once(tmp_path_factory, name, make):
-    """A folder that `make(folder)` fills once for all pytest-xdist workers of a session.
-
-    A failure is remembered, not repeated.
-    """
-    base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / name
-    done, failed = folder / ".done", folder / ".failed"
-    with FileLock(f"{folder}.lock"):
-        if failed.exists():
-            pytest.fail(failed.read_text(), pytrace=False)
-        if not done.exists():
-            folder.mkdir()
-            try:
-                make(folder)
-            except BaseException as e:
-                failed.write_text(f"{name}: {e}")
-                raise
-            done.touch()
-    return folder
 
 
 @pytest.fixture(scope="session")

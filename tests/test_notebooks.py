@@ -1,6 +1,6 @@
 """Every notebook runs from top to bottom, in a process of its own and without recordings."""
 
-import multiprocessing
+import gc
 import os
 import subprocess
 import sys
@@ -9,30 +9,12 @@ from pathlib import Path
 
 import pytest
 from checkout import ROOT
+from fresh import FRESH
 
 NOTEBOOKS = sorted(
     p.relative_to(ROOT)
     for p in (ROOT / "nbs").rglob("*.ipynb")
     if not any(q.startswith((".", "_")) for q in p.relative_to(ROOT).parts)
-)
-# each process begins as a copy of one that has imported the large libraries and done nothing else
-FRESH = multiprocessing.get_context("forkserver")
-FRESH.set_forkserver_preload(
-    [
-        "nbdev.test",
-        "lightning",
-        "peft",
-        "torch",
-        "pandas",
-        "pyarrow",
-        "scipy.stats",
-        "sklearn.ensemble",
-        "sklearn.linear_model",
-        "sklearn.model_selection",
-        "matplotlib.pyplot",
-        "wfdb",
-        "IPython.display",
-    ]
 )
 
 
@@ -40,6 +22,7 @@ def execute(path, tmp, said):
     """In the new process: what `nbdev_test --path PATH --n_workers 0` does, all that it says into a
     file.
     """
+    gc.freeze()  # collections need not look at the libraries, which would also copy their memory
     out = os.open(said, os.O_WRONLY | os.O_CREAT)
     os.dup2(out, 1)
     os.dup2(out, 2)

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from fresh import biosig
 
 from biosig_nb.data.catalog import get_database
 from biosig_nb.studies.conditions import databases_of
@@ -21,13 +22,14 @@ HEAVY = ("torch", "pandas", "numpy", "scipy", "matplotlib", "papermill", "distri
 
 def call(*args, cwd=None, env=None, timeout=300):
     "Exit code, standard output and standard error of a command."
+    return tuple(biosig(*args, cwd=cwd, env={"BIOSIG_DATA": "", **(env or {})}, timeout=timeout))
+
+
+def started(*args, env):
+    "The same of a program that is started anew, so that PYTHONPATH counts."
+    every = {**os.environ, "BIOSIG_DATA": "", **env}
     done = subprocess.run(
-        [PROGRAM, *map(str, args)],
-        cwd=cwd,
-        env={**os.environ, "BIOSIG_DATA": "", **(env or {})},
-        capture_output=True,
-        text=True,
-        timeout=timeout,
+        [PROGRAM, *args], env=every, capture_output=True, text=True, timeout=300, check=False
     )
     return done.returncode, done.stdout, done.stderr
 
@@ -253,12 +255,12 @@ def test_a_study_of_another_package_is_found(tmp_path):
     points = "[biosig_nb.studies]\nbeats_of_mine = beats_of_mine:Mine\n"
     (tmp_path / "beats_of_mine-0.dist-info" / "entry_points.txt").write_text(points)
     env = {"PYTHONPATH": str(tmp_path)}
-    assert "beats_of_mine" in call("run", "--help", env=env)[1]
-    code, out, err = call("run", "beats_of_mine", "--list-parameters", env=env)
+    assert "beats_of_mine" in started("run", "--help", env=env)[1]
+    code, out, err = started("run", "beats_of_mine", "--list-parameters", env=env)
     assert (code, err) == (0, "")
     assert out.splitlines()[1].startswith("preset")
-    assert "did you mean 'beats_of_mine'?" in refused("run", "beats_of_min", env=env)
-    every = call("sweep", "every_study", "--list", env=env)[1]
+    assert "did you mean 'beats_of_mine'?" in started("run", "beats_of_min", env=env)[2]
+    every = started("sweep", "every_study", "--list", env=env)[1]
     assert "beats_of_mine" not in every, "every_study is of this package"
 
 

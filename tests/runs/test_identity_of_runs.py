@@ -3,14 +3,13 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from checkout import ROOT, command
+from checkout import ROOT, once
+from fresh import biosig, python
 
 import biosig_nb
 from biosig_nb.data.catalog import DATABASES
@@ -100,39 +99,55 @@ def test_a_relative_folder_is_resolved_once(deliveries, tmp_path, monkeypatch):
 
 OPENED = """
 import json, os, sys
+seen = {}
+root = ["/nowhere/"]
+def hook(event, args):
+    if event == "open" and isinstance(args[0], (str, bytes)):
+        path = os.path.realpath(os.fsdecode(args[0]))
+        if path.startswith(root[0]): seen.add(path[len(root[0]):].split(os.sep)[0])
+sys.addaudithook(hook)
 from pathlib import Path
 from biosig_nb.studies.parameters import resolve
 from biosig_nb.studies.study import describe, find_data
 from biosig_nb.studies.folders import study_class
-name, source, work = sys.argv[1:]
-p = resolve(name, {"data": source, "protocol": "both"})
-study = study_class(name)(name)
-data = find_data(study, p, Path(work))
-root, seen = os.path.realpath(data.root) + os.sep, set()
-def hook(event, args):
-    if event == "open" and isinstance(args[0], (str, bytes)):
-        path = os.path.realpath(os.fsdecode(args[0]))
-        if path.startswith(root): seen.add(path[len(root):].split(os.sep)[0])
-sys.addaudithook(hook)
-describe(study, p, data)
-found = {"seen": seen, "opened": data.opened, "declared": data.declared}
-print(json.dumps({k: sorted(v) for k, v in found.items()}))
+source, work, *names = sys.argv[1:]
+for name in names:
+    p = resolve(name, {"data": source, "protocol": "both"})
+    study = study_class(name)(name)
+    data = find_data(study, p, Path(work))
+    seen, root[0] = set(), os.path.realpath(data.root) + os.sep
+    describe(study, p, data)
+    found = {"seen": seen, "opened": data.opened, "declared": data.declared}
+    root[0] = "/nowhere/"
+    print(json.dumps({"name": name} | {k: sorted(v) for k, v in found.items()}))
 """
 
 
-def opened(name, source, tmp_path):
-    """The databases of a study.
+def opened(source, names, folder):
+    """Name of a study -> its databases.
 
     `seen`: read, as the operating system says; `opened`: those it asked for; `declared`.
     """
-    env = {"BIOSIG_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
-    printed = command(sys.executable, "-c", OPENED, name, source, tmp_path, env=env)
-    return json.loads(printed.splitlines()[-1])
+    env = {"BIOSIG_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
+    printed = python(OPENED, source, folder, *names, env=env)
+    found = [json.loads(line) for line in printed.splitlines() if line.startswith('{"name"')]
+    return {f["name"]: f for f in found}
+
+
+@pytest.fixture(scope="session")
+def opened_simulated(tmp_path_factory):
+    "The databases of each study where recordings are simulated, read in one process."
+
+    def make(folder):
+        found = opened("simulated", find_studies(ours=True), folder)
+        (folder / "opened.json").write_text(json.dumps(found))
+
+    return json.loads((once(tmp_path_factory, "opened", make) / "opened.json").read_text())
 
 
 @pytest.mark.parametrize("name", find_studies(ours=True))
-def test_declared_catalogued_and_opened_are_the_same(name, tmp_path):
-    found = opened(name, "simulated", tmp_path)
+def test_declared_catalogued_and_opened_are_the_same(name, opened_simulated):
+    found = opened_simulated[name]
     assert set(found["declared"]) <= set(DATABASES)
     assert found["opened"] == found["declared"]
     assert {s for s in found["seen"] if s in DATABASES} == set(found["declared"])
@@ -146,16 +161,16 @@ def test_real_recordings_too(name, tmp_path):
     declared = databases_of(config, resolve(name, {"data": "real"}))
     if missing := [d for d in declared if not (Path(REAL) / d).is_dir()]:
         pytest.skip(f"BIOSIG_DATA does not hold {', '.join(missing)}")
-    found = opened(name, "real", tmp_path)
+    found = opened("real", [name], tmp_path)[name]
     assert found["opened"] == sorted(declared)
     assert set(found["seen"]) == set(declared)
 
 
 def test_missing_data_are_an_error_before_anything_is_made(tmp_path):
-    program = Path(sys.executable).with_name("biosig-nb")
     root, out = tmp_path / "nothing", tmp_path / "runs"
-    args = ("run", "fetal_head", "--data", "real", "--data-root", root, "--out", out)
-    done = subprocess.run([program, *args], capture_output=True, text=True, timeout=120, cwd=ROOT)
+    done = biosig(
+        "run", "fetal_head", "--data", "real", "--data-root", root, "--out", out, cwd=ROOT
+    )
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "hc18" in done.stderr
     assert not out.exists()

@@ -2,16 +2,14 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from fresh import biosig
 
 from biosig_nb.data.simulate.ctg_site import simulate_site
 
-PROGRAM = Path(sys.executable).with_name("biosig-nb")
 ROOT = os.environ.get("BIOSIG_DATA", "")
 SMALL = {  # the smallest run that trains every kind of arm
     "protocol": "recommended",
@@ -28,8 +26,7 @@ SMALL = {  # the smallest run that trains every kind of arm
 def run(out, *more, **given):
     "A run of the study; the finished process."
     settings = [text for k, v in given.items() for text in ("-p", f"{k}={v}")]
-    command = [PROGRAM, "run", "ctg_ne", "--out", out, *more, *settings]
-    return subprocess.run(command, capture_output=True, text=True, timeout=600)
+    return biosig("run", "ctg_ne", "--out", out, *more, *settings)
 
 
 @pytest.mark.realdata

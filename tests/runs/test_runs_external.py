@@ -2,18 +2,15 @@
 
 import json
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from fresh import biosig
 from tiny import report
 
 from biosig_nb.studies.parameters_cell import parameters_cell
 from biosig_nb.studies.strict_yaml import read_yaml
 from biosig_nb.studies.study_yaml import common_parameters
 
-PROGRAM = Path(sys.executable).with_name("biosig-nb")
 YAML = """
 title: "Toes: do shoes help?"
 question: Do shoes help?
@@ -45,18 +42,10 @@ def call(tmp_path):
     how = {"study": "toes", "parameters": parameters_cell(specs)}
     report(site / "report.ipynb", "print(P['n'], P['folder'])", **how)
     path = f"{site}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
-    env = {**os.environ, "PYTHONPATH": path, "BIOSIG_DATA": ""}
+    env = {"PYTHONPATH": path, "BIOSIG_DATA": ""}
 
     def run(*args):
-        done = subprocess.run(
-            [PROGRAM, *map(str, args)],
-            cwd=tmp_path,
-            env=env,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-        return done.returncode, done.stdout, done.stderr
+        return tuple(biosig(*args, cwd=tmp_path, env=env))
 
     return run
 

@@ -3,17 +3,15 @@
 import json
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from fresh import biosig
 from sklearn.metrics import roc_auc_score
 
 from biosig_nb.data.databases.hc18 import hc18_sweeps
 
-PROGRAM = Path(sys.executable).with_name("biosig-nb")
 ROOT = os.environ.get("BIOSIG_DATA", "")
 SMALL = {  # the smallest run that trains every kind of arm
     "protocol": "recommended",
@@ -36,8 +34,8 @@ def fold_auroc(rows):
 )
 def test_panned_stills(tmp_path):
     settings = [text for k, v in SMALL.items() for text in ("-p", f"{k}={v}")]
-    command = [PROGRAM, "run", "fetal_head", "--data", "real", "--out", tmp_path / "runs"]
-    done = subprocess.run([*command, *settings], capture_output=True, text=True, timeout=600)
+    real = ("--data", "real", "--out", tmp_path / "runs")
+    done = biosig("run", "fetal_head", *real, *settings)
     assert done.returncode == 0, done.stderr
     (folder,) = (f.parent for f in (tmp_path / "runs" / "fetal_head").glob("*/run.json"))
     record = json.loads((folder / "run.json").read_text())

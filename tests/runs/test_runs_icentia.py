@@ -2,14 +2,12 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from fresh import biosig
 
-PROGRAM = Path(sys.executable).with_name("biosig-nb")
 ROOT = os.environ.get("BIOSIG_DATA", "")
 NEEDED = ("challenge-2017", "mitdb", "ptb-xl", "icentia11k-continuous-ecg")
 SMALL = {  # the smallest run that trains every source
@@ -29,8 +27,8 @@ SMALL = {  # the smallest run that trains every source
 )
 def test_three_source_tasks_and_real_short_recordings(tmp_path):
     settings = [text for k, v in SMALL.items() for text in ("-p", f"{k}={v}")]
-    command = [PROGRAM, "run", "icentia_af", "--data", "real", "--out", tmp_path / "runs"]
-    done = subprocess.run([*command, *settings], capture_output=True, text=True, timeout=600)
+    real = ("--data", "real", "--out", tmp_path / "runs")
+    done = biosig("run", "icentia_af", *real, *settings)
     assert done.returncode == 0, done.stderr
     (folder,) = (tmp_path / "runs" / "icentia_af").iterdir()
     record = json.loads((folder / "run.json").read_text())

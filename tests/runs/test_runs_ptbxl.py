@@ -4,17 +4,15 @@ import ast
 import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from fresh import biosig
 
 from biosig_nb.data.databases.label_map import statement_of
 
-PROGRAM = Path(sys.executable).with_name("biosig-nb")
 ROOT = os.environ.get("BIOSIG_DATA", "")
 NEEDED = ("ptb-xl", "challenge-2021")
 THERE = bool(ROOT) and all((Path(ROOT) / k).is_dir() for k in NEEDED)
@@ -29,9 +27,8 @@ def realdata(test):
 def run(tmp_path, **given):
     "A finished run on real recordings: its folder and predictions."
     settings = [text for k, v in given.items() for text in ("-p", f"{k}={v}")]
-    command = [PROGRAM, "run", "ptbxl_g12ec", "--data", "real", "--out", tmp_path / "runs"]
-    command += ["-p", "protocol=recommended", *settings]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    real = ("--data", "real", "--out", tmp_path / "runs", "-p", "protocol=recommended")
+    done = biosig("run", "ptbxl_g12ec", *real, *settings)
     assert done.returncode == 0, done.stderr
     (folder,) = (tmp_path / "runs" / "ptbxl_g12ec").iterdir()
     record = json.loads((folder / "run.json").read_text())
@@ -78,9 +75,8 @@ def test_georgia_on_real_recordings(tmp_path):
 
 def refused(tmp_path, *more):
     "The one line that a run ends with before anything is trained."
-    command = [PROGRAM, "run", "ptbxl_g12ec", "--out", tmp_path / "runs"]
-    command += ["-p", "target_site=ptb-xl", *more]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    where = ("--out", tmp_path / "runs", "-p", "target_site=ptb-xl")
+    done = biosig("run", "ptbxl_g12ec", *where, *more)
     assert done.returncode in (1, 2), done.stderr
     assert not list((tmp_path / "runs").rglob("jobs"))
     lines = [line for line in done.stderr.splitlines() if line.startswith("biosig-nb: ")]

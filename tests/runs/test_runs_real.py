@@ -2,14 +2,12 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from fresh import biosig
 
-PROGRAM = Path(sys.executable).with_name("biosig-nb")
 ROOT = os.environ.get("BIOSIG_DATA", "")
 DS2 = "100 103 105 111 113 117 121 123 200 210 212 213 214 219 221 222 228 231 232 233 234".split()
 SMALL = {  # the smallest run under both protocols
@@ -30,8 +28,8 @@ SMALL = {  # the smallest run under both protocols
 )
 def test_smoke_run_on_real_recordings(tmp_path):
     settings = [text for k, v in SMALL.items() for text in ("-p", f"{k}={v}")]
-    command = [PROGRAM, "run", "mitbih_ptb", "--data", "real", "--out", tmp_path / "runs"]
-    done = subprocess.run([*command, *settings], capture_output=True, text=True, timeout=600)
+    real = ("--data", "real", "--out", tmp_path / "runs")
+    done = biosig("run", "mitbih_ptb", *real, *settings)
     assert done.returncode == 0, done.stderr
     (folder,) = (tmp_path / "runs" / "mitbih_ptb").iterdir()
     record = json.loads((folder / "run.json").read_text())

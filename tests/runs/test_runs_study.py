@@ -13,12 +13,17 @@ import numpy as np
 import papermill
 import pytest
 from checkout import ROOT
+from fresh import biosig
 from papermill.exceptions import PapermillExecutionError
 
 from biosig_nb.data.simulate.mitdb import simulate_mitdb
 from biosig_nb.data.simulate.ptbdb import simulate_ptbdb
+from biosig_nb.errors import ConfigError, DataError
 from biosig_nb.runs.kernel import RunFailed, run_kernel
 from biosig_nb.runs.store import read_run
+from biosig_nb.studies.folders import study_class
+from biosig_nb.studies.parameters import resolve
+from biosig_nb.studies.study import describe, find_data
 
 REPORT = ROOT / "nbs" / "studies" / "mitbih_ptb" / "report.ipynb"
 PROGRAM = Path(sys.executable).with_name("biosig-nb")
@@ -46,15 +51,27 @@ def test_papermill_and_command_line_give_the_same_bytes(tmp_path, smoke_site, sm
     assert written == {"out.ipynb", "run"}, "a notebook writes into its run folder only"
 
 
-@pytest.mark.parametrize(
-    "given, message",
-    [
-        ({"n_fold": 3}, "mitbih_ptb has no parameter 'n_fold'; did you mean 'n_folds'?"),
-        ({"preset": "quik"}, "did you mean 'quick'?"),
-        ({"max_updates": "fast"}, "expected a whole number"),
-    ],
-)
-def test_bad_values_fail_in_plain_papermill_too(given, message, tmp_path):
+BAD = [
+    ({"n_fold": 3}, "mitbih_ptb has no parameter 'n_fold'; did you mean 'n_folds'?"),
+    ({"preset": "quik"}, "did you mean 'quick'?"),
+    ({"max_updates": "fast"}, "expected a whole number"),
+]
+
+
+@pytest.mark.parametrize("given, message", BAD)
+def test_bad_values_fail_in_the_cell_after_the_parameters(given, message):
+    "What the report's first two cells do, with the values that papermill would write between."
+    cells = [c.source for c in nbformat.read(REPORT, 4).cells if c.cell_type == "code"][:2]
+    scope = {}
+    exec(cells[0], scope)
+    scope.update(given)
+    with pytest.raises(ConfigError) as caught:
+        exec(cells[1], scope)
+    assert message in str(caught.value)
+
+
+def test_bad_values_fail_in_plain_papermill_too(tmp_path):
+    given, message = BAD[0]
     with pytest.raises(PapermillExecutionError) as caught:
         plain_papermill(tmp_path, **given)
     assert caught.value.ename == "ConfigError"
@@ -120,16 +137,26 @@ def only_infarctions(root):
     return "class"
 
 
-@pytest.mark.parametrize("spoil", [truncate, point_outside, lose_everything, only_infarctions])
-def test_bad_recordings_fail_the_run_in_one_line(spoil, tmp_path):
+@pytest.mark.parametrize("spoil", [point_outside, lose_everything, only_infarctions])
+def test_bad_recordings_are_refused_before_anything_is_trained(spoil, tmp_path):
     simulate_mitdb(tmp_path, minutes=0.5)
     simulate_ptbdb(tmp_path, n_patients=8)
     expected = spoil(tmp_path)
+    given = {"data": "real", "data_root": str(tmp_path), "protocol": "recommended"}
+    p, study = resolve("mitbih_ptb", given), study_class("mitbih_ptb")("mitbih_ptb")
+    with pytest.raises(DataError) as caught:
+        describe(study, p, find_data(study, p, tmp_path / "work"))
+    assert expected in str(caught.value)
+
+
+def test_bad_recordings_fail_the_run_in_one_line(tmp_path):
+    simulate_mitdb(tmp_path, minutes=0.5)
+    simulate_ptbdb(tmp_path, n_patients=8)
+    expected = truncate(tmp_path)
     out = tmp_path / "runs"
     where = ("--data", "real", "--data-root", tmp_path, "--out", out)
     small = ("-p", "protocol=recommended", "-p", "arms=scratch")
-    command = (PROGRAM, "run", "mitbih_ptb", *where, *small)
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    done = biosig("run", "mitbih_ptb", *where, *small)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
     assert done.stderr.startswith("biosig-nb: mitbih_ptb failed: DataError: ")
     assert expected in done.stderr

@@ -10,25 +10,40 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from checkout import ROOT, checkout_files, command
+from checkout import ROOT, checkout_files, command, once
+from fresh import python
 
 TOY = ROOT / "tests" / "toy_study"
 PROGRAM = Path(sys.executable).with_name("biosig-nb")
 
 
-def biosig(*args, path=TOY, **how):
-    "Run the command line with the toy study on the path."
-    return command(PROGRAM, *args, env={"PYTHONPATH": str(path), "OMP_NUM_THREADS": "1"}, **how)
+def environment(site):
+    "Where the installed package and the toy study are on the path."
+    return {"PYTHONPATH": f"{site}{os.pathsep}{TOY}", "BIOSIG_DATA": "", "OMP_NUM_THREADS": "1"}
 
 
-@pytest.fixture(scope="module")
-def swept(tmp_path_factory):
-    "Folder of runs after a sweep of two seeds."
-    folder = tmp_path_factory.mktemp("toy")
-    grid = folder / "two.yaml"
-    grid.write_text("study: toy\nbase: {protocol: recommended}\ngrid: {seed: [0, 1]}\n")
-    biosig("sweep", grid, "--out", folder / "runs", cwd=folder)
-    return folder / "runs"
+@pytest.fixture(scope="session")
+def biosig(installed):
+    "Run the command line of the installed package, away from the checkout."
+    site = installed / "site"
+
+    def run(*args, **how):
+        program = (sys.executable, site / "bin" / "biosig-nb")
+        return command(*program, *args, env=environment(site), **how)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def swept(tmp_path_factory, biosig):
+    "Folder of runs after a sweep of two seeds by the installed package."
+
+    def make(folder):
+        grid = folder / "two.yaml"
+        grid.write_text("study: toy\nbase: {protocol: recommended}\ngrid: {seed: [0, 1]}\n")
+        biosig("sweep", grid, "--out", folder / "runs", cwd=folder)
+
+    return once(tmp_path_factory, "toy", make) / "runs"
 
 
 def record(folder):
@@ -44,7 +59,7 @@ def test_it_is_short_and_alone():
     assert {p.parts[0] for p in named} == {"tests"}
 
 
-def test_the_command_line_knows_it(tmp_path):
+def test_the_command_line_knows_it(tmp_path, biosig):
     listed = biosig("run", "toy", "--list-parameters", cwd=tmp_path)
     assert "share of the target's waveform" in listed
     assert "demo" in listed
@@ -54,7 +69,7 @@ def test_the_command_line_knows_it(tmp_path):
     assert "unknown study 'toy'" in without.stderr
 
 
-def test_sweep_index_and_page(swept):
+def test_sweep_index_and_page(swept, biosig):
     runs = sorted((swept / "toy").iterdir())
     assert [record(r)["status"] for r in runs] == ["complete", "complete"]
     assert {record(r)["parameters"]["seed"] for r in runs} == {0, 1}
@@ -73,8 +88,9 @@ def test_sweep_index_and_page(swept):
     assert biosig("runs", "list", "--out", swept).count("toy") == 2
 
 
-def test_it_resumes(swept):
+def test_it_resumes(swept, biosig, installed, tmp_path):
     "An interrupted run computes what is missing, and gives the same bytes."
+    swept = shutil.copytree(swept, tmp_path / "runs")
     run = sorted((swept / "toy").iterdir())[0]
     before = (run / "predictions.parquet").read_bytes()
     jobs = sorted((run / "work" / "jobs").glob("few_patients-full-*.json"))
@@ -90,8 +106,9 @@ def test_it_resumes(swept):
     assert jobs[0].exists()
     assert (run / "predictions.parquet").read_bytes() == before
     assert {p: p.stat().st_mtime_ns for p in others} == others
-    env = {**os.environ, "PYTHONPATH": str(TOY)}
-    again = subprocess.run([PROGRAM, *given], capture_output=True, text=True, env=env)
+    env = {**os.environ, **environment(installed / "site")}
+    program = (sys.executable, installed / "site" / "bin" / "biosig-nb")
+    again = subprocess.run([*program, *given], capture_output=True, text=True, env=env)
     assert again.returncode == 0
     assert "already there" in again.stderr
 
@@ -103,7 +120,7 @@ from biosig_nb.runs.execute import plan_run
 print(plan_run('toy', {}, sys.argv[1]).folder.name)"""
 
     def folder_name(path):
-        return command(sys.executable, "-c", code, tmp_path, env={"PYTHONPATH": str(path)})
+        return python(code, tmp_path, env={"PYTHONPATH": str(path)})
 
     assert folder_name(TOY) == folder_name(TOY)
     for name, old, new in (
@@ -118,12 +135,8 @@ print(plan_run('toy', {}, sys.argv[1]).folder.name)"""
         assert folder_name(copy) != folder_name(TOY), name
 
 
-def test_from_the_wheel(installed, tmp_path):
-    "The installed package, away from the checkout, finds and runs it too."
-    path, out = f"{installed / 'site'}:{TOY}", tmp_path / "runs"
-    env = {"PYTHONPATH": path, "BIOSIG_DATA": "", "OMP_NUM_THREADS": "1"}
-    program = installed / "site" / "bin" / "biosig-nb"
-    given = ("run", "toy", "-p", "protocol=recommended", "--out", out)
-    command(sys.executable, program, *given, cwd=tmp_path, env=env)
-    (run,) = (out / "toy").iterdir()
-    assert record(run)["status"] == "complete"
+def test_in_the_checkout(tmp_path):
+    "The checkout finds it too."
+    env = {"PYTHONPATH": str(TOY)}
+    listed = command(PROGRAM, "run", "toy", "--list-parameters", cwd=tmp_path, env=env)
+    assert "share of the target's waveform" in listed
