@@ -33,7 +33,6 @@ from biosig_nb.evaluate.clinical.decision_curve import (
 )
 from ..evaluate.clinical.recalibrate import METHODS
 from ..evaluate.clinical.reliability import reliability_diagram
-from ..evaluate.group_table import make_groups
 from biosig_nb.evaluate.inference.interval_width import (
     difference_width,
     interval_width,

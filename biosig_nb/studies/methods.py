@@ -129,22 +129,27 @@ def splits_record(
 def known_answer_line(
     p: Mapping[str, Any],  # resolved parameters
     primary: dict,  # of `primary_verdict`
+    planted: bool = True,  # the arm of the contrast starts from the simulated source
 ) -> str:  # empty where the target is not simulated, or the simulator shares nothing by a parameter
     "What a simulated run should find, and what it found."
     if p.get("data") != "simulated" or "shared" not in p:
         return ""
     share = p["shared"]
-    expected = "the source holds none of it: pre-training cannot help"
-    if share > 0:
-        expected = f"the source holds {share:.0%} of it: pre-training can help a little or a lot, "
-        expected += "and enough training on the target alone may find the same"
+    answer = (
+        f"the source holds {share:.0%} of the structure that tells the target's classes apart. "
+    )
+    answer += "Pre-training can help; enough training on the target alone may find the same"
+    if not planted:
+        answer = "none. The simulator plants nothing that this contrast could find"
+    elif share == 0:
+        answer = "the source holds none of the structure that tells the target's classes apart. "
+        answer += "Pre-training cannot help"
     headline = primary["headline"]
     found = "no interval"
     if headline:
         found = estimate_text(headline["difference"], headline["lo"], headline["hi"])
-    text = "**Known answer of this simulation:** of the structure that tells the target's classes "
-    text += "apart, {expected}. Found: {found} for {analysis}."
-    return marked(text, expected=expected, found=found, analysis=primary["analysis"])
+    text = "**Known answer of this simulation:** {answer}. Found: {found} for {analysis}."
+    return marked(text, answer=answer, found=found, analysis=primary["analysis"])
 
 # %% ../../nbs/studies/22_methods.ipynb #27-22-methods
 def groups_of(

@@ -45,6 +45,8 @@ class Page(Findings):
         further = set(self.ranks) - {declared}
         self.arms = [a.name for a in self.trial.arms if a.name not in further]
         self.reach = reach_of(self.trial, self.plan)
+        arms = [a for a in self.trial.arms if a.name == declared]
+        self.planted = any(a.start.task is not None for a in arms)
 
     def title(self) -> None:
         "The heading of the page, where the notebook has none."
@@ -82,7 +84,7 @@ class Opening(Page):
             show_note("What this design can say: {text}", text=self.reach.sentence)
         sections.show_gain(self.view, arms or self.arms)
         lines = [self.study.question, *self.study.lines(run), *methods.simulated_lines(run)]
-        lines += [methods.known_answer_line(self.p, primary)]
+        lines += [methods.known_answer_line(self.p, primary, self.planted)]
         missing = methods.missing_line(methods.databases_read(run.trials))
         lines += [methods.found_line(run), missing]
         lines += [*failure_lines(run.results), *budget_lines(run.trials, run.results)]
