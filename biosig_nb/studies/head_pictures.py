@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['BEFORE', 'AFTER', 'passages', 'draw_filmstrips', 'held_out', 'draw_timelines', 'sweep_table', 'shared_frames',
-           'draw_precision_recall', 'first_job', 'predictor', 'example_frames', 'draw_occlusion', 'focal_grid',
-           'draw_focal']
+           'draw_precision_recall', 'arm_of', 'counted_job', 'predictor', 'example_frames', 'draw_occlusion',
+           'focal_grid', 'draw_focal']
 
 # %% ../../nbs/studies/fetal_head/pictures.ipynb #03-pictures
 from collections.abc import Callable
@@ -23,15 +23,16 @@ from matplotlib.figure import Figure
 from sklearn.metrics import average_precision_score, log_loss, precision_recall_curve, roc_auc_score
 
 from ..data.segments.sweeps import Scans
-from ..errors import ConfigError, nearest
-from ..evaluate.style import arm_colours, arm_title, number
+from ..evaluate.style import arm_colours, arm_title, number, pick
 from ..guards.pages import plot_text
+from ..learn.arms import Arm
 from ..learn.fit import fit, predict
 from ..learn.jobs import Job, JobStore
 from ..learn.losses import probabilities
-from ..learn.rates import maker
+from ..learn.rates import job_recipe, maker
+from ..learn.results import Progress
 from ..learn.task import Task, examples
-from ..learn.trial import Trial, plan
+from ..learn.trial import Trial, finish
 from ..models.occlusion import occlusion_map
 from ..signals.frame_images import filmstrip, frame_square
 from .fetal_head import LABEL
@@ -77,8 +78,7 @@ def held_out(
     """
     df = predictions
     one = df[(df.arm == arm) & (df.part == "test") & (df.repeat == 0)]
-    if not len(one):
-        raise ConfigError(f"arm '{arm}': {nearest(arm, list(df.arm.unique()))}")
+    pick(arm, list(df.arm.unique()), "arm")
     by = one.drop_duplicates("example").set_index("example")[f"p_{LABEL}"]
     return by.reindex(scans.table.index).to_numpy()
 
@@ -166,15 +166,24 @@ def draw_precision_recall(
     return ax
 
 # %% ../../nbs/studies/fetal_head/pictures.ipynb #29-pictures
-def first_job(
-    trial: Trial,  # whose target, with all its splits
+def arm_of(
+    trial: Trial,  # its arms
+    name: str,  # of one of them
+) -> Arm:
+    "An arm by its name; raises `ConfigError` for one that is not there."
+    pick(name, [a.name for a in trial.arms], "arm")
+    return next(a for a in trial.arms if a.name == name)
+
+
+def counted_job(
+    trial: Trial,  # that was run in `work`
+    work: Path,  # folder of the run
     arm: str,  # name
 ) -> Job:
-    "The training of an arm on the first fold; raises `ConfigError` for an arm that is not there."
-    for job in plan(trial):
-        if job.task is trial.target and job.who.name == arm:
-            return job
-    raise ConfigError(f"arm '{arm}': {nearest(arm, [a.name for a in trial.arms])}")
+    "The training of an arm on the first fold that counts; raises `ConfigError` as `arm_of`."
+    who, store = arm_of(trial, arm), JobStore(work / "jobs")
+    jobs = finish(trial, store, Progress(work, trial.protocol))[1]
+    return next(j for j in jobs if j.who is who)
 
 # %% ../../nbs/studies/fetal_head/pictures.ipynb #31-pictures
 def predictor(
@@ -186,8 +195,8 @@ def predictor(
 
     The function puts each image at a position of a sequence; the other frames stay as they were.
     """
-    job, store = first_job(trial, arm), JobStore(Path(work) / "jobs")
-    (features, scale), sp, how = job.transform.steps, job.split, job.task.recipe
+    job, store = counted_job(trial, Path(work), arm), JobStore(Path(work) / "jobs")
+    (features, scale), sp, how = job.transform.steps, job.split, job_recipe(job, store)
     seen = store.seen(job)
     train = features.fit(None)(job.task.cohort.take(sp.train))
     parts = [examples(seen, part, how) for part in (sp.train, sp.validation)]
@@ -257,7 +266,7 @@ def focal_grid(
     # a row a pair: auroc, auprc, log_loss, mean_p of the validation frames, share with a head
 ) -> pd.DataFrame:
     "Focal losses compared on the validation partition of the first fold, without its test."
-    rows, who = [], first_job(trial, arm).who
+    rows, who = [], arm_of(trial, arm)
     alone = dict(arms=(who,), sources=(), comparators=(), derived=(), baseline="", double_cap=False)
     for gamma, alpha in [(g, a) for g in gammas for a in alphas]:
         given = replace(trial.target.recipe, gamma=gamma, alpha=alpha)

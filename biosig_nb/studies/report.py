@@ -16,6 +16,7 @@ from ..errors import ConfigError, nearest
 from ..evaluate.show.tables import show_verdict
 from ..evaluate.style import show
 from ..guards.pages import joined
+from ..learn.frozen_head import frozen_head
 from . import appraisal, methods, sections
 from .budget import budget_lines
 from .cards import run_facts, show_card, show_provenance
@@ -27,6 +28,7 @@ from .primary import declaration_text
 from .reach import coverage_text, reach_of
 from .sections import show_heading, show_note, show_text
 from .study import StudyRun
+from .study_yaml import MACHINERY_PRESETS
 from .view import rows_of
 
 # %% ../../nbs/studies/28_report.ipynb #09-28-report
@@ -187,6 +189,16 @@ class Appraisal(Results):
             permuted = appraisal.permuted_labels(self.trial, name, n_splits, seed)
         given = {**self.study.given(self.run), **(given or {})}
         self.control_rows = appraisal.show_controls(self.view, permuted, given)
+        if permute and self.p["preset"] not in MACHINERY_PRESETS:
+            self._frozen_head()
+
+    def _frozen_head(self) -> None:
+        "Permuted labels through the network's own path, where an arm is frozen."
+        if self.trial.target.answers is None:  # else a head on sequences, one feature a frame
+            head = frozen_head(self.trial, self.folder / "work")
+            if head is not None:
+                line = appraisal.frozen_head_line(self.trial.target, head, self.view)
+                show_note("{line}", line=line)
 
     @section
     def calibration(self) -> None:
