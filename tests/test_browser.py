@@ -149,7 +149,7 @@ def test_page_of_many_runs_is_whole(width, chromium, many):
     page, trouble = visit(chromium, many, width)
     check_whole(page, trouble)
     pictures = page.locator("figure img")
-    assert pictures.count() == 2
+    assert pictures.count() == 3  # gains of all studies; level and paired gain of the sweep
     for i in range(2):
         assert pictures.nth(i).bounding_box()["height"] > 100
     page.close()

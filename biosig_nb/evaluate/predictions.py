@@ -173,6 +173,10 @@ def load_predictions(
         if n > max(1e6, size):  # a probability takes several bytes
             raise DataError(f"{path}: declares {n:,} rows in {size:,} bytes; is it the right file?")
         df = _current(pq.read_table(path, page_checksum_verification=True).to_pandas())
+    if lost := [c for c in df if pd.api.types.infer_dtype(df[c]) == "bytes"]:
+        raise DataError(
+            f"{path}: column {lost[0]} holds bytes, expected text; is the file damaged?"
+        )
     try:
         return validate_predictions(df) if check else df
     except DataError as e:

@@ -270,8 +270,8 @@ def test_a_wrong_name_in_the_declaration_fails_at_once(where, value, message, fi
 
 
 def test_limited_is_read_off_the_trial_of_the_declared_baseline(finished):
-    free = replace(finished.results["any name"], budget_limited=False)
-    bound = replace(free, budget_limited=True)
+    free = replace(finished.results["any name"], short=())
+    bound = replace(free, short=("scratch",))
     elsewhere = free.predictions.assign(target="another")
 
     def sentence(main, other):
