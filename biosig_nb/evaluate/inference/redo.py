@@ -140,7 +140,8 @@ def redo_interval(
     sign, ratio = (1 if m.higher else -1), ratio_of_groups(df, n_train)
     how = dict(equal_groups=equal_groups, threshold=threshold)
     found = _from_scores(_fit_scores(s, seeds, m, label, **how), names, sign, ratio, **facts)
-    why = s.no_interval_reason(m.per_label, label, rules.get("min_groups", MIN_GROUPS))
+    ((_, whole),) = settings(df, unit, **rules)  # all folds, whichever source each started from
+    why = whole.no_interval_reason(m.per_label, label, rules.get("min_groups", MIN_GROUPS))
     if not why:
         return found
     return RedoInterval(found.difference, conf, facts["smallest_gain"], reason=why)
