@@ -243,9 +243,7 @@ def metric_table(
     stratified: bool = False,  # groups drawn within strata (see `setting_counts`)
     missing: str = "drop",  # a resample misses a label: "drop" the label, "reject" the resample
     **rules: Any,  # other rules of `support_table`: min_positives, max_share
-) -> (
-    pd.DataFrame
-):  # columns METRIC_COLUMNS; attrs: notes, rejected, redrawn, constant, n_resamples, seed
+) -> pd.DataFrame:  # METRIC_COLUMNS; attrs: notes, rejected, redrawn, constant, n_resamples, seed
     """Every metric of every arm, with an interval that resamples groups.
 
     Where resamples hardly vary, the interval is computed from the number of groups, or missing; a
