@@ -51,6 +51,7 @@ class Recipe:
     gamma: float = 2.0  # of the focal loss: how fast they lose their weight
     alpha: float = 0.79  # of the focal loss, yes / no labels only: weight of a yes
     aggregate: str = "whole"  # or "mean" or "max" of the probabilities of windows of `crop` samples
+    average: float = 0.0  # decay of the exponential average of weights that is evaluated; 0: none
 
     def __post_init__(self):
         for name in ("max_updates", "batch_size", "check_every", "patience"):
@@ -58,6 +59,8 @@ class Recipe:
                 raise ConfigError(f"recipe: {name}={getattr(self, name)}, must be at least 1")
         if not self.lrs or min(self.lrs) <= 0:
             raise ConfigError(f"recipe: lrs={self.lrs}, needs at least one positive learning rate")
+        if not 0 <= self.average < 1:
+            raise ConfigError(f"recipe: average={self.average}, must be from 0 to below 1")
         if self.crop < 0:
             raise ConfigError(f"recipe: crop={self.crop}, must be 0 or a number of samples")
         for name, choices in CHOICES.items():
