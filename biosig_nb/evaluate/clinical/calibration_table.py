@@ -106,7 +106,7 @@ def calibration_table(
     out.attrs.update(notes=notes, rejected=rejected)
     return out
 
-# %% ../../../nbs/evaluate/clinical/12_calibration_table.ipynb #16-12-calibration-table
+# %% ../../../nbs/evaluate/clinical/12_calibration_table.ipynb #19-12-calibration-table
 def calibration_text(
     table: pd.DataFrame,  # of `calibration_table`
 ) -> pd.DataFrame:  # a row an arm and label, a column a measure, "1.02 [.91, 1.13]"

@@ -123,6 +123,7 @@ class WhatCanBeSaid:
     auroc: float  # assumed of the baseline
     n_sources: int  # pre-training runs; 0: no arm is pre-trained in the study
     reaches: tuple[Reach, ...]  # one a correlation
+    noun: str = "groups"  # what a group is called, plural
 
     def as_dict(self) -> dict[str, Any]:
         "The fields for JSON, None for an unknown number."
@@ -146,7 +147,7 @@ class WhatCanBeSaid:
             ends = [number(getattr(x, name), digits) for x in (low, high)]
             return " to ".join(dict.fromkeys(ends))
 
-        groups = f"{self.n_pos_groups} positive and {self.n_neg_groups} negative groups"
+        groups = f"{self.n_pos_groups} positive and {self.n_neg_groups} negative {self.noun}"
         gain = number(self.smallest_gain)
         text = f"With {groups} and {r}, a gain of {gain} AUROC is found with power "
         text += f"{span('power', 2)} for fixed networks"
@@ -168,6 +169,7 @@ def what_can_be_said(
     n_sources: int = 0,  # pre-training runs; 0: no arm is pre-trained in the study
     source_sd: float = 0.0,  # expected SD between pre-training runs
     validation: float = 0.15,  # share of the other folds' groups that is not trained on
+    noun: str = "groups",  # what a group is called, plural
 ) -> WhatCanBeSaid:
     """Power, smallest detectable gain and reachable verdicts, before the training.
 
@@ -188,4 +190,4 @@ def what_can_be_said(
         again = (redo_half, power_of(smallest_gain, redo, dof), smallest_detectable(redo, dof))
         rows.append(Reach(r, *fixed, *again, _words(half, redo_half, smallest_gain, about_methods)))
     sizes = (n_pos_groups, n_neg_groups, smallest_gain, folds, repeats, auroc, n_sources)
-    return WhatCanBeSaid(*sizes, tuple(rows))
+    return WhatCanBeSaid(*sizes, tuple(rows), noun)

@@ -45,11 +45,10 @@ class Verdict:
 
     word: str  # one of WORDS
     sentence: str  # for a reader who reads nothing else
-    budget_limited: bool = False  # a training was stopped by its budget
     short: tuple[str, ...] = ()  # arms or sources that were still improving
 
     def __str__(self) -> str:
-        return ("budget-limited " if self.budget_limited else "") + self.word
+        return ("budget-limited " if self.short else "") + self.word
 
 # %% ../../../nbs/evaluate/inference/34_verdict.ipynb #09-34-verdict
 def _one_row(table: pd.DataFrame | pd.Series | dict, arm: str | None) -> tuple[pd.Series, int]:
@@ -178,7 +177,6 @@ def _budget(short: Sequence[str]) -> str:
 def verdict(
     table: pd.DataFrame | pd.Series | dict,  # of `compare_arms`: one comparison, or a row of it
     smallest_gain: float | None,  # smallest difference worth having, declared beforehand
-    budget_limited: bool = False,  # a training was still improving when its budget ended
     arm: str | None = None,  # which arm; default the one with the smallest corrected p
     n_arms: int | None = None,  # arms that Holm's correction ran over, if only a row is given
     redo: RedoInterval | None = None,  # of `redo_interval`; None: only these trained networks
@@ -198,7 +196,5 @@ def verdict(
     methods = redo is not None and redo.about_methods
     if not methods or word.endswith("_these_networks"):
         text = f"for these trained networks, {text}"
-    limited = budget_limited or bool(short)
-    opening = _budget(short) or ("Budget-limited: " if limited else "")
-    sentence = f"{opening}{text[0].upper() + text[1:]}. {_again(redo)}"
-    return Verdict(word, sentence, limited, tuple(short))
+    sentence = f"{_budget(short)}{text[0].upper() + text[1:]}. {_again(redo)}"
+    return Verdict(word, sentence, tuple(short))

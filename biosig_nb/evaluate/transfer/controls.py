@@ -130,11 +130,12 @@ def _permutations(
 
 
 def _permuted(p: dict, given: str, n_groups: int) -> dict:
-    "The row of permuted labels; its interval is mean -+ 2 standard errors."
+    "The row of permuted labels; passed where its interval holds the chance level."
     row = dict(control="permuted labels", role="control", n_groups=n_groups)
     row |= dict(given=f"{given} ({p['n']} times, {p['name']})", estimate=p["mean"])
     row |= dict(metric=p["metric"])
-    row |= dict(lo=p["mean"] - 2 * p["se"], hi=p["mean"] + 2 * p["se"])
+    off = p["allowed"] * p["se"]
+    row |= dict(lo=p["mean"] - off, hi=p["mean"] + off)
     row |= dict(difference=math.nan, d_lo=math.nan, d_hi=math.nan)
     return row | dict(outcome="passed" if p["passed"] else "not passed", alarm=not p["passed"])
 
@@ -184,7 +185,7 @@ def _difference_text(r: Any) -> str:
     "The difference with its interval; of permuted labels whether they are at chance."
     if r.control != "permuted labels":
         return estimate_text(r.difference, r.d_lo, r.d_hi)
-    words = {"passed": "mean at chance, within 2 SE", "not passed": "mean off chance, by over 2 SE"}
+    words = {"passed": "mean at chance", "not passed": "mean off chance"}
     return words[r.outcome]
 
 # %% ../../../nbs/evaluate/transfer/30_controls.ipynb #21-30-controls
