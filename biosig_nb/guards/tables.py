@@ -29,10 +29,12 @@ _KINDS = {  # first bytes of files that are taken for csv
 _LINES, _COLUMNS = 2_000_000, 1000  # most of a table
 
 
-def _content(path: Path, name: str, most: float, expected: str) -> str:
+def _content(path: str | Path | io.StringIO, name: str, most: float, expected: str) -> str:
     "Text of a csv file, its lines ending with a line feed; without empty lines at its end."
+    if isinstance(path, io.StringIO):
+        return path.getvalue()
     check_size(path, most, name)
-    with path.open("rb") as f:
+    with open(path, "rb") as f:
         start = f.read(4)
     for first, kind in _KINDS.items():
         if start.startswith(first):
@@ -249,7 +251,7 @@ def _as_asked(
 
 # %% ../../nbs/guards/40_tables.ipynb #23-40-tables
 def read_table(
-    path: str | Path,  # a csv file
+    path: str | Path | io.StringIO,  # a csv file, or its text with line feeds
     needs: Sequence[str] = (),  # columns that must be there
     known: Sequence[str] = (),  # columns that may be there
     numbers: Mapping[str, str] | None = None,  # columns of numbers: what is expected there
@@ -260,21 +262,21 @@ def read_table(
     of: str = "",  # column that names a row in messages, such as "record"
     name: str = "",  # of the file, for messages; "": the file's name
     most: float = 5e7,  # largest size that makes sense (bytes)
+    separator: str = "",  # between cells; "": found in the first line
 ) -> pd.DataFrame:  # index: line in the file; texts "" where blank, numbers NaN where missing
     """A csv file as it is meant, or a `DataError` with its name and the lines that are wrong.
 
     Columns are found whatever the case of their heading and have the name that is asked for.
     """
-    name, numbers, wanted = name or Path(path).name, numbers or {}, (*needs, *known)
-    text = _content(Path(path), name, most, some(heading or needs or ["a heading"], 12))
+    name, numbers, wanted = name or Path(str(path)).name, numbers or {}, (*needs, *known)
+    text = _content(path, name, most, some(heading or needs or ["a heading"], 12))
     first, _, rest = text.partition("\n")
-    separator = _separator(first, needs)
+    separator = separator or _separator(first, needs)
     start, body = (1, text) if heading else (2, rest)
     columns = _columns(list(heading) or _cells(first, separator), wanted, needs, name)
     if not body:
         raise DataError(f"{name} has a heading and no rows, expected at least one row")
-    every = others or heading
-    use = {k: c for k, c in enumerate(columns) if every or c in wanted or (k and not c)}
+    use = {k: c for k, c in enumerate(columns) if others or heading or c in wanted or (k and not c)}
     if '"' in body:
         rows, lines = _quoted_rows(body, separator, name, spans, start)
         _check_quoted(rows, lines, name, len(columns))
