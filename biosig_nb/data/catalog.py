@@ -34,11 +34,20 @@ class Database:
     layout: str  # files in the folder
     probe: str  # pattern that finds its records on disk
     address: str  # where to get it
+    reads: tuple[str, ...]  # patterns of the files that the studies read
+    record_kb: float  # mean size of a record in these files (kB)
+    patient: str = ""  # expression that finds the patient in a file's name; "": not in the name
+    condition: str = ""  # of the licence, to be accepted before a download; "": none
 
     @property
     def folder(self) -> str:  # relative to the data root
         "Folder of the database below the data root."
         return f"{self.slug}/{self.version}" if self.version else self.slug
+
+    @property
+    def read_mb(self) -> float:  # MB
+        "Approximate size of the files that the studies read."
+        return self.records * self.record_kb / 1000
 
 # %% ../../nbs/data/20_catalog.ipynb #07-20-catalog
 _BEATS = (
@@ -54,6 +63,8 @@ _BEATS = (
         layout="100.{dat,hea,atr}: two leads, 360 Hz, 30 min, format 212, beat annotations",
         probe="*.dat",
         address="https://physionet.org/content/mitdb/1.0.0/",
+        reads=("???.dat", "???.hea", "???.atr"),
+        record_kb=1957,
     ),
     Database(
         slug="ptbdb",
@@ -68,6 +79,9 @@ _BEATS = (
         "clinical summary in the header",
         probe="patient*/*.dat",
         address="https://physionet.org/content/ptbdb/1.0.0/",
+        reads=("patient*/*.dat", "patient*/*.xyz", "patient*/*.hea"),
+        record_kb=3100,
+        patient=r"(patient\d+)/",
     ),
 )
 
@@ -86,6 +100,8 @@ _CARDIOTOCOGRAMS = (
         "clinical data in the header",
         probe="*.dat",
         address="https://physionet.org/content/ctu-uhb-ctgdb/1.0.0/",
+        reads=("????.dat", "????.hea"),
+        record_kb=72,
     ),
 )
 
@@ -103,6 +119,8 @@ _ONE_LEAD = (
         layout="training/A00/A00001.{mat,hea}: one lead, 300 Hz, 9 to 61 s; REFERENCE-v3.csv",
         probe="training/*/*.mat",
         address="https://physionet.org/content/challenge-2017/1.0.0/",
+        reads=("REFERENCE*.csv", "training/*/*.mat", "training/*/*.hea"),
+        record_kb=19.4,
     ),
     Database(
         slug="icentia11k-continuous-ecg",
@@ -117,6 +135,10 @@ _ONE_LEAD = (
         "beat and rhythm annotations",
         probe="p*/p*/*.dat",
         address="https://physionet.org/content/icentia11k-continuous-ecg/1.0/",
+        reads=("p??/p?????/*.dat", "p??/p?????/*.hea", "p??/p?????/*.atr"),
+        record_kb=2144,
+        patient=r"p\d\d/(p\d+)/",
+        condition="non-commercial use only; what is derived from it is shared under this licence",
     ),
 )
 
@@ -135,6 +157,13 @@ _TWELVE_LEADS = (
         "ptbxl_database.csv, scp_statements.csv",
         probe="records*/*/*.dat",
         address="https://physionet.org/content/ptb-xl/1.0.3/",
+        reads=(
+            "ptbxl_database.csv",
+            "scp_statements.csv",
+            "records100/*/*.dat",
+            "records100/*/*.hea",
+        ),
+        record_kb=24.9,
     ),
     Database(
         slug="challenge-2021",
@@ -148,6 +177,13 @@ _TWELVE_LEADS = (
         layout="training/georgia/g1/E00001.{mat,hea}: 12 leads, 500 Hz; dx_mapping_*.csv",
         probe="training/georgia/*/*.mat",
         address="https://physionet.org/content/challenge-2021/1.0.3/",
+        reads=(
+            "dx_mapping_*.csv",
+            "weights.csv",
+            "training/georgia/*/*.mat",
+            "training/georgia/*/*.hea",
+        ),
+        record_kb=120.7,
     ),
 )
 
@@ -166,6 +202,8 @@ _IMAGES = (
         "csv of pixel size and circumference",
         probe="training_set/*HC.png",
         address="https://zenodo.org/records/1327317",
+        reads=("training_set/*.png", "training_set_pixel_size_and_HC.csv", "training_set.zip"),
+        record_kb=150,
     ),
 )
 
@@ -200,8 +238,8 @@ def locate(
     folder = Path(root) / d.folder
     if next(folder.glob(d.probe), None) is None:
         raise DataError(
-            f"{d.title} is not on this machine: expected {d.probe} in {folder}; "
-            f"get it from {d.address} and set --data-root or BIOSIG_DATA"
+            f"{d.title} is not on this machine: expected {d.probe} in {folder}; get it with "
+            f"biosig-nb data get {slug}, or from {d.address} and set --data-root or BIOSIG_DATA"
         )
     return folder
 
