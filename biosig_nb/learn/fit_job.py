@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['TrialNames', 'model_of', 'prediction_table', 'predict_examples', 'predict_perturbed', 'fit_facts', 'body_card',
-           'same_for_all', 'fit_network', 'fit_comparator', 'fit_job']
+           'network_card', 'same_for_all', 'fit_network', 'fit_comparator', 'fit_job']
 
 # %% ../../nbs/learn/48_fit_job.ipynb #03-48-fit-job
 import shutil
@@ -20,6 +20,7 @@ from ..evaluate.predictions import make_predictions
 from .fit import Fit, fit, predict
 from .jobs import Job, JobStore
 from .losses import probabilities
+from .networks import network_spec
 from .rates import choose_rate, is_shuffled, job_recipe, maker, rate_facts, to_fit
 from .recipe import Recipe
 from .splits import Split
@@ -180,13 +181,52 @@ def body_card(
     )
 
 # %% ../../nbs/learn/48_fit_job.ipynb #28-48-fit-job
+def network_card(
+    job: Job,  # of an arm on the target
+    names: TrialNames,  # of the trial
+    seen: Cohort,  # network input
+    recipe: Recipe,  # whole recordings or sliding windows
+) -> dict:  # plain values
+    "What a user of the whole network must know."
+    c, sp = job.task.cohort, job.split
+    fitted = None if job.transform is None else job.transform.fit(c.take(sp.train))
+    as_dict = getattr(fitted, "as_dict", None)
+    length = recipe.crop or int(seen.signals.shape[-1])
+    real = None if c.mask is None else np.asarray(c.mask).sum(axis=1)
+    return dict(
+        study=names.study,
+        protocol=names.protocol,
+        model=names.model,
+        task=job.task.name,
+        arm=job.who.name,
+        **{k: getattr(sp, k) for k in ("repeat", "fold")},
+        seed=job.seed,
+        network=network_spec(job.network),  # type: ignore[arg-type]  # of a network
+        adaptation=job.who.adaptation.name,
+        outputs=len(c.label_names),
+        input_shape=[int(seen.signals.shape[1]), length],
+        input=as_dict() if as_dict else ({"kind": "none"} if fitted is None else None),
+        crop=recipe.crop,
+        aggregate=recipe.aggregate,
+        exclusive=exclusive(c),
+        labels=list(c.label_names),
+        channels=list(c.channels),
+        fs=c.fs,
+        samples=int(c.signals.shape[-1]),
+        shortest=int(c.signals.shape[-1] if real is None else real.min()),
+        unit=str(c.provenance.get("unit") or ""),
+        examples=len(sp.train),
+        groups=_n_groups(sp),
+    )
+
+# %% ../../nbs/learn/48_fit_job.ipynb #32-48-fit-job
 def same_for_all(
     p: np.ndarray,  # probabilities [n, output]
 ) -> bool:
     "Whether a model says the same of everybody."
     return bool(np.ptp(p, axis=0).max() < 1e-9) if len(p) > 1 else False
 
-# %% ../../nbs/learn/48_fit_job.ipynb #30-48-fit-job
+# %% ../../nbs/learn/48_fit_job.ipynb #34-48-fit-job
 def fit_network(
     job: Job,  # of a network
     names: TrialNames,  # of the trial
@@ -210,10 +250,11 @@ def fit_network(
     if not job.is_source and sp.repeat == 0:
         tables |= predict_perturbed(job, names, done.net, seen)
     body = (done.net, body_card(job, names, done)) if job.is_source else None
-    store.save(job, facts, tables, body)
+    kept = (done.net, network_card(job, names, seen, recipe)) if job.keeps_network else None
+    store.save(job, facts, tables, body, kept)
     shutil.rmtree(checkpoints, ignore_errors=True)
 
-# %% ../../nbs/learn/48_fit_job.ipynb #39-48-fit-job
+# %% ../../nbs/learn/48_fit_job.ipynb #43-48-fit-job
 def fit_comparator(
     job: Job,  # of a model without a network
     names: TrialNames,  # of the trial
@@ -229,7 +270,7 @@ def fit_comparator(
     facts |= dict(seconds=time.monotonic() - began, constant=same_for_all(p))
     store.save(job, facts, {"": prediction_table(job, names, p, index)})
 
-# %% ../../nbs/learn/48_fit_job.ipynb #42-48-fit-job
+# %% ../../nbs/learn/48_fit_job.ipynb #46-48-fit-job
 def fit_job(
     job: Job,  # what to do
     names: TrialNames,  # of the trial

@@ -22,6 +22,7 @@ from ..errors import ConfigError, DataError
 from ..evaluate.predictions import load_predictions, save_predictions
 from ..files import broken_seal, plain, seals, write_json
 from ..guards.text import read_json
+from .networks import save_network
 from .splits import Split
 from .task import Task
 from .transforms import Transform, prepared
@@ -58,11 +59,17 @@ class Job:
     is_source: bool = False  # the body is saved for the jobs that start from it
     tuned: "Job | None" = None  # the job that chose the learning rate; None: there is one rate
     tries: tuple = ()  # learning rates to be tried; empty: this is a whole training
+    keep: bool = False  # the trained network is stored too; no part of the key
 
     @property
     def trains_network(self) -> bool:
         "Whether a network is trained."
         return self.network is not None
+
+    @property
+    def keeps_network(self) -> bool:
+        "Whether a whole network is stored; sources store their body."
+        return self.keep and self.trains_network and not self.tries and not self.is_source
 
     @property
     def transform(self) -> Transform | None:
@@ -117,6 +124,9 @@ def _ending(perturbation: str) -> str:
     return f"~{re.sub(r'[^a-zA-Z0-9]+', '_', perturbation)}.parquet" if perturbation else ".parquet"
 
 
+NETWORK = ".net.safetensors"  # ending of a whole network
+
+
 class _JobFiles:
     "Files of finished jobs, for reading."
 
@@ -137,9 +147,12 @@ class _JobFiles:
     def done(self, job: Job) -> bool:
         "Whether a job is finished and its files are whole."
         try:
-            return not broken_seal(self.folder, self._record(job).get("files"))
+            files = self._record(job).get("files")
         except DataError:
             return False
+        if job.keeps_network and self.path(job, NETWORK).name not in (files or ()):
+            return False  # an earlier run did not store it
+        return not broken_seal(self.folder, files)
 
     def _record(self, job: Job) -> dict:
         "Facts of a job and the list of its files; raises `DataError`."
@@ -178,6 +191,7 @@ class JobStore(_JobFiles):
         facts: dict,  # plain values
         tables: dict | None = None,  # perturbation ("": none) -> Predictions
         body: tuple | None = None,  # (network, card) that other jobs start from
+        network: tuple | None = None,  # (network, card) that somebody may use
     ) -> None:
         "Write the results of a job; its facts come last."
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -189,6 +203,10 @@ class JobStore(_JobFiles):
             weights = self.path(job, ".body.safetensors")
             save_body(body[0], weights, card)
             written += [weights, weights.with_suffix(".json")]
+        if network is not None:
+            whole = self.path(job, NETWORK)
+            save_network(network[0], whole, network[1])
+            written += [whole, whole.with_suffix(".json")]
         write_json(self.path(job, ".json"), {**facts, "files": seals(written)})
 
     def lock(self, job: Job) -> FileLock:

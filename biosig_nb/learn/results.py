@@ -28,7 +28,6 @@ class TrialResult:
     source_predictions: pd.DataFrame  # the source tasks, same schema; empty without one
     jobs: pd.DataFrame  # a row a job: updates, epochs, learning rate, how it stopped, seconds
     history: pd.DataFrame  # task, arm, role, seed, repeat, fold, update, part, loss
-    budget_limited: bool  # the baseline is among `short`
     perturbed: pd.DataFrame = field(default_factory=pd.DataFrame)  # test data, perturbed signals
     # comparators that could not be fitted -> why; the tables do not hold them
     failed: dict[str, str] = field(default_factory=dict)
@@ -165,8 +164,10 @@ class Progress:
         self,
         work: Path,  # folder of the run
         protocol: str,  # of the trial
+        # called with the jobs done, all jobs and the last one's title; None: a line on a terminal
+        say: Callable[[int, int, str], None] | None = None,
     ):
-        self.work, self.protocol = work, protocol
+        self.work, self.protocol, self.say = work, protocol, say
         self.failed: dict[str, Exception] = {}  # title of a job -> its error
         self.left_out: dict[tuple[str, str], str] = {}  # task and comparator -> why
         self.done = self.total = 0
@@ -179,7 +180,9 @@ class Progress:
         self.done += 1
         note = {"protocol": self.protocol, "done": self.done, "total": self.total, "now": now}
         write_json(self.work / "progress.json", note)
-        if sys.stdout.isatty():
+        if self.say is not None:
+            self.say(self.done, self.total, now)
+        elif sys.stdout.isatty():
             end = "" if self.done < self.total else "\n"
             print(f"\r{self.done}/{self.total} {now:<70.70}", end=end, flush=True)
 

@@ -70,6 +70,7 @@ class Trial:
     baseline: str = ""  # name of the arm the others are compared with; empty: the first
     double_cap: bool = True  # train who is short of updates again with twice the cap
     derived: tuple = ()  # of Derived: comparators made from an arm's predictions
+    keep: bool = False  # the trained networks of all arms are stored, controls left out
     study: str = ""  # name of the study
 
     def __post_init__(self):
@@ -107,9 +108,10 @@ class Trial:
     def run(
         self,
         work: str | Path,  # folder for finished jobs
+        say: Callable[[int, int, str], None] | None = None,  # see `run_trial`
     ) -> TrialResult:
         "Do the missing jobs and collect all of them; raises what `run_trial` raises."
-        return run_trial(self, work)
+        return run_trial(self, work, say)
 
 # %% ../../nbs/learn/50_trial.ipynb #11-50-trial
 def _source_networks(trial: Trial, source: Task) -> list[Callable]:
@@ -165,7 +167,8 @@ def target_jobs(
         network = arm.network or trial.network
         for k, sp in enumerate(trial.target.splits):
             first = _source_job(arm, trial.source_seed(seed, k), sources, network)
-            jobs.append(Job(trial.target, arm, seed, sp, network, first))
+            keep = trial.keep and arm.role == "arm"
+            jobs.append(Job(trial.target, arm, seed, sp, network, first, keep=keep))
     for c, sp in product(trial.comparators, trial.target.splits):
         jobs.append(Job(trial.target, c, trial.seeds[0], sp))
     return jobs
@@ -227,7 +230,6 @@ def collect(
         _read([j for j in sources if j.task.supervised], trial, store),
         mark_short(jobs, short, trial.double_cap),
         history,
-        trial.baseline in names,
         pd.concat(changed, ignore_index=True) if changed else pd.DataFrame(),
         short=names,
     )
@@ -265,6 +267,8 @@ def finish(
 def run_trial(
     trial: Trial,  # what to do
     work: str | Path,  # folder of the run; finished jobs go into `jobs` below it
+    # called with the jobs done, all jobs and the last one's title; None: a line on a terminal
+    say: Callable[[int, int, str], None] | None = None,
 ) -> TrialResult:  # tables
     """Do the jobs of a trial that are not finished, and collect all of them.
 
@@ -273,7 +277,7 @@ def run_trial(
     """
     for task in (*trial.sources, trial.target) if trial.double_cap else ():
         task.recipe.check_patience(f"trial '{trial.name}', task '{task.name}'")
-    store, progress = JobStore(Path(work) / "jobs"), Progress(Path(work), trial.protocol)
+    store, progress = JobStore(Path(work) / "jobs"), Progress(Path(work), trial.protocol, say)
     check_partitions_apart(trial.target.cohort, trial.target.splits)
     for source in trial.sources:
         if source.supervised:

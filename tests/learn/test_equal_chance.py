@@ -85,7 +85,6 @@ def test_whoever_is_short_is_trained_again_sources_first(tmp_path):
     names = {("source", "scratch"): "source", ("target", "scratch"): "scratch"}
     expected = [names.get(key, key[1]) for key in budget.index[improving]]
     assert list(result.short) == expected
-    assert result.budget_limited == ("scratch" in result.short)
     # the longer source is the one that `full` starts from
     store = JobStore(tmp_path / "jobs")
     longer = [f for f in store.folder.glob("source-*.json") if "body" not in f.name]
