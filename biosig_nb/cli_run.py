@@ -33,7 +33,18 @@ _PRESET_HELP = (
     "How much to compute: seconds, less than a minute, up to an hour or so on two cores, "
     "the published scale. (default: smoke)"
 )
-_DATA_HELP = "Simulated recordings, or those below the data root. (default: simulated)"
+_DATA_HELP = (
+    "Public recordings: simulated, or those below the data root. "
+    "(default: simulated; with --target: real)"
+)
+_TARGET_HELP = (
+    "Folder with recordings of your own (records.csv) to evaluate on; see biosig-nb own init."
+)
+_SOURCE_FOLDER_HELP = "Folder with recordings of your own to pre-train on, in place of public ones."
+_NAME_HELP = "Name of your recordings in reports. (default: that of the folder)"
+_QUESTION_HELP = "Your question, in your words. (default: made from the label)"
+_EXAMPLES_HELP = "Show traces of your recordings in the report."
+_MODELS_HELP = "Keep the trained networks of the best arm in the run folder."
 _ROOT_HELP = (
     "Where the databases are, each as SLUG/VERSION/... "
     "(default: BIOSIG_DATA, else the user data folder)"
@@ -47,6 +58,12 @@ STUDY = Annotated[
 SET = Annotated[list[str] | None, typer.Option("-p", metavar="NAME=VALUE", help=_SET_HELP)]
 PRESET = Annotated[str | None, typer.Option(metavar=SIZES, help=_PRESET_HELP)]
 DATA = Annotated[str | None, typer.Option(metavar="simulated|real", help=_DATA_HELP)]
+TARGET = Annotated[str | None, typer.Option(metavar="DIR", help=_TARGET_HELP)]
+SOURCE_FOLDER = Annotated[str | None, typer.Option(metavar="DIR", help=_SOURCE_FOLDER_HELP)]
+OWN_NAME = Annotated[str | None, typer.Option("--name", metavar="TEXT", help=_NAME_HELP)]
+QUESTION = Annotated[str | None, typer.Option(metavar="TEXT", help=_QUESTION_HELP)]
+EXAMPLES = Annotated[bool, typer.Option("--include-examples", help=_EXAMPLES_HELP)]
+MODELS = Annotated[bool, typer.Option("--save-models", help=_MODELS_HELP)]
 RUN_OUT = Annotated[Path, typer.Option(metavar="DIR", help=_OUT_HELP)]
 ROOT = Annotated[str | None, typer.Option(metavar="DIR", help=_ROOT_HELP)]
 FORCE = Annotated[bool, typer.Option("--force", help="Compute again what is already there.")]
@@ -63,7 +80,23 @@ biosig-nb run mitbih_ptb --list-parameters · what can be set, and its value und
 
 biosig-nb run mitbih_ptb --preset quick -p seed=3 -p arms=scratch,full
 
-biosig-nb run mitbih_ptb --data real --preset quick --data-root ~/recordings"""
+biosig-nb run mitbih_ptb --data real --preset quick --data-root ~/recordings
+
+biosig-nb run mitbih_ptb --target ~/ward7 --preset quick · recordings of your own"""
+
+
+def _own_options(
+    target: str | None,
+    source_folder: str | None,
+    name: str | None,
+    question: str | None,
+    include_examples: bool,
+    save_models: bool,
+) -> dict[str, str | None]:
+    "The options about recordings of your own, as text; None: not given."
+    flags = {"include_examples": include_examples, "save_models": save_models}
+    texts = {"target": target, "source_folder": source_folder, "name": name, "question": question}
+    return texts | {option: "true" if on else None for option, on in flags.items()}
 
 
 def run(
@@ -71,6 +104,12 @@ def run(
     p: SET = None,
     preset: PRESET = None,
     data: DATA = None,
+    target: TARGET = None,
+    source_folder: SOURCE_FOLDER = None,
+    name: OWN_NAME = None,
+    question: QUESTION = None,
+    include_examples: EXAMPLES = False,
+    save_models: MODELS = False,
     source: FORMER_SOURCE = None,
     out: RUN_OUT = REPORTS,
     data_root: ROOT = None,
@@ -85,6 +124,7 @@ def run(
     if show_parameters:
         return list_parameters(study)
     given = {"preset": preset, "data": data, "source": source, "data_root": data_root}
+    given |= _own_options(target, source_folder, name, question, include_examples, save_models)
     parameters = read_parameters(study, p or [], **given)
     from biosig_nb.runs.execute import execute_run
     from biosig_nb.runs.kernel import RunFailed
@@ -147,6 +187,23 @@ def _list_planned(planned: list) -> None:
     print_table(("study", "parameters"), rows, f"{len(planned)} runs")
 
 
+def _compute_all(planned: list, where: tuple, how: dict[str, Any]) -> None:
+    "Compute the runs of a sweep and rebuild the index page; raises `RunFailed`."
+    from biosig_nb.runs.kernel import RunFailed
+    from biosig_nb.runs.site import build_site
+    from biosig_nb.runs.sweep import sweep as compute
+
+    out = where[0]
+    try:
+        ended = compute(planned, *where, **how)
+    finally:
+        page = build_site(out) if out.is_dir() else None
+    if page:
+        print(nearby(page))
+    if failures := _failures_text(ended):
+        raise RunFailed(failures)
+
+
 def _failures_text(outcomes: list) -> str:
     "The failed runs of a sweep in a line; empty where there are none."
     failed = [o for o in outcomes if o.status == "failed"]
@@ -177,6 +234,12 @@ def sweep(
     p: SET_ALL = None,
     preset: GRID_PRESET = None,
     data: GRID_DATA = None,
+    target: TARGET = None,
+    source_folder: SOURCE_FOLDER = None,
+    name: OWN_NAME = None,
+    question: QUESTION = None,
+    include_examples: EXAMPLES = False,
+    save_models: MODELS = False,
     source: FORMER_SOURCE = None,
     out: OUT = REPORTS,
     data_root: DATA_ROOT = "",
@@ -192,21 +255,11 @@ def sweep(
     Runs that are complete are not computed again, those that failed are tried again, those that
     were interrupted go on where they stopped: the same command, until nothing is left.
     """
-    planned = _planned_runs(grid, p or [], preset=preset, data=data, source=source)
+    given = {"preset": preset, "data": data, "source": source}
+    given |= _own_options(target, source_folder, name, question, include_examples, save_models)
+    planned = _planned_runs(grid, p or [], **given)
     if dry:
         return _list_planned(planned)
-    from biosig_nb.runs.kernel import RunFailed
-    from biosig_nb.runs.site import build_site
-    from biosig_nb.runs.sweep import sweep as compute
-
     where = (out, engine, workers, scheduler, absolute_path(data_root))
     how: dict[str, Any] = {"retries": retries, "timeout": timeout}
-    how |= {"progress": sys.stderr.isatty(), "say": say}
-    try:
-        ended = compute(planned, *where, **how)
-    finally:
-        page = build_site(out) if out.is_dir() else None
-    if page:
-        print(nearby(page))
-    if failures := _failures_text(ended):
-        raise RunFailed(failures)
+    _compute_all(planned, where, how | {"progress": sys.stderr.isatty(), "say": say})

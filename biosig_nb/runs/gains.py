@@ -68,8 +68,9 @@ def declared_comparisons(
     "The declared arms of a run against the declared baseline; raises as `Run.table`."
     plan, t = primary_analysis(run.study), run.table("comparisons")
     contrast = plan["contrast"]
+    target = run.data.get("name") if run.kind == "own" else plan["target"]
     declared = (
-        (t.target == plan["target"])
+        (t.target == target)
         & (t.protocol == plan["protocol"])
         & (t.baseline == contrast["baseline"])
         & t.arm.isin([contrast["arm"], *plan["others"]])

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import BiosigError, ConfigError, nearest
+from ..guards.strict_yaml import read_yaml
 from ..guards.text import mistakes, one_line, quoted
 from ..studies.folders import find_studies, grids_of
 from ..studies.parameters import check_value, is_absolute, parameters_of, resolve
-from ..studies.strict_yaml import read_yaml
 
 # %% ../../nbs/runs/40_grid.ipynb #05-40-grid
 def value_title(

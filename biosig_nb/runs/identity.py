@@ -18,8 +18,10 @@ from ..data.fingerprints import fingerprint
 from ..data.simulate.ecg import SIMULATOR_VERSION
 from ..errors import DataError
 from .provenance import arithmetic
-from ..studies.conditions import check_refused, databases_of, own_found, own_of
+from ..studies.conditions import check_refused, databases_of
 from ..studies.folders import find_asset, location_of, module_file
+from ..studies.own_plan import own_name
+from ..studies.own_recordings import check_own
 from ..studies.parameters import LOCATIONS, path_parameters
 from ..studies.study_yaml import load_config
 
@@ -52,11 +54,10 @@ def data_hashes(
     Raises `DataError` with address and expected path where something is not on this machine.
     """
     check_refused(config, p)
-    own_found(config, p)
     lines = []
-    if p["data"] == "simulated":
+    if p["data"] == "simulated" and not p.get("source_folder"):
         lines.append(f"simulator {SIMULATOR_VERSION}, seed {p['seed']}")
-    else:
+    elif p["data"] == "real":
         root = find_data_root(p["data_root"])
         lines += [f"{slug} {database_fingerprint(slug, root)}" for slug in databases_of(config, p)]
     files = {name: p[name] for name in path_parameters(study) if p[name]}
@@ -69,15 +70,16 @@ def data_facts(
 ) -> dict:  # kind, name, databases, fingerprint, missing, simulated_target, simulated_source
     """The data of a run, as run.json holds them.
 
-    Raises `DataError` where data are not on this machine, `ConfigError` where a folder is needed
-    and not given.
+    Raises `DataError` where data are not on this machine, or with all that is wrong with a user's
+    own folder; `ConfigError` for parameters that do not go together.
     """
     config = load_config(study)
-    own, lines = own_of(config, p), data_hashes(config, study, p)
+    own = check_own(config, p).get("target")
+    lines = data_hashes(config, study, p)
     databases, simulated = databases_of(config, p), p["data"] == "simulated"
     return {
         "kind": p["data"] if own is None else "own",
-        "name": "" if own is None else own.name,
+        "name": "" if own is None else own_name(p, own),
         "databases": list(databases),
         "fingerprint": hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16],
         "missing": {},
@@ -85,7 +87,7 @@ def data_facts(
         "simulated_source": simulated and (own is None or bool(databases)),
     }
 
-# %% ../../nbs/runs/06_identity.ipynb #19-06-identity
+# %% ../../nbs/runs/06_identity.ipynb #21-06-identity
 DATA_FILES = (".csv", ".yaml", ".json")  # beside the modules, and part of the code
 
 
@@ -113,7 +115,7 @@ def code_files(
         files |= {f"{top}/{path.relative_to(home).as_posix()}": path for path in sorted(others)}
     return files
 
-# %% ../../nbs/runs/06_identity.ipynb #22-06-identity
+# %% ../../nbs/runs/06_identity.ipynb #24-06-identity
 def code_fingerprint(
     notebook: "NotebookNode",  # report notebook
     study: str,  # name of the study
@@ -128,7 +130,7 @@ def code_fingerprint(
             digest.update(f"{cell.source}\0".encode())
     return digest.hexdigest()[:16]
 
-# %% ../../nbs/runs/06_identity.ipynb #27-06-identity
+# %% ../../nbs/runs/06_identity.ipynb #29-06-identity
 def run_key(
     study: str,  # name of the study
     p: dict,  # resolved parameters

@@ -60,6 +60,14 @@ def _duration(seconds: float | None) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 # %% ../../nbs/runs/33_page_parts.ipynb #07-33-page-parts
+def _data_name(run: Run) -> str:
+    "The name of a user's own recordings; and that the source of the run is simulated."
+    if run.kind != "own":
+        return run.data.get("name") or ""
+    source = "simulated source" if run.data.get("simulated_source") else ""
+    return ", ".join(filter(None, (run.data.get("name") or "", source)))
+
+
 def index_row(
     run: Run,  # a run
     start: Path,  # folder of the index page
@@ -80,7 +88,7 @@ def index_row(
         "preset": record.get("preset", ""),
         "simulated": run.kind == "simulated",
         "data": run.kind,
-        "data_name": run.data.get("name") or "",
+        "data_name": _data_name(run),
         "seed": run.parameters.get("seed", ""),
         "analysis": primary.get("analysis", ""),
         "headline": headline_text(run),

@@ -12,13 +12,14 @@ import re
 import socket
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePath
 
 import nbformat
 
 import biosig_nb
 from ..files import plain
+from ..studies.conditions import OWN_FOLDERS
 from ..studies.parameters import LOCATIONS
 
 # %% ../../nbs/runs/07_shareable.ipynb #04-07-shareable
@@ -32,7 +33,8 @@ def last_part(
 def replacements_of(
     run_dir: Path,  # run folder
     root: str | Path,  # data root; "" where it was not used
-    paths: Iterable[str] = (),  # files and folders of the user's own
+    paths: Iterable[str] = (),  # files of the user's own
+    own: Mapping[str, str] | None = None,  # folder of own recordings -> what they are called
 ) -> dict[str, str]:  # path or host name -> word, the longest first
     """Folders and names of this machine, each with the word that replaces it.
 
@@ -47,6 +49,8 @@ def replacements_of(
         where |= dict.fromkeys((Path(root).absolute(), Path(root).resolve()), "data-root")
     for path in filter(None, paths):
         where |= dict.fromkeys((Path(path).absolute(), Path(path).resolve()), last_part(str(path)))
+    for path, word in (own or {}).items():
+        where |= dict.fromkeys((Path(path).absolute(), Path(path).resolve()), word)
     found = {str(path): word for path, word in where.items() if len(path.parts) > 1}
     host = socket.gethostname()
     if len(host) > 5 and host != "localhost":
@@ -72,7 +76,7 @@ def injected_source(
     lines = []
     for line in source.splitlines():
         name, sign, text = line.partition(" = ")
-        if sign and name in LOCATIONS:
+        if sign and name in (*LOCATIONS, *OWN_FOLDERS):
             line = f'{name} = ""'
         elif sign and name in paths:
             line = f"{name} = {json.dumps(last_part(ast.literal_eval(text)), ensure_ascii=False)}"

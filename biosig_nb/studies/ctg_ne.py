@@ -18,7 +18,7 @@ from sklearn.pipeline import make_pipeline
 from ..data.cohort import Cohort
 from ..data.databases.ctu_uhb_ctgdb import LabelRule
 from ..data.databases.ctu_uhb_recordings import ctg_records
-from ..data.own.deliveries import own_folder
+from ..data.own.deliveries import own_deliveries, own_folder
 from ..data.segments.ctg import ctg_windows
 from ..data.simulate.ctg_site import simulate_site
 from ..data.simulate.ctu_uhb_ctgdb import simulate_ctu_uhb
@@ -37,7 +37,7 @@ from .parameters import trial_settings
 from .study import Cohorts, Data, Study, StudyRun
 
 # %% ../../nbs/studies/ctg_ne/study.ipynb #08-study
-LABELS = {"scalp": "acidosis", "site": "case", "own": "case"}  # target set -> label
+LABELS = {"scalp": "acidosis", "site": "case"}  # target set -> label
 
 
 def rule(
@@ -168,11 +168,13 @@ def task(
 def transfer(
     p: dict,  # resolved parameters
     c: Cohorts,  # source and target
+    data: Data,  # with the names of both
     how: dict,  # of every Trial
 ) -> Trial:
     "The declared trial: from source to target, split by record."
+    name = data.target_name("deliveries")
     split = holdout(c.source.groups, c.source.labels, 0.2, 0.2, p["seed"])
-    source = task("ctu-uhb", c.source, [split], recipe(p, p["pretrain_updates"]))
+    source = task(data.source_name("ctu-uhb"), c.source, [split], recipe(p, p["pretrain_updates"]))
     ranks = [r for r in map(int, p["ranks"]) if r != p["rank"]]
     begun = trained_on(source)
     arms = (
@@ -182,7 +184,7 @@ def transfer(
     )
     return Trial(
         "recommended",
-        target=task("deliveries", c.target, splits_of(c.target, p), recipe(p, p["max_updates"])),
+        target=task(name, c.target, splits_of(c.target, p), recipe(p, p["max_updates"])),
         arms=arms,
         comparators=(*comparators(c.target, p), *controls(c.target, p)),
         sources=(source,),
@@ -228,8 +230,6 @@ TARGETS = {  # target set -> a line of the report
     "site": "The source task uses the deliveries of CTU-UHB, the target task those of a simulated "
     "second site, whose cases have encephalopathy. The parameters `shared` and `effect` set how "
     "much the cases of the two sites have in common.",
-    "own": "The source task uses the deliveries of CTU-UHB, where a *case* has a low umbilical pH. "
-    "The target task uses your own recordings and labels.",
 }
 NO_DIAGNOSIS = (
     "**CTU-UHB holds no diagnosis of neonatal encephalopathy**: its fields for it are 0 in every "
@@ -260,21 +260,24 @@ class CtgNe(Study):
         simulate_site(root / "site", p["seed"], max(20, p["sim_records"] // 3), **some)
 
     def cohorts(self, p: dict, data: Data) -> Cohorts:
-        which, how = p["target_set"], dict(minutes=p["minutes"], fs=p["fs"])
+        which, how = p["target_set"], {k: p[k] for k in ("minutes", "fs")}
+        if data.own:
+            mine = data.own_source and data.mine(own_deliveries(data.own_source, **how), True)
+            target = data.mine(own_deliveries(data.own, **how))
+            return Cohorts(mine or recordings(p, data, "source_ph"), target)
         every = recordings(p, data, "all_ph")
         if which == "scalp":
             source = recordings(p, data, "source_ph", "ultrasound")
             return Cohorts(source, recordings(p, data, "target_ph", "scalp"), every=every)
-        folder = data.root / "site" if which == "site" else data.own
-        mark = data.marked if which == "site" else data.mine
-        target = mark(own_folder(folder, label=LABELS[which], **how))
+        target = data.marked(own_folder(data.root / "site", label=LABELS[which], **how))
         return Cohorts(recordings(p, data, "source_ph"), target, every=every)
 
     def trials(self, p: dict, c: Cohorts, data: Data) -> Iterator[Trial]:
         how = dict(network=CNNLSTM, **trial_settings(p))
         if p["protocol"] != "published":
-            yield transfer(p, c, how)
-            yield all_deliveries(p, c.every, how)
+            yield transfer(p, c, data, how)
+            if not data.own:
+                yield all_deliveries(p, c.every, how)
         if p["protocol"] != "recommended":
             yield from window_trials(p, c.every, how)
 
@@ -293,5 +296,5 @@ class CtgNe(Study):
             "preparation": f"{p['minutes']:g} minutes up to {end}, at {p['fs']:g} Hz; {repair}",
             "missing": "Longer gaps are masked: two of the four input channels tell the network "
             "where signal was recorded.",
-            "limits": "CTU-UHB holds no diagnosis of neonatal encephalopathy.",
+            "limits": None if run.data.own_source else NO_DIAGNOSIS.replace("*", ""),
         }

@@ -29,10 +29,13 @@ class DeclaredCommit(NamedTuple):
     commit: str = ""  # hash of the last commit of the file; empty: the file is in no commit
     date: str = ""  # of that commit, ISO 8601 with its time zone
     clean: bool = False  # the file is the one of that commit
+    by_run: bool = False  # the declaration is that of a run on a user's own recordings
 
     @property
     def why_not(self) -> str:  # empty: the declaration can be verified
         "Why nobody can verify that the declaration came before the run."
+        if self.by_run:
+            return "the run made it from your folder before it trained anything (declaration.json)"
         if not self.commit:
             return "its study.yaml is in no commit here"
         return "" if self.clean else f"its study.yaml was changed after commit {self.commit[:12]}"

@@ -57,13 +57,15 @@ def phantom_task(
     p: dict,  # resolved parameters
     cohort: Cohort,  # sequences of the phantom
     photos: Chain,  # the front of the arm ImageNet
+    name: str = "phantom",  # in the tables
 ) -> Task:
     "The source task of one arm; `box` is left out, since phantom frames have no margin."
     features, scale = photos.steps
     split = holdout(cohort.groups, mostly(cohort), 0.2, 0.2, p["seed"])
-    front = Chain((replace(features, box=None), scale))
+    box = features.box if cohort.provenance.get("own") else None
+    front = Chain((replace(features, box=box), scale))
     how = recipe(p, p["pretrain_updates"])
-    return Task("phantom", cohort, (split,), how, front, answers=FrameAnswers(LABEL))
+    return Task(name, cohort, (split,), how, front, answers=FrameAnswers(LABEL))
 
 # %% ../../nbs/studies/fetal_head/study.ipynb #15-study
 def transfer(
@@ -75,13 +77,16 @@ def transfer(
     "The declared trial, split by patient."
     two, scans = contrast(p, data), c.target.signals.scans
     photos = two[1].front
-    phantom = None if c.source is None else phantom_task(p, c.source, photos)
-    splits, answers = by_patient(c.target, p), FrameAnswers(LABEL)
-    smooth = partial(smoothed, scans=scans, label=LABEL)
+    first = "own source" if data.own_source else "phantom"
+    source = data.source_name("phantom")
+    phantom = None if c.source is None else phantom_task(p, c.source, photos, source)
+    label = data.own.label_names[0] if data.own else LABEL
+    splits, answers = by_patient(c.target, p), FrameAnswers(label)
+    smooth = partial(smoothed, scans=scans, label=label)
     return Trial(
         "recommended",
-        target=Task(NAME, c.target, splits, recipe(p), answers=answers),
-        arms=(*two, *further_arms(p, photos, phantom)),
+        target=Task(data.target_name(NAME), c.target, splits, recipe(p), answers=answers),
+        arms=(*two, *further_arms(p, photos, phantom, first)),
         comparators=comparators(p, c.target, data),
         derived=(Derived("single frame, smoothed", "single frame", smooth),),
         **how,
@@ -93,7 +98,8 @@ def as_configurations(
     splits: tuple,  # of `by_configuration`
 ) -> Trial:
     "Leave-one-configuration-out, for the two arms of the contrast."
-    target = replace(trial.target, name=f"{NAME}, new configuration", splits=splits)
+    name = f"{trial.target.name}, new configuration"
+    target = replace(trial.target, name=name, splits=splits)
     return replace(
         trial,
         name="leave one configuration out",
@@ -163,7 +169,7 @@ class FetalHead(Study):
     simulated_by = ("seed", "target_set", "sim_scans", "effect")
 
     def simulate(self, p: dict, root: Path) -> None:
-        if target_set(p) == "phantom":
+        if target_set({**p, "target": ""}) == "phantom":  # also beside own scans: one cache
             simulate_phantom(root, p["seed"], p["sim_scans"], effect=p["effect"], name="target")
 
     def cohorts(self, p: dict, data: Data) -> Cohorts:
@@ -195,16 +201,32 @@ class FetalHead(Study):
 
     def lines(self, run: StudyRun) -> list[str]:
         p, cohorts = run.p, run.cohorts
-        lines = [contrast_line(p, run.data)]
+        lines = self.own_lines(run)
         if target_set(p) == "hc18":
             lines.append(PANNED)
-        if cohorts.source is not None:
-            first = "The arm *ImageNet, phantom first* is pre-trained on sweeps over a phantom"
-            lines.append(f"{first}, which are always simulated.")
         reached = number(position_of_head(cohorts.target.signals.scans), 2)
         limit = f"above {number(p['position_limit'], 2)} no model is evaluated"
         position = "The position of a frame in its sweep alone predicts the label"
         return [*lines, f"{position} with an AUROC of {reached}; {limit}."]
+
+    def own_lines(self, run: StudyRun) -> list[str]:
+        lines = [contrast_line(run.p, run.data)]
+        if run.cohorts.source is not None and not run.data.own_source:
+            first = "The arm *ImageNet, phantom first* is pre-trained on sweeps over a phantom"
+            lines.append(f"{first}, which are always simulated.")
+        return lines
+
+    def remarks(self, run: StudyRun) -> list[str]:
+        reached = position_of_head(run.cohorts.target.signals.scans)
+        limit = run.p["position_limit"]
+        if not run.data.own or reached <= limit:
+            return []
+        what = "The position of a frame in its sweep alone predicts the label with an AUROC of"
+        more = f"{number(reached, 2)}, above the limit of {number(limit, 2)}"
+        return [f"{what} {more}: a network could count frames."]
+
+    def failed_controls(self, run: StudyRun) -> tuple[str, ...]:
+        return ("position in the sweep",) if self.remarks(run) else ()
 
     def facts(self, run: StudyRun) -> dict:
         p, photos = run.p, frame_features(run.p, run.data).network

@@ -23,6 +23,7 @@ from .parameters import Parameters, limit_threads
 from .primary import Standing
 from .reach import reach_of
 from .results import write_results
+from .save_models import limits_of, save_models
 from .study import StudyRun, run_study
 from .study_yaml import MACHINERY_PRESETS
 from .view import View, view_of
@@ -33,11 +34,12 @@ def standing_of(
     p: dict,  # resolved parameters
 ) -> Standing:
     "What qualifies a run, before any number is known."
-    study, own = run.study, run.study.config.get("own") or {}
-    free = own.get("when", {}) if run.data.kind == "own" else ()
+    study = run.study
     folder = find_studies().get(study.name)
     commit = declared_commit(folder / "study.yaml") if folder else DeclaredCommit()
-    changed = departures(study.primary, p, free)
+    if run.data.kind == "own":  # the question and the label are the user's
+        commit = DeclaredCommit(by_run=True)
+    changed = departures(study.primary, p)
     target = run.trials[run.main].target.cohort.provenance
     records = not target.get("names_patients", True)
     return Standing(tuple(changed), commit, p["preset"] not in MACHINERY_PRESETS, records=records)
@@ -56,8 +58,9 @@ def analyse_run(
         standing=standing_of(run, p),
         extra=run.study.metrics,
     )
-    reach = reach_of(run.trials[run.main], run.study.primary)
+    reach = reach_of(run.trials[run.main], run.study.primary, run.study.units["noun"])
     found.primary["power"] = reach.as_dict() if reach else None
+    found.primary["sentence"] = " ".join([found.primary["sentence"], *run.study.remarks(run)])
     return found
 
 # %% ../../nbs/studies/24_findings.ipynb #14-24-findings
@@ -83,6 +86,21 @@ class Findings:
         self.view = self.view_of(self.main)
         self.more_metrics, self.more_predictions = [], {}
         self.write()
+        if p.get("save_models"):
+            self.save_models()
+
+    def save_models(self) -> None:
+        "Save the networks of the winning arm, with the limits of this run."
+        target, primary = self.target.provenance, self.analysis.primary
+        n = f"{len(self.target):,} {self.study.units['example']}s"
+        groups = f"{len(set(self.target.groups)):,} {self.study.units['noun']}"
+        who = f"{n} of {groups} ({target['database']})"
+        stated = self.study.facts(self.run).get("limits")
+        limits = limits_of(primary, stated, who, bool(target["simulated"]))
+        facts = {"study": self.study.name, "verdict": primary["verdict"], "limits": limits}
+        facts |= {"recordings": who, "reading": self.study.reading(self.p)}
+        found = (self.trial, self.analysis.predictions, self.plan, self.run.folder / "work")
+        save_models(*found, self.folder / "models", facts)
 
     def view_of(
         self,
@@ -106,7 +124,8 @@ class Findings:
             splits=splits_record(self.run.trials),
             data=data_record(self.run),
         )
-        save_groups(groups_of(self.target), self.folder / GROUPS_FILE)
+        private = "work" if self.run.data.kind == "own" else ""  # age, sex and site stay there
+        save_groups(groups_of(self.target), self.folder / private / GROUPS_FILE)
 
     def add(
         self,

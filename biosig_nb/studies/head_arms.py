@@ -172,11 +172,12 @@ def further_arms(
     p: dict,  # resolved parameters
     photos: Chain,  # the front of the arm ImageNet
     phantom: Task | None,  # source task of one arm
+    first: str = "phantom",  # what this task is called in the arm's name
 ) -> Iterator[Arm]:
     "The arms beside the contrast, and the network for single frames."
     name, imagenet, features = chosen_backbone(p), from_weights("ImageNet"), photos.steps[0]
     if phantom:
-        yield Arm(trained_on(phantom), FULL, name="ImageNet, phantom first", front=photos)
+        yield Arm(trained_on(phantom), FULL, name=f"ImageNet, {first} first", front=photos)
     if "last block" in p["arms"]:
         net = partial(last_block_net, name=name, size=p["size"])
         how: dict[str, Any] = dict(name="ImageNet, last block too", network=net)

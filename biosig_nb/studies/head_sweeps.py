@@ -14,7 +14,7 @@ import numpy as np
 
 from ..data.cohort import Cohort
 from ..data.databases.hc18 import hc18_sweeps
-from ..data.own.sweeps import read_scans
+from ..data.own.sweeps import own_sweeps, read_scans
 from ..data.segments.sweep_position import position_auroc
 from ..data.segments.sweeps import Scans, sequence_cohort, windows
 from ..data.simulate.phantom import simulate_phantom
@@ -31,12 +31,14 @@ def target_set(
 
     Raises `ConfigError` where the set does not match the kind of data.
     """
+    if p.get("target"):
+        return "own"
     usual = {"simulated": "phantom", "real": "hc18"}[p["data"]]
     which = usual if p["target_set"] == "auto" else p["target_set"]
-    if which not in (usual, "own"):
+    if which != usual:
         other = "simulated" if which == "phantom" else "real"
         what = f"target_set={which} is {other}, but data={p['data']}"
-        raise ConfigError(f"{what}; choose {usual}, or own with folder=PATH")
+        raise ConfigError(f"{what}; choose {usual}, or --target DIR for scans of your own")
     return which
 
 # %% ../../nbs/studies/fetal_head/sweeps.ipynb #08-sweeps
@@ -48,8 +50,8 @@ def target_scans(
     which = target_set(p)
     if which == "hc18":
         return hc18_sweeps(data.folder("hc18"), p["sweeps"], p["seed"])
-    if which == "own":
-        return data.mine(read_scans(data.own))
+    if data.own:
+        return data.mine(own_sweeps(data.own, data.cache))
     return read_scans(data.root / "target", simulated=True)
 
 
@@ -57,7 +59,9 @@ def phantom_scans(
     p: dict,  # resolved parameters
     data: Data,  # gives the cache
 ) -> Scans:
-    "The simulated phantom that one arm is pre-trained on, whatever the target is."
+    "What one arm is pre-trained on: the user's own source, else a simulated phantom."
+    if data.own_source:
+        return data.mine(own_sweeps(data.own_source, data.cache), source=True)
     how: dict[str, Any] = {"n_scans": p["sim_source"], "shared": p["shared"], "effect": p["effect"]}
     key = {"what": "phantom of fetal_head", "seed": p["seed"], **how}
     write = partial(simulate_phantom, seed=p["seed"] + 1, name="phantom", **how)
@@ -84,9 +88,12 @@ def check_position(
     scans: Scans,  # of the target
     limit: float = 0.6,  # highest AUROC allowed
 ) -> float:  # of `position_of_head`
-    "Raise `DataError` where the position of a frame in its scan predicts its label."
+    """Raise `DataError` where the position of a frame in its scan predicts its label.
+
+    For a user's own scans the report says so, beside the verdict.
+    """
     found = position_of_head(scans)
-    if found > limit:
+    if found > limit and not scans.provenance.get("own"):
         what = "the position of a frame in its scan alone reaches an AUROC of"
         more = f"{found:.2f}, more than position_limit={limit:g}; a model could count frames"
         cure = "Use sweeps that start and end at different positions, or more sweeps"

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['FEW', 'tasks_of', 'databases_read', 'simulated_lines', 'found_line', 'missing_line', 'data_record', 'splits_record',
-           'known_answer_line', 'groups_of', 'show_data', 'split_table', 'arms_table', 'show_design', 'show_training']
+           'known_answer_line', 'opening_lines', 'groups_of', 'show_data', 'split_table', 'arms_table', 'show_design',
+           'show_training']
 
 # %% ../../nbs/studies/22_methods.ipynb #03-22-methods
 from collections.abc import Iterable, Mapping
@@ -40,10 +41,12 @@ def tasks_of(
 def databases_read(
     trials: dict,  # name -> Trial
 ) -> dict:  # database -> its records that could not be read
-    "The databases behind all tasks of a run."
+    "The databases behind all tasks of a run, without a user's own folders."
     read: dict[str, Any] = {}
     for _, task in tasks_of(trials):
         facts = task.cohort.provenance
+        if facts.get("own"):
+            continue
         read.setdefault(facts["database"], {}).update(dict.fromkeys(facts.get("missing", ())))
     return {database: list(names) for database, names in read.items()}
 
@@ -132,7 +135,7 @@ def known_answer_line(
     planted: bool = True,  # the arm of the contrast starts from the simulated source
 ) -> str:  # empty where the target is not simulated, or the simulator shares nothing by a parameter
     "What a simulated run should find, and what it found."
-    if p.get("data") != "simulated" or "shared" not in p:
+    if p.get("data") != "simulated" or "shared" not in p or p.get("target"):
         return ""
     share = p["shared"]
     answer = (
@@ -151,7 +154,19 @@ def known_answer_line(
     text = "**Known answer of this simulation:** {answer}. Found: {found} for {analysis}."
     return marked(text, answer=answer, found=found, analysis=primary["analysis"])
 
-# %% ../../nbs/studies/22_methods.ipynb #27-22-methods
+# %% ../../nbs/studies/22_methods.ipynb #26-22-methods
+def opening_lines(
+    run: StudyRun,  # on public recordings
+    p: Mapping[str, Any],  # resolved parameters
+    primary: dict,  # of `primary_verdict`
+    planted: bool = True,  # the arm of the contrast starts from the simulated source
+) -> list[str]:  # Markdown, a paragraph each
+    "The question, and what a reader must know of the recordings."
+    lines = [run.study.question, *run.study.lines(run), *simulated_lines(run)]
+    lines += [known_answer_line(p, primary, planted)]
+    return [*lines, found_line(run), missing_line(databases_read(run.trials))]
+
+# %% ../../nbs/studies/22_methods.ipynb #28-22-methods
 def groups_of(
     cohort: Cohort,  # of the target; its table may hold age, sex and site
 ) -> pd.DataFrame:  # of `make_groups`
@@ -162,7 +177,7 @@ def groups_of(
         known["age"] = pd.to_numeric(t["age"], errors="coerce").to_numpy(float)
     return make_groups(cohort.groups, **known)
 
-# %% ../../nbs/studies/22_methods.ipynb #31-22-methods
+# %% ../../nbs/studies/22_methods.ipynb #32-22-methods
 FEW = 12  # a table of examples with each label holds at most this many labels
 
 
@@ -187,7 +202,7 @@ def show_data(
             counts = c.counts().reset_index()
             show_table(counts, f"{task.name}: examples and {groups} with each label.")
 
-# %% ../../nbs/studies/22_methods.ipynb #35-22-methods
+# %% ../../nbs/studies/22_methods.ipynb #36-22-methods
 def split_table(
     trials: dict,  # name -> Trial
     noun: str,  # what groups are called, plural
@@ -209,7 +224,7 @@ def split_table(
     alike = ["task", "split by", "train", "test"]
     return pd.DataFrame(rows).drop_duplicates(alike, ignore_index=True)
 
-# %% ../../nbs/studies/22_methods.ipynb #42-22-methods
+# %% ../../nbs/studies/22_methods.ipynb #43-22-methods
 def arms_table(
     trial: Trial,  # its arms that are networks
     result: TrialResult,  # of the trial
@@ -227,7 +242,7 @@ def arms_table(
         rows.append({"arm": arm_title(arm.name), "trainable": n, "of": whole, "share": n / whole})
     return pd.DataFrame(rows)
 
-# %% ../../nbs/studies/22_methods.ipynb #45-22-methods
+# %% ../../nbs/studies/22_methods.ipynb #46-22-methods
 def show_design(
     trials: dict,  # name -> Trial
     results: dict,  # name -> TrialResult
@@ -249,7 +264,7 @@ def show_design(
     show_budget({k: trials[k] for k in names}, {k: results[k] for k in names})
     show_rates({k: results[k] for k in names})
 
-# %% ../../nbs/studies/22_methods.ipynb #49-22-methods
+# %% ../../nbs/studies/22_methods.ipynb #50-22-methods
 def show_training(
     trial: Trial,  # its target task is shown
     result: TrialResult,  # of the trial

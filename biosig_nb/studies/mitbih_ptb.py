@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['source_records', 'source_beats', 'source_split', 'target_splits', 'features', 'comparators', 'convolutions',
-           'controls', 'source_recipe', 'target_recipe', 'task', 'age_line', 'on_ptb', 'on_ptbxl', 'MitbihPtb']
+           'controls', 'source_recipe', 'target_recipe', 'task', 'on_ptb', 'on_ptbxl', 'MitbihPtb']
 
 # %% ../../nbs/studies/mitbih_ptb/study.ipynb #04-study
 from collections.abc import Iterable, Iterator
@@ -19,12 +19,11 @@ from ..data.cohort import Cohort
 from ..data.databases.mitdb import DS1_BY_PATIENT, DS2_BY_PATIENT, mitdb_beats
 from ..data.databases.ptb_xl_beats import ptbxl_beats
 from ..data.databases.ptbdb import ptbdb_beats
+from ..data.own.ecg import own_beats
 from ..data.segments.beats import beat_table
 from ..data.simulate.mitdb import simulate_mitdb
 from ..data.simulate.ptb_xl import simulate_ptbxl
 from ..data.simulate.ptbdb import simulate_ptbdb
-from ..evaluate.inference.bootstrap import metric_table
-from ..evaluate.style import estimate_text
 from ..learn.arms import arms_named
 from ..learn.beat_transforms import WindowRange
 from ..learn.comparators import Comparator, features_comparator, minirocket_comparator
@@ -34,6 +33,7 @@ from ..learn.splits import Split, fixed_split, grouped_kfold, holdout, one_fold
 from ..learn.task import Task
 from ..learn.trial import Trial
 from ..models.beat_zoo import beat_net
+from .beat_ages import age_line
 from .parameters import trial_settings, wanted_protocols
 from .study import Cohorts, Data, Study, StudyRun
 
@@ -73,6 +73,8 @@ def source_split(
     if protocol == "published":
         every = np.arange(len(cohort))
         return holdout(every, cohort.labels, test=0.2, validation=0.1, seed=seed, unit="example")
+    if cohort.provenance.get("own"):
+        return holdout(cohort.groups, cohort.labels, test=0.2, validation=0.2, seed=seed)
     records = cohort.table["record"].to_numpy()
     ds1 = np.flatnonzero(np.isin(records, DS1_BY_PATIENT))
     _, held = one_fold(cohort.groups[ds1], cohort.labels[ds1], 0.2, seed)
@@ -132,8 +134,10 @@ def controls(
     "Models of age and sex, of the kind of recording, of the position in it, and of padding."
     how: dict[str, Any] = dict(n_candidates=n_candidates)
     kinds = ("kind",) if "kind" in cohort.table else ()
+    known = tuple(c for c in ("age", "sex") if c in cohort.table)
+    people = (metadata_control(cohort, known, **how),) if known else ()
     return (
-        metadata_control(cohort, ("age", "sex"), **how),
+        *people,
         *(metadata_control(cohort, (k,), name="recording type", **how) for k in kinds),
         position_control(cohort, "sample", name="position in the recording", **how),
         missingness_control(cohort, name="padding", **how),
@@ -182,21 +186,6 @@ def task(
     return Task(name, cohort, tuple(splits), how, WindowRange())
 
 # %% ../../nbs/studies/mitbih_ptb/study.ipynb #41-study
-def age_line(
-    run: StudyRun,  # with few patients
-) -> str:  # a sentence; empty where age and sex were no control
-    "The AUROC of age and sex alone, for a report on few patients."
-    r = run.results[run.main].predictions
-    known, n = r[r.arm == "age + sex"], r.group.nunique()
-    if not len(known):
-        return ""
-    how: dict[str, Any] = dict(unit="patient", n_resamples=run.p["n_resamples"], seed=run.p["seed"])
-    reached = metric_table(known, ["auroc"], **how).iloc[0]
-    text = estimate_text(reached.estimate, reached.lo, reached.hi)
-    few = f"**Only {n} patients of PTB are available.** That is too few for a claim about transfer."
-    return f"{few} Age and sex alone, without the ECG, reach an AUROC of {text}."
-
-# %% ../../nbs/studies/mitbih_ptb/study.ipynb #42-study
 def on_ptb(
     p: dict,  # resolved parameters
     c: Cohorts,  # target, and a source for each protocol
@@ -206,7 +195,7 @@ def on_ptb(
     "The transfer under one protocol; split by beat it has no controls."
     apart, beats, n = protocol == "recommended", c.sources[protocol], p["n_candidates"]
     split = source_split(beats, protocol, p["seed"])
-    source = task("mitdb", beats, [split], source_recipe(p, len(beats)))
+    source = task(data.source_name("mitdb"), beats, [split], source_recipe(p, len(beats)))
     small = target_recipe(p, protocol)
     known = comparators(features(c.target, data), n, small.balance)
     if apart:
@@ -214,7 +203,9 @@ def on_ptb(
     return Trial(
         protocol,
         network=partial(beat_net, p["net"]),
-        target=task("ptbdb", c.target, target_splits(c.target, p, protocol), small),
+        target=task(
+            data.target_name("ptbdb"), c.target, target_splits(c.target, p, protocol), small
+        ),
         arms=arms_named(p["arms"] + (p["control_arms"] if apart else []), source),
         comparators=known if apart else known[:1],
         sources=(source,),
@@ -247,7 +238,7 @@ def on_ptbxl(
         comparators=(*known, *controls(beats, n)),
     )
 
-# %% ../../nbs/studies/mitbih_ptb/study.ipynb #45-study
+# %% ../../nbs/studies/mitbih_ptb/study.ipynb #44-study
 class MitbihPtb(Study):
     "Infarction in single heartbeats: pre-trained on MIT-BIH, evaluated on PTB and on PTB-XL."
 
@@ -261,8 +252,15 @@ class MitbihPtb(Study):
             simulate_ptbxl(root, seed, 4 * patients)
 
     def cohorts(self, p: dict, data: Data) -> Cohorts:
-        sources = {k: source_beats(p, data, k) for k in wanted_protocols(p)}
-        target = data.marked(ptbdb_beats(data.folder("ptbdb"), positive=p["target_label"]))
+        if data.own_source:
+            mine = data.mine(own_beats(data.own_source), source=True)
+            sources = dict.fromkeys(wanted_protocols(p), mine)
+        else:
+            sources = {k: source_beats(p, data, k) for k in wanted_protocols(p)}
+        if data.own:
+            target = data.mine(own_beats(data.own))
+        else:
+            target = data.marked(ptbdb_beats(data.folder("ptbdb"), positive=p["target_label"]))
         second = None
         if "ptb-xl" in data.declared:
             second = data.cohort(ptbxl_beats, "ptb-xl", patients=p["ptbxl_patients"])
@@ -287,7 +285,8 @@ class MitbihPtb(Study):
     def facts(self, run: StudyRun) -> dict:
         each = run.trials[run.main].target.recipe.balance == "group"
         weight = "every patient has the same weight in training" if each else None
-        scaled = "lead II at 125 Hz, scaled to 0 to 1 in windows of ten seconds"
+        lead = "one lead" if run.data.own else "lead II"
+        scaled = f"{lead} at 125 Hz, scaled to 0 to 1 in windows of ten seconds"
         return {"preparation": f"{scaled}, beats cut from the R peak on", "imbalance": weight}
 
     def given(self, run: StudyRun) -> dict:

@@ -37,7 +37,8 @@ def parameters_cell(
     "The parameters cell of a report: defaults of the common parameters, None for the others."
     lines = [(_assignment("study", "str", study), "name of the study")] if study else []
     for name, spec in specs.items():
-        lines.append((_assignment(name, spec["type"], spec.get("default")), spec["help"]))
+        value = None if "with_target" in spec else spec.get("default")  # None: `resolve` decides
+        lines.append((_assignment(name, spec["type"], value), spec["help"]))
     return "\n".join(_with_help(code, text) for code, text in lines)
 
 # %% ../../nbs/studies/09_parameters_cell.ipynb #07-09-parameters-cell
@@ -78,13 +79,15 @@ def read_notebook(
 # %% ../../nbs/studies/09_parameters_cell.ipynb #11-09-parameters-cell
 def report_of(
     name: str,  # name of a study
+    general: bool = False,  # own recordings: the base report, for a study of this package
 ) -> "NotebookNode":  # not executed
     """The report notebook of a study: its own, else the base report with the study's parameters.
 
     Raises `ConfigError` where neither can be read.
     """
-    own = location_of(name).folder / "report.ipynb"
-    path = own if own.is_file() else find_asset("studies/report.ipynb")
+    location = location_of(name)
+    own, base = location.folder / "report.ipynb", find_asset("studies/report.ipynb")
+    path = own if own.is_file() and not (general and location.ours) else base
     notebook = read_notebook(path)
     if path != own:
         specs = {**common_parameters(), **load_config(name)["parameters"]}

@@ -7,7 +7,8 @@ __all__ = ['numbered', 'with_numbers', 'write_names']
 
 # %% ../../nbs/studies/14_private.ipynb #03-14-private
 import os
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,44 +24,110 @@ from ..files import whole_file
 def numbered(
     names: Iterable[str],  # of recordings, scans or patients
     noun: str,  # "patient"
+    known: Mapping[str, str] | None = None,  # names that have a number already
 ) -> dict[str, str]:  # name -> "patient 001"
-    "A number for each name, in the order of the names."
-    known = sorted(set(map(str, names)))
-    width = max(3, len(str(len(known))))
-    return {name: f"{noun} {k:0{width}d}" for k, name in enumerate(known, 1)}
+    "A number for each name, in the order of the names; known names keep theirs."
+    found = dict(known or {})
+    new = sorted(set(map(str, names)) - set(found))
+    width = max(3, len(str(len(found) + len(new))))
+    first = len(found) + 1
+    return found | {name: f"{noun} {k:0{width}d}" for k, name in enumerate(new, first)}
 
-# %% ../../nbs/studies/14_private.ipynb #08-14-private
-def _numbered_scans(scans: Scans) -> tuple[Scans, dict]:
+# %% ../../nbs/studies/14_private.ipynb #09-14-private
+CODES = ("site", "configuration")  # columns of a table whose values are numbered
+TEXTS = ("sex", "kind", "record", "patient", "path", "scan")  # columns of text that stay
+
+
+def _column_names(t: pd.DataFrame, known: Mapping) -> dict[str, dict]:
+    "A number for each value of the coded columns; blank and unknown ones stay."
+    found = {}
+    for c in CODES:
+        if c in t:
+            values = [v for v in t[c].dropna().astype(str) if v.strip() and v != "unknown"]
+            found[c] = numbered(values, c, known.get(c))
+    return found
+
+
+def _coded(t: pd.DataFrame, names: Mapping[str, dict]) -> pd.DataFrame:
+    "The table with coded columns as numbers, without other columns of text."
+    for c in CODES:
+        if c in t:
+            t = t.assign(**{c: [names[c].get(str(v), v) for v in t[c]]})
+    text = [c for c in t if t[c].dtype == object or isinstance(t[c].dtype, pd.StringDtype)]
+    return t.drop(columns=[c for c in text if c not in (*TEXTS, *CODES)])
+
+# %% ../../nbs/studies/14_private.ipynb #10-14-private
+def _numbered_scans(scans: Scans, known: Mapping, role: str) -> tuple[Scans, dict]:
     "Scans with numbers, and the names behind the numbers."
-    t, database = scans.table, scans.provenance["database"]
-    names = {"scan": numbered(t.scan, "scan"), "patient": numbered(t.patient, "patient")}
-    t = t.assign(**{c: t[c].astype(str).map(names[c]) for c in names})
-    ids = [f"{database}/{s}/{k:05d}" for s, k in zip(t.scan, t.frame)]
+    t, scan, patient = scans.table, f"{role}scan", _patient_noun(scans.provenance, role, "scan")
+    names = {scan: numbered(t.scan, scan, known.get(scan))}
+    names[patient] = numbered(t.patient, patient, known.get(patient))
+    names |= _column_names(t, known)
+    t = _coded(t, names).assign(
+        scan=t.scan.astype(str).map(names[scan]), patient=t.patient.astype(str).map(names[patient])
+    )
+    ids = [f"own/{s}/{k:05d}" for s, k in zip(t.scan, t.frame)]
     return replace(scans, table=t.set_index(pd.Index(ids, name="example"))), names
 
 
-def _numbered_cohort(cohort: Cohort) -> tuple[Cohort, dict]:
-    "A cohort with numbers, and the names behind the numbers."
-    ids, groups = cohort.table.index.astype(str), np.asarray(cohort.groups).astype(str)
-    names = {"recording": numbered(ids, "recording"), "patient": numbered(groups, "patient")}
-    example = [f"own/{names['recording'][i]}" for i in ids]
-    table = cohort.table.drop(columns=[c for c in ("record", "group") if c in cohort.table])
-    table = table.set_index(pd.Index(example, name="example"))
-    patients = np.array([f"own/{names['patient'][g]}" for g in groups])
-    return replace(cohort, table=table.assign(record=example), groups=patients), names
+def _patient_noun(provenance: dict, role: str, unit: str) -> str:
+    "What a group is called: a patient; a recording or scan where the folder names no patients."
+    return "patient" if provenance.get("names_patients", True) else f"{role}{unit} group"
 
-# %% ../../nbs/studies/14_private.ipynb #09-14-private
+
+def _numbered_cohort(cohort: Cohort, known: Mapping, role: str) -> tuple[Cohort, dict]:
+    "A cohort with numbers, and the names behind the numbers."
+    t, groups = cohort.table, np.asarray(cohort.groups).astype(str)
+    records = np.asarray(t["record"] if "record" in t else t.index).astype(str)
+    noun, patient = f"{role}recording", _patient_noun(cohort.provenance, role, "recording")
+    names = {noun: numbered(records, noun, known.get(noun))}
+    names[patient] = numbered(groups, patient, known.get(patient))
+    names |= _column_names(t, known)
+    record = pd.Series([f"own/{names[noun][r]}" for r in records])
+    several = record.duplicated().any()  # beats or windows of a recording
+    position = record.groupby(record).cumcount()
+    example = [f"{r}/{k:06d}" for r, k in zip(record, position)] if several else list(record)
+    patients = np.array([f"own/{names[patient][g]}" for g in groups])
+    table = _coded(t.drop(columns=[c for c in ("group",) if c in t]), names)
+    table = table.set_index(pd.Index(example, name="example")).assign(record=record.to_numpy())
+    if "patient" in table:
+        table = table.assign(patient=patients)
+    return replace(cohort, table=table, groups=patients), names
+
+# %% ../../nbs/studies/14_private.ipynb #12-14-private
+def _told_apart(name: str) -> bool:
+    "Whether a name cannot be taken for a count in a sentence."
+    return not name.isdigit() or len(name) > 3
+
+
+def _without_names(flow: pd.DataFrame | None, names: Mapping[str, dict]) -> pd.DataFrame | None:
+    "A flow whose sentences hold numbers for names."
+    if flow is None:
+        return None
+    words = {name: number for of in names.values() for name, number in of.items()}
+    long = sorted(filter(_told_apart, words), key=len, reverse=True)
+    if not long:
+        return flow
+    sign = re.compile(r"(?<!\w)(" + "|".join(map(re.escape, long)) + r")(?!\w)")
+    return flow.assign(why=[sign.sub(lambda m: words[m[1]], str(why)) for why in flow.why])
+
+# %% ../../nbs/studies/14_private.ipynb #14-14-private
 def with_numbers(
     recordings: Any,  # Cohort or Scans, as read from a user's folder
+    known: Mapping[str, dict] | None = None,  # kind -> {name: number}, of other cohorts of the run
+    role: str = "",  # "source " for recordings to pre-train on
 ) -> tuple[Any, dict]:  # the same with numbers for names; kind -> {name: number}
     "Replace the names of recordings, scans and patients by numbers; once."
     if recordings.provenance.get("numbered"):
         return recordings, {}
     number = _numbered_scans if isinstance(recordings, Scans) else _numbered_cohort
-    found, names = number(recordings)
-    return replace(found, provenance=found.provenance | {"numbered": True}), names
+    found, names = number(recordings, known or {}, role)
+    facts = found.provenance | {"numbered": True, "missing": []}
+    if isinstance(found, Cohort):
+        found = replace(found, flow=_without_names(found.flow, names))
+    return replace(found, provenance=facts), names
 
-# %% ../../nbs/studies/14_private.ipynb #13-14-private
+# %% ../../nbs/studies/14_private.ipynb #20-14-private
 def write_names(
     names: dict,  # kind -> {name: number}
     path: Path,  # csv file

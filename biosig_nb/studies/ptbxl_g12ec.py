@@ -36,6 +36,7 @@ from biosig_nb.studies.twelve_leads import (
     check_sizes,
     fewer,
     fold_records,
+    own_records,
     site_records,
     sizes,
     target_set,
@@ -108,7 +109,8 @@ def source_tasks(
     (whole,) = data.splits(build, cohort, source=True, seed=p["seed"])
     tasks = []
     for k in sizes(p["source_percent"]):
-        name = "ptb-xl" if k == 100 else f"ptb-xl, {k} %"
+        first = data.source_name("ptb-xl")
+        name = first if k == 100 else f"{first}, {k} %"
         tasks.append(task(p, name, cohort, [fewer(whole, k, p["seed"])]))
     return tuple(tasks)
 
@@ -125,10 +127,9 @@ def comparators(
         return ecg12_features(signals, cohort.fs, p["features"])
 
     x, n = data.table(build, cohort, features=p["features"]), p["n_candidates"]
-    return (
-        features_comparator("features + logistic", x, "linear", n),
-        metadata_control(cohort, ("age", "sex"), n_candidates=n),
-    )
+    known = tuple(c for c in ("age", "sex") if c in cohort.table)
+    people = (metadata_control(cohort, known, n_candidates=n),) if known else ()
+    return (features_comparator("features + logistic", x, "linear", n), *people)
 
 # %% ../../nbs/studies/ptbxl_g12ec/study.ipynb #33-study
 NAME = "statements"  # of the whole target in the tables
@@ -142,6 +143,7 @@ def transfer(
     sources: tuple,  # of Task: the whole source, then parts of it
     models: tuple,  # of Comparator: a comparator, then a control
     how: dict,  # what all trials share
+    name: str = NAME,  # of the whole target in the tables
 ) -> Trial:
     "All arms on a part of the target; at one size also those that begin with a part of the source."
     whole, some = percent == 100, f", {percent} %"
@@ -154,7 +156,7 @@ def transfer(
     small = [fewer(s, percent, p["seed"]) for s in splits]
     return Trial(
         "recommended" if whole else "recommended" + some,
-        target=task(p, NAME if whole else NAME + some, cohort, small),
+        target=task(p, name if whole else name + some, cohort, small),
         arms=arms,
         comparators=models if whole else models[:1],
         sources=(sources[0], *parts),
@@ -221,6 +223,9 @@ class PtbxlG12ec(Study):
 
     def cohorts(self, p: dict, data: Data) -> Cohorts:
         check_sizes(p)
+        if data.own:
+            mine = own_records(p, data, True) if data.own_source else None
+            return Cohorts(mine or fold_records(p, data, range(1, 9)), own_records(p, data))
         if target_set(p) == "georgia":
             target = site_records(p, data)
             return Cohorts(fold_records(p, data, range(1, 9)), target)
@@ -231,14 +236,18 @@ class PtbxlG12ec(Study):
         return Cohorts(source, target, both=both)
 
     def trials(self, p: dict, c: Cohorts, data: Data) -> Iterator[Trial]:
+        if data.own:  # few recordings: no parts of them
+            p = {**p, "target_percent": ["100"], "small_target": "100"}
         network = partial(ecg_net, p["net"])
         how: dict[str, Any] = dict(network=network, model=p["net"], **trial_settings(p))
         sources, splits = source_tasks(p, c.source, data), target_splits(c.target, p, data)
         if "recommended" in wanted_protocols(p):
             models = comparators(c.target, p, data)
             for percent in sizes(p["target_percent"]):
-                yield transfer(p, c.target, splits, percent, sources, models, how)
-            yield from from_scratch(p, c, data, splits, how)
+                name = data.target_name(NAME)
+                yield transfer(p, c.target, splits, percent, sources, models, how, name)
+            if not data.own:
+                yield from from_scratch(p, c, data, splits, how)
         if "published" in wanted_protocols(p):
             yield from published(p, c.target, splits, sources[0], how)
 
@@ -256,7 +265,8 @@ class PtbxlG12ec(Study):
     def facts(self, run: StudyRun) -> dict:
         how = "each scaled by mean and standard deviation of the training partition"
         leads = f"twelve leads at {run.cohorts.target.fs:g} Hz in mV"
-        return {"preparation": f"{leads}, {how}", "limits": LIMITS[target_set(run.p)]}
+        limits = None if run.data.own else LIMITS[target_set(run.p)]
+        return {"preparation": f"{leads}, {how}", "limits": limits}
 
     def given(self, run: StudyRun) -> dict:
         features = "named measures and wavelet statistics"

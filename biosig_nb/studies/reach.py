@@ -52,6 +52,7 @@ def main_trial(
 def reach_of(
     trial: Any,  # Trial of the declared analysis
     plan: dict,  # of `primary_analysis`
+    noun: str = "groups",  # what a group is called, plural
 ) -> WhatCanBeSaid | None:  # None where a class has fewer than two groups
     "What the declared contrast can show; AUROC of the declared event stands for other metrics."
     cohort, labels = trial.target.cohort, trial.target.cohort.label_names
@@ -63,7 +64,7 @@ def reach_of(
     contrast = [a for a in trial.arms if a.name in plan["contrast"].values()]
     pretrained = any(a.start.task is not None for a in contrast)
     n_sources = max(1, len(trial.source_seeds)) if pretrained else 0
-    how = dict(folds=folds, repeats=repeats, n_sources=n_sources, validation=held)
+    how = dict(folds=folds, repeats=repeats, n_sources=n_sources, validation=held, noun=noun)
     return what_can_be_said(with_label, without, plan["smallest_gain"], **how)
 
 # %% ../../nbs/studies/13_reach.ipynb #18-13-reach
@@ -83,8 +84,10 @@ def write_reach(
     trials: Mapping[str, Any],  # name -> Trial
     plan: dict,  # of `primary_analysis`
     work: Path,  # folder of a run's unfinished work
+    noun: str = "groups",  # what a group is called, plural
 ) -> None:
     "Write what the declared contrast of a run can show; nothing where that cannot be told."
-    found = reach_of(trials[main_trial(trials, plan)], plan) if plan.get("contrast") else None
+    main = trials[main_trial(trials, plan)]
+    found = reach_of(main, plan, noun) if plan.get("contrast") else None
     if found is not None:
         write_json(work / "reach.json", found.as_dict())

@@ -7,6 +7,7 @@ __all__ = ['Report']
 
 # %% ../../nbs/studies/28_report.ipynb #03-28-report
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -17,12 +18,12 @@ from ..evaluate.show.tables import show_verdict
 from ..evaluate.style import show
 from ..guards.pages import joined
 from ..learn.frozen_head import frozen_head
-from . import appraisal, methods, sections
+from . import appraisal, methods, own_page, permuted_labels, sections
 from .budget import budget_lines
 from .cards import run_facts, show_card, show_provenance
 from .failures import failure_lines, has_failed
 from .findings import Findings
-from .page_order import SECTIONS, section
+from .page_order import NO_CONTROLS, SECTIONS, section
 from .parameters import Parameters
 from .primary import declaration_text
 from .reach import coverage_text, reach_of
@@ -46,12 +47,14 @@ class Page(Findings):
         self.ranks = sections.rank_variants(self.trial, declared)
         further = set(self.ranks) - {declared}
         self.arms = [a.name for a in self.trial.arms if a.name not in further]
-        self.reach = reach_of(self.trial, self.plan)
+        self.reach = reach_of(self.trial, self.plan, self.view.noun)
         arms = [a for a in self.trial.arms if a.name == declared]
         self.planted = any(a.start.task is not None for a in arms)
 
     def title(self) -> None:
-        "The heading of the page, where the notebook has none."
+        "The heading of the page, where the notebook has none; above it, that there are traces."
+        if self.p.get("include_examples"):
+            own_page.show_examples_note()
         show_text("# {title}", title=self.study.title)
 
     def picture(
@@ -79,16 +82,15 @@ class Opening(Page):
     ) -> None:
         "The verdict, the gains, and the question with what a reader must know of this run."
         run, primary = self.run, self.analysis.primary
-        groups = self.target.groups
-        covers = coverage_text(self.reach, len(set(groups)), self.view.noun)
+        covers = coverage_text(self.reach, len(set(self.target.groups)), self.view.noun)
         show_verdict(primary["sentence"], f"{declaration_text(primary)} {covers}")
         if self.reach:
             show_note("What this design can say: {text}", text=self.reach.sentence)
         sections.show_gain(self.view, arms or self.arms)
-        lines = [self.study.question, *self.study.lines(run), *methods.simulated_lines(run)]
-        lines += [methods.known_answer_line(self.p, primary, self.planted)]
-        missing = methods.missing_line(methods.databases_read(run.trials))
-        lines += [methods.found_line(run), missing]
+        if run.data.own:
+            lines = own_page.opening_lines(run, self.main, self.view.noun)
+        else:
+            lines = methods.opening_lines(run, self.p, primary, self.planted)
         lines += [*failure_lines(run.results), *budget_lines(run.trials, run.results)]
         show_heading("The question", joined(lines))
 
@@ -96,6 +98,8 @@ class Opening(Page):
     def data(self) -> None:
         "Where the examples come from."
         show_heading("Data")
+        if self.run.data.own:
+            return own_page.show_own_data(self.run, self.main, self.view.noun)
         methods.show_data(self.run.trials, self.main, self.view.noun)
 
     @section
@@ -162,13 +166,6 @@ class Results(Opening):
         return True
 
 # %% ../../nbs/studies/28_report.ipynb #25-28-report
-NO_CONTROLS = (
-    "Controls are run under the recommended protocol only. Under the published protocol "
-    "a group can be in training and test; the network can then recognise groups, "
-    "and every control would seem to be passed."
-)
-
-
 class Appraisal(Results):
     "The sections on the worth of the results."
 
@@ -183,22 +180,24 @@ class Appraisal(Results):
         show_heading("Exploratory: controls and comparators")
         if self.trial.protocol != "recommended":
             return show_note(NO_CONTROLS)
+        permute = permute if self.trial.target.answers is None else False  # sequences of frames
         name, seed, permuted = permute if isinstance(permute, str) else "", self.p["seed"], None
         name = "" if has_failed(name, self.result) else name
         if permute:
-            permuted = appraisal.permuted_labels(self.trial, name, n_splits, seed)
+            permute = partial(permuted_labels.permuted_labels, self.trial, name, n_splits, seed)
+            permuted = permuted_labels.settled(permute, self.view)
         given = {**self.study.given(self.run), **(given or {})}
-        self.control_rows = appraisal.show_controls(self.view, permuted, given)
+        red = self.study.failed_controls(self.run)
+        self.control_rows = appraisal.show_controls(self.view, permuted, given, red)
         if permute and self.p["preset"] not in MACHINERY_PRESETS:
             self._frozen_head()
 
     def _frozen_head(self) -> None:
         "Permuted labels through the network's own path, where an arm is frozen."
-        if self.trial.target.answers is None:  # else a head on sequences, one feature a frame
-            head = frozen_head(self.trial, self.folder / "work")
-            if head is not None:
-                line = appraisal.frozen_head_line(self.trial.target, head, self.view)
-                show_note("{line}", line=line)
+        head = frozen_head(self.trial, self.folder / "work")
+        if head is not None:
+            line = permuted_labels.frozen_head_line(self.trial.target, head, self.view)
+            show_note("{line}", line=line)
 
     @section
     def calibration(self) -> None:
@@ -226,7 +225,9 @@ class Appraisal(Results):
         self,
         note: str = "",  # a sentence of the study's own, below
     ) -> None:
-        "What this number of groups can show."
+        "What this number of groups can show; not where an example is a sequence of frames."
+        if self.trial.target.answers is not None:
+            return
         df = self.view.predictions
         n = df.group[df.part == "test"].nunique()
         show_heading("Precision: what {n} {noun} can show", n=f"{n:,}", noun=self.view.noun)
@@ -245,7 +246,9 @@ class Background(Appraisal):
         caption: str = "",  # what the two protocols are
         sources: bool = False,  # whether the table holds source tasks too
     ) -> None:
-        "The difference that the published way of splitting makes."
+        "The difference that the published way of splitting makes; not on own recordings."
+        if self.run.data.own:
+            return
         show_heading("Exploratory: the gap between the two protocols")
         names = names or dict.fromkeys((self.plan["metric"], "accuracy"))
         sections.show_gap(self.analysis, self.study, names, self.trial.model, caption, sources)

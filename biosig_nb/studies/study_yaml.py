@@ -18,9 +18,9 @@ from types import MappingProxyType
 from typing import Any
 
 from ..errors import ConfigError, nearest
+from ..guards.strict_yaml import read_yaml
 from ..guards.text import mistakes, one_line, quoted
 from .folders import find_asset, location_of
-from .strict_yaml import read_yaml
 
 # %% ../../nbs/studies/07_study_yaml.ipynb #05-07-study-yaml
 PRESETS = ("smoke", "demo", "quick", "full")
@@ -32,8 +32,17 @@ NUMBER = (int, float)
 FIELDS = {
     "title": str,
     "question": str,
-    "databases?": {"required?": list, "optional?": dict},
-    "own?": {"kind": str, "parameter": str, "when": dict, "table?": str, "columns": dict},
+    "databases?": {"required?": list, "optional?": dict, "target?": list},
+    "own?": {
+        "kind": str,
+        "channels?": list,
+        "unit?": str,
+        "least_seconds?": NUMBER,
+        "labels?": str,
+        "by_frame?": bool,
+        "lead?": str,
+        "columns": dict,
+    },
     "refused?": list,
     "units": {"example": str, "group": str, "noun": str},
     "not_reproduced?": list,
@@ -58,13 +67,19 @@ FIELDS = {
 
 # %% ../../nbs/studies/07_study_yaml.ipynb #06-07-study-yaml
 PARAMETER = {"type": str, "help": str, "choices?": list, "min?": NUMBER, "max?": NUMBER}
-PARAMETER |= {"needs?": list, "default?": object}
-PARAMETER |= {"was?": list, "renamed?": dict}  # names and values of the release before
+PARAMETER |= {"needs?": list, "default?": object, "with_target?": object}
+PARAMETER |= {"was?": list, "renamed?": dict, "former?": dict}  # of the release before
 PARAMETER |= {f"{preset}?": object for preset in PRESETS}
 DEFAULTS: Mapping = MappingProxyType(
     {"databases": {}, "own": None, "refused": [], "not_reproduced": []}
 )
-KIND_NAMES = {str: "text", list: "a list", dict: "fields", NUMBER: "a number"}
+KIND_NAMES = {
+    str: "text",
+    list: "a list",
+    dict: "fields",
+    NUMBER: "a number",
+    bool: "true or false",
+}
 
 # %% ../../nbs/studies/07_study_yaml.ipynb #08-07-study-yaml
 def _field_problems(value: object, fields: dict, where: str) -> Iterator[str]:
@@ -153,14 +168,29 @@ def common_parameters() -> dict:  # name -> specification with a `default`
     return copy.deepcopy(_common())
 
 # %% ../../nbs/studies/07_study_yaml.ipynb #17-07-study-yaml
+OWN_KINDS = ("ecg", "ctg", "ultrasound", "signals")  # of a user's own recordings
+OWN_LABELS = ("yes_no", "classes", "statements", "any")
+
+
+def _own_problems(own: dict) -> Iterator[str]:
+    "What is wrong with the declaration of a user's own recordings."
+    for field, choices in (("kind", OWN_KINDS), ("labels", OWN_LABELS)):
+        if field in own and own[field] not in choices:
+            yield f"own.{field}: {quoted(own[field])}; {nearest(own[field], choices)}"
+
+
 def _when_problems(config: dict, specs: dict) -> Iterator[str]:
     "What is wrong with the conditions of a study.yaml."
     for slug, condition in config.get("databases", {}).get("optional", {}).items():
         yield from _condition_problems(condition, specs, f"databases.optional.{slug}")
+    declared = config.get("databases", {})
+    known = [*declared.get("required", []), *declared.get("optional", {})]
+    for slug in declared.get("target", []):
+        if slug not in known:
+            hint = nearest(str(slug), known)
+            yield f"databases.target: {quoted(slug)} is no database of this study; {hint}"
     if own := config.get("own"):
-        yield from _condition_problems(own["when"], specs, "own.when")
-        if specs.get(own["parameter"], {}).get("type") != "path":
-            yield f"own.parameter: {quoted(own['parameter'])} is no parameter of type path"
+        yield from _own_problems(own)
     for k, one in enumerate(config.get("refused", []), 1):
         if not isinstance(one, dict) or set(one) != {"when", "why"}:
             yield f"refused, {k}: expected {{when: condition, why: text}}, found {quoted(one)}"
@@ -195,7 +225,7 @@ def _read_config(path: Path, changed: int, size: int) -> dict:
     if wrong := list(dict.fromkeys(_problems(config))):
         raise ConfigError(f"{path}: {mistakes(wrong)}")
     config = {**DEFAULTS, **config}
-    config["databases"] = {"required": [], "optional": {}, **config["databases"]}
+    config["databases"] = {"required": [], "optional": {}, "target": [], **config["databases"]}
     left_out = {"protocol": "recommended", "others": [], "pinned": {}, "exclusions": []}
     return {**config, "primary": {**left_out, **config["primary"]}}
 
