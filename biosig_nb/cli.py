@@ -16,6 +16,8 @@ import typer
 
 from .cli_common import OUT, REPORTS, nearby, say
 from .cli_data import cache_app, data_app
+from .cli_own import own_app
+from .cli_predict import PREDICT_EPILOG, predict
 from .cli_run import RUN_EPILOG, SWEEP_EPILOG, run, sweep
 from .cli_runs import runs_app
 from .errors import BiosigError, nearest
@@ -38,7 +40,9 @@ app = typer.Typer(
 )
 app.command(epilog=RUN_EPILOG)(run)
 app.command(epilog=SWEEP_EPILOG)(sweep)
+app.command(epilog=PREDICT_EPILOG)(predict)
 app.add_typer(data_app, name="data")
+app.add_typer(own_app, name="own")
 app.add_typer(runs_app, name="runs")
 app.add_typer(cache_app, name="cache")
 

@@ -16,7 +16,8 @@ import typer
 
 from .errors import ConfigError, nearest
 from .guards.text import printable
-from .studies.parameters import parameters_of, parse_value, present_names, preset_value
+from .studies.former_names import present_names
+from .studies.parameters import parameters_of, parse_value, preset_value
 from .studies.study_yaml import PRESETS
 
 # %% ../nbs/80_cli_common.ipynb #05-80-cli-common

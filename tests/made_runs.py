@@ -53,6 +53,7 @@ def put(out, study, name, parameters, kind="simulated", preset="quick", shift=0.
     contrast = plan["contrast"]
     arms = {contrast["baseline"]: 0.62 + shift, contrast["arm"]: 0.7 + shift / 2}
     arms |= dict.fromkeys(plan["others"][:2], 0.68)
+    plan |= {"target": "ward7"} if kind == "own" else {}
     gains, headline = made_gains(plan, arms), None
     folder = out / study / f"{preset}-{name}"
     if record.get("status", "complete") == "complete":

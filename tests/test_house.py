@@ -28,6 +28,7 @@ BELOW = {
 BELOW["learn"] = {"data", "signals", "models", "evaluate"}
 BELOW["studies"] = BELOW["learn"] | {"learn"}
 BELOW["runs"] = BELOW["studies"] | {"studies"}
+BELOW["api"] = BELOW["runs"] | {"runs"}
 BELOW["cli"] = BELOW["runs"] | {"runs"}
 
 # The same within a room that has rooms of its own; "" are the modules that stand in none of them.
@@ -37,7 +38,9 @@ WITHIN = {
         "simulate": {""},
         "segments": {""},
         "databases": {"", "segments"},
-        "own": {"", "segments", "databases"},
+        "formats": {""},
+        "own": {"", "segments", "databases", "formats"},
+        "downloads": {""},
     },
     "evaluate": {
         "kernels": set(),
@@ -55,7 +58,7 @@ NEVER |= {"files": HEAVY | {"pandas"}, "guards": HEAVY | {"wfdb"}, "learn": {"wf
 
 def room_of(path):
     name = path.parts[1].removesuffix(".py")
-    return "cli" if name.startswith("cli_") else name
+    return next((room for room in ("cli", "api") if name.startswith(f"{room}_")), name)
 
 
 def inner_room(names):
@@ -131,6 +134,8 @@ BREACHES = [
     ("data/x.py", "from .. import runs"),
     ("data/segments/x.py", "from ..databases.mitdb import mitdb_beats"),
     ("data/cohort.py", "from .segments.beats import cut_record"),
+    ("data/formats/x.py", "from ..own.deliveries import own_folder"),
+    ("data/downloads/x.py", "from ..databases.mitdb import mitdb_beats"),
     ("evaluate/kernels/x.py", "from ..metrics import auroc"),
     ("evaluate/inference/x.py", "from ..clinical import calibration"),
 ]
@@ -168,9 +173,9 @@ def modules(*rooms):
 
 LIGHT_STUDIES = (
     ".folders",
-    ".strict_yaml",
     ".study_yaml",
     ".conditions",
+    ".former_names",
     ".parameters_cell",
     ".parameters",
 )

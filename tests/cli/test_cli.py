@@ -214,17 +214,36 @@ def test_a_real_run_names_missing_recordings(study, tmp_path):
 
 
 @pytest.mark.parametrize("study", OWN)
-def test_a_folder_of_ones_own(study, tmp_path):
-    own = load_config(study)["own"]
-    name = own["parameter"]
-    run = ["run", study, "--out", "runs"]
-    meant = [word for k, v in own["when"].items() for word in ("-p", f"{k}={v[0]}")]
-    folder = ["-p", f"{name}=nosuch"]
-    assert f"needs {name}=PATH" in refused(*run, *meant, cwd=tmp_path)
-    missing = f"{name}={tmp_path / 'nosuch'}: no such folder"
-    assert missing in refused(*run, *meant, *folder, cwd=tmp_path)
-    assert "is not used" in refused(*run, *folder, cwd=tmp_path)
-    assert not list(tmp_path.iterdir())
+def test_a_folder_of_ones_own_must_exist(study, tmp_path):
+    err = refused("run", study, "--out", "runs", "--target", "nosuch", cwd=tmp_path)
+    assert "nosuch: no such folder" in err
+    assert not list(tmp_path.iterdir()), "no run folder"
+
+
+@pytest.mark.parametrize(
+    "given, message",
+    [
+        (("--source-folder", "x"), "--source-folder needs --target"),
+        (("--name", "Ward 7"), "--name is about recordings of your own; give --target DIR too"),
+        (("--target", "."), "records.csv"),
+        (("--target", ".", "-p", "protocol=both"), "own recordings take the recommended protocol"),
+    ],
+    ids=["source alone", "name alone", "no table", "published protocol"],
+)
+def test_options_on_own_recordings_that_do_not_fit(given, message, tmp_path):
+    assert message in refused("run", "mitbih_ptb", "--out", "runs", *given, cwd=tmp_path)
+    assert not list(tmp_path.iterdir()), "no run folder"
+
+
+def test_former_words_for_own_recordings(tmp_path):
+    "`target_set=own` and `folder=` are answered with the present option."
+    alone = ("run", "ctg_ne", "-p", "target_set=own")
+    assert "target_set=own is now --target DIR; give the folder" in refused(*alone, cwd=tmp_path)
+    code, _, err = call(*alone, "-p", "folder=nosuch", cwd=tmp_path)
+    assert code == 2
+    assert "parameter folder is now called target" in err
+    assert "target_set=own is now --target DIR alone" in err
+    assert "nosuch: no such folder" in err
 
 
 def test_sweep_lists_every_study_and_takes_former_names(tmp_path):

@@ -34,9 +34,9 @@ from biosig_nb.data.wfdb_files import read_record
 from biosig_nb.errors import BiosigError
 from biosig_nb.evaluate.predictions import load_predictions, save_predictions, simulate_predictions
 from biosig_nb.guards.pictures import picture_array
+from biosig_nb.guards.strict_yaml import read_yaml
 from biosig_nb.learn.weights import load_body, save_body
 from biosig_nb.runs.grid import read_grid
-from biosig_nb.studies.strict_yaml import read_yaml
 
 MEGABYTES = 1000  # of memory, for one file
 
@@ -502,7 +502,8 @@ KINDS = {  # kind: (make, read, reference, file to damage, mutations, share of t
     "predictions": (make_predictions, predictions, predictions_by_pyarrow, "p.parquet", BINARY, 1),
 }
 NAMES = {"MATLAB": "r.mat", "header": "record r", "signal": "record r"}
-NAMES |= {"records.csv": ("records.csv", "own", "record "), "labels.csv": ("labels.csv", "scan ")}
+NAMES |= {"records.csv": ("records.csv", "own", "record ", "a.csv", "b.csv", "c.csv")}
+NAMES |= {"labels.csv": ("labels.csv", "scan ")}
 NAMES |= {"source.json": "source.json", "weights": "b.", "resealed weights": "b.", "card": "b."}
 NAMES |= {"cache, list": "cache entry entry", "cache, signals": "cache entry entry"}
 NAMES |= {"PTB-XL": ("ptbxl_database.csv", "record ")}

@@ -16,6 +16,7 @@ from biosig_nb.data.catalog import DATABASES
 from biosig_nb.data.simulate.ctg_site import simulate_site
 from biosig_nb.data.simulate.phantom import simulate_phantom
 from biosig_nb.data.simulate.world import simulate_world
+from biosig_nb.errors import DataError
 from biosig_nb.runs.execute import plan_run
 from biosig_nb.runs.identity import code_fingerprint
 from biosig_nb.studies.conditions import databases_of
@@ -50,25 +51,31 @@ def deliveries(tmp_path):
 
 
 def test_a_users_own_folder_is_part_of_the_key(deliveries, tmp_path):
-    given = dict(target_set="own", folder=str(deliveries))
+    given = dict(target=str(deliveries), data="simulated")
     first = key("ctg_ne", tmp_path, **given)
     assert key("ctg_ne", tmp_path, **given) == first
     other_label(deliveries / "records.csv")
     second = key("ctg_ne", tmp_path, **given)
+    (deliveries / "biosig.yaml").write_text("note: another year\n")
+    third = key("ctg_ne", tmp_path, **given)
+    assert len({first, second, third}) == 3
+    shutil.move(deliveries, tmp_path / "moved")
+    moved = {**given, "target": str(tmp_path / "moved")}
+    assert key("ctg_ne", tmp_path, **moved) == third, "the location does not count"
+
+
+def test_a_damaged_recording_of_ones_own_is_refused_before_the_run(deliveries, tmp_path):
     signal = next(deliveries.glob("*.dat"))
     raw = bytearray(signal.read_bytes())
     raw[100] ^= 1
     signal.write_bytes(raw)  # a sample, at equal size
-    third = key("ctg_ne", tmp_path, **given)
-    assert len({first, second, third}) == 3
-    shutil.move(deliveries, tmp_path / "moved")
-    moved = {**given, "folder": str(tmp_path / "moved")}
-    assert key("ctg_ne", tmp_path, **moved) == third, "the location does not count"
+    with pytest.raises(DataError, match="the checksum of channel"):
+        key("ctg_ne", tmp_path, target=str(deliveries), data="simulated")
 
 
 def test_own_scans_too(tmp_path):
-    scans = simulate_phantom(tmp_path, 0, 2, name="scans")
-    given = dict(target_set="own", folder=str(scans))
+    scans = simulate_phantom(tmp_path, 0, 8, name="scans")
+    given = dict(target=str(scans))
     first = key("fetal_head", tmp_path, **given)
     other_label(scans / "labels.csv")
     assert key("fetal_head", tmp_path, **given) != first
@@ -90,10 +97,12 @@ def test_data_of_the_package_are_part_of_the_key(name, tmp_path):
 
 def test_a_relative_folder_is_resolved_once(deliveries, tmp_path, monkeypatch):
     monkeypatch.chdir(deliveries.parent)
-    p = resolve("ctg_ne", dict(target_set="own", folder=deliveries.name))
-    assert p["folder"] == str(deliveries.resolve())
+    p = resolve("ctg_ne", dict(target=deliveries.name, data="simulated"))
+    assert p["target"] == str(deliveries.resolve())
     monkeypatch.chdir("/")
-    keys = [key("ctg_ne", tmp_path, target_set="own", folder=f) for f in (p["folder"], deliveries)]
+    keys = [
+        key("ctg_ne", tmp_path, data="simulated", target=str(f)) for f in (p["target"], deliveries)
+    ]
     assert keys[0] == keys[1]
 
 

@@ -3,24 +3,22 @@
 import json
 import os
 
+import numpy as np
 import pytest
 from fresh import biosig
 from tiny import report
 
+from biosig_nb.guards.strict_yaml import read_yaml
 from biosig_nb.studies.parameters_cell import parameters_cell
-from biosig_nb.studies.strict_yaml import read_yaml
 from biosig_nb.studies.study_yaml import common_parameters
 
 YAML = """
 title: "Toes: do shoes help?"
 question: Do shoes help?
 databases: {required: [mitdb]}
-own: {kind: feet, parameter: folder, when: {target_set: [own]}, table: feet.csv,
-  columns: {foot: its name}}
+own: {kind: signals, columns: {record: its name, label: 0 or 1}}
 units: {example: record, group: patient, noun: patients}
 parameters:
-  target_set: {type: str, help: target, choices: [simulated, own], default: simulated}
-  folder: {type: path, help: feet of your own, default: ""}
   n: {type: int, help: how many, min: 1, max: 9, smoke: 1, demo: 2, quick: 3, full: 4}
 primary: {target: toes, label: y, metric: auroc, unit: patient, grouping: patient,
   contrast: {arm: full, baseline: scratch}, smallest_gain: 0.02, threshold: 0.2}
@@ -40,7 +38,7 @@ def call(tmp_path):
     (site / "grids" / "sizes.yaml").write_text("study: toes\ngrid: {n: [1, 2]}\n")
     specs = {**common_parameters(), **read_yaml(site / "study.yaml")["parameters"]}
     how = {"study": "toes", "parameters": parameters_cell(specs)}
-    report(site / "report.ipynb", "print(P['n'], P['folder'])", **how)
+    report(site / "report.ipynb", "print(P['n'], P['target'])", **how)
     path = f"{site}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
     env = {"PYTHONPATH": path, "BIOSIG_DATA": ""}
 
@@ -82,13 +80,19 @@ def test_it_runs_sweeps_and_is_listed(call, tmp_path):
 def test_a_users_folder_counts_by_content_and_its_path_appears_nowhere(call, tmp_path):
     ward = tmp_path / "annas-disk" / "ward7"
     ward.mkdir(parents=True)
-    (ward / "feet.csv").write_text("foot\nleft\n")
+    for k in range(10):
+        wave = np.random.default_rng(k).standard_normal((2, 200)).astype("float32")
+        np.save(ward / f"foot{k}.npy", wave)
+    rows = [f"foot{k},{k % 2}" for k in range(10)]
+    (ward / "records.csv").write_text("\n".join(["record,label", *rows]) + "\n")
+    settings = "fs: 100\nunit: g\nchannels: [x, y]\n"
+    (ward / "biosig.yaml").write_text(settings)
     # relative: as seen from here, not from the kernel
-    given = ("-p", "target_set=own", "-p", "folder=annas-disk/ward7")
+    given = ("--target", "annas-disk/ward7", "--data", "simulated")
     run_of(call, *given)
     (record,) = records(tmp_path)
     assert (record["data"]["kind"], record["data"]["name"]) == ("own", "ward7")
-    assert record["parameters"]["folder"] == ""
+    assert record["parameters"]["target"] == ""
     call("runs", "export", "all.csv", "--out", "runs", "--runs")
     runs = tmp_path / "runs"
     shared = [p for kind in ("json", "ipynb", "html") for p in runs.rglob(f"*.{kind}")]
@@ -98,12 +102,12 @@ def test_a_users_folder_counts_by_content_and_its_path_appears_nowhere(call, tmp
         assert "annas-disk" not in text, path
         assert str(tmp_path) not in text, path
     notebook = next(runs.glob("toes/*/notebook.ipynb")).read_text()
-    assert 'folder = "ward7"' in notebook.replace('\\"', '"')
+    assert 'target = ""' in notebook.replace('\\"', '"')
     page = next(runs.glob("toes/*/index.html")).read_text()
     assert 'id="simulated-banner"' not in page
     assert "comes from a patient" not in page
     assert "pre-training are simulated" in page
     assert "already there" in run_of(call, *given)
-    (ward / "feet.csv").write_text("foot\nright\n")
+    (ward / "biosig.yaml").write_text(settings + "note: left feet\n")
     run_of(call, *given)
     assert len(records(tmp_path)) == 2, "another content, another run"

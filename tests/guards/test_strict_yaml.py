@@ -6,8 +6,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from biosig_nb.errors import ConfigError
+from biosig_nb.guards.strict_yaml import read_yaml
 from biosig_nb.runs.grid import read_grid
-from biosig_nb.studies.strict_yaml import read_yaml
 
 GRID = """study: mitbih_ptb
 base: &b {protocol: recommended, shared: 0.5}
