@@ -21,6 +21,22 @@ def pytest_collection_finish(session):
     gc.enable()
 
 
+LONG = ROOT / "tests" / "long.txt"  # tests of more than ten seconds; written by .ci/long.py
+WHOLE = 2000  # so many tests are collected only where all of them are
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    "The tests in long.txt are marked slow; in a whole collection each line must be a test."
+    long = set(LONG.read_text(encoding="utf-8").split("\n")) - {""}
+    for item in items:
+        if item.nodeid in long:
+            item.add_marker("slow")
+    gone = long - {item.nodeid for item in items}
+    if len(items) > WHOLE and gone:
+        raise pytest.UsageError(f"tests/long.txt names what is no test: {sorted(gone)[:3]}")
+
+
 # A run that has all parts of a report and trains as little as it can.
 SMALL = {
     "arms": ["scratch", "full"],
