@@ -147,5 +147,7 @@ PROGRAM = "from biosig_nb.runs.kernel_server import main; main()"
 def main() -> None:
     "Import the libraries and serve; the argument is the number of the server's end."
     sys.path[:] = [p for p in sys.path if p]  # not the folder in which the server was started
+    # matplotlib reads it when it is imported; ipykernel would set it too late
+    os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
     preload()
     serve(socket.socket(fileno=int(sys.argv[1])))

@@ -41,8 +41,10 @@ class Outcome:
 # %% ../../nbs/runs/43_workers.ipynb #08-43-workers
 @contextmanager
 def _deadline(seconds: float) -> Iterator[threading.Event]:
-    "Kill the child processes of this process after some seconds; the event says whether."
+    "Kill the kernels of this process after some seconds; the event says whether."
     import psutil
+
+    from biosig_nb.runs.kernel_manager import server_process
 
     late, ended = threading.Event(), threading.Event()
 
@@ -52,8 +54,9 @@ def _deadline(seconds: float) -> Iterator[threading.Event]:
         late.set()
         while not ended.wait(0.5):  # again and again: a kernel may be started a second time
             for child in psutil.Process().children(recursive=True):
-                with suppress(psutil.NoSuchProcess):
-                    child.kill()
+                if child.pid != server_process():
+                    with suppress(psutil.NoSuchProcess):
+                        child.kill()
 
     if not seconds:
         yield late

@@ -242,7 +242,8 @@ def carry_out(
         write_json(Path(folder) / "declaration.json", study.primary)
     if data.names:
         write_names(data.names, work / "own_names.csv")
-    write_reach(trials, study.primary, work, study.units["noun"])  # before anything is trained
+    noun = study.units.get("noun", "groups")
+    write_reach(trials, study.primary, work, noun)  # before anything is trained
     results = {k: t.run(work, say) for k, t in trials.items()}
     trials = {k: without_failed(t, results[k]) for k, t in trials.items()}
     return StudyRun(study, p, data, cohorts, trials, results, Path(folder))

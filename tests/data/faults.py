@@ -213,7 +213,9 @@ def full_disk(mounted=""):
         return world.row("disk full", happened, server)
 
 
-COMMAND = "from biosig_nb.cli import main; main()"
+# Ctrl-C is heard also where the tests themselves run in the background
+COMMAND = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+COMMAND += "from biosig_nb.cli import main; main()"
 
 
 def started(world, server):

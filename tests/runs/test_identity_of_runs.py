@@ -162,9 +162,14 @@ def test_declared_catalogued_and_opened_are_the_same(name, opened_simulated):
     assert {s for s in found["seen"] if s in DATABASES} == set(found["declared"])
 
 
+def has_databases(name):
+    "Whether a study has public recordings at all."
+    return any(load_config(name)["databases"].values())
+
+
 @pytest.mark.realdata
 @pytest.mark.skipif(not REAL, reason="BIOSIG_DATA is not set")
-@pytest.mark.parametrize("name", find_studies(ours=True))
+@pytest.mark.parametrize("name", [n for n in find_studies(ours=True) if has_databases(n)])
 def test_real_recordings_too(name, tmp_path):
     config = load_config(name)
     declared = databases_of(config, resolve(name, {"data": "real"}))

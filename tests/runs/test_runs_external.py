@@ -80,10 +80,10 @@ def test_it_runs_sweeps_and_is_listed(call, tmp_path):
 def test_a_users_folder_counts_by_content_and_its_path_appears_nowhere(call, tmp_path):
     ward = tmp_path / "annas-disk" / "ward7"
     ward.mkdir(parents=True)
-    for k in range(10):
+    for k in range(24):
         wave = np.random.default_rng(k).standard_normal((2, 200)).astype("float32")
         np.save(ward / f"foot{k}.npy", wave)
-    rows = [f"foot{k},{k % 2}" for k in range(10)]
+    rows = [f"foot{k},{k % 2}" for k in range(24)]
     (ward / "records.csv").write_text("\n".join(["record,label", *rows]) + "\n")
     settings = "fs: 100\nunit: g\nchannels: [x, y]\n"
     (ward / "biosig.yaml").write_text(settings)

@@ -98,9 +98,10 @@ def victims(process):
     try:
         sweeping = psutil.Process(process.pid)
         children = [(c, " ".join(c.cmdline())) for c in sweeping.children(recursive=True)]
+        servers = {c.pid for c, line in children if "kernel_server" in line}
+        kernels = [c for c, _ in children if c.ppid() in servers]  # copies of a server
     except psutil.Error:
         return [[], [], []]
-    kernels = [c for c, line in children if "ipykernel_launcher" in line]
     spawned = [c for c, line in children if "spawn_main" in line and c not in kernels]
     return [kernels, spawned, [sweeping]]
 
@@ -239,7 +240,9 @@ def test_full_disk(quiet, tmp_path):
 
 KILL_WORKER = """if P['seed'] == 1:
     (RUN.parents[1] / f'death{time.time()}').touch()
-    os.kill(os.getppid(), 9)
+    import psutil
+    server = psutil.Process(os.getppid())  # the kernel is a copy of it; the worker started it
+    os.kill(server.ppid(), 9)
     time.sleep(30)"""
 
 
