@@ -41,6 +41,10 @@ _TARGET_HELP = (
     "Folder with recordings of your own (records.csv) to evaluate on; see biosig-nb own init."
 )
 _SOURCE_FOLDER_HELP = "Folder with recordings of your own to pre-train on, in place of public ones."
+_START_HELP = (
+    "Weights to start from, by name or file, in place of a source; may be repeated, one group of "
+    "arms each. biosig-nb weights list shows those on this machine."
+)
 _NAME_HELP = "Name of your recordings in reports. (default: that of the folder)"
 _QUESTION_HELP = "Your question, in your words. (default: made from the label)"
 _EXAMPLES_HELP = "Show traces of your recordings in the report."
@@ -60,6 +64,7 @@ PRESET = Annotated[str | None, typer.Option(metavar=SIZES, help=_PRESET_HELP)]
 DATA = Annotated[str | None, typer.Option(metavar="simulated|real", help=_DATA_HELP)]
 TARGET = Annotated[str | None, typer.Option(metavar="DIR", help=_TARGET_HELP)]
 SOURCE_FOLDER = Annotated[str | None, typer.Option(metavar="DIR", help=_SOURCE_FOLDER_HELP)]
+START = Annotated[list[str] | None, typer.Option("--start", metavar="NAME", help=_START_HELP)]
 OWN_NAME = Annotated[str | None, typer.Option("--name", metavar="TEXT", help=_NAME_HELP)]
 QUESTION = Annotated[str | None, typer.Option(metavar="TEXT", help=_QUESTION_HELP)]
 EXAMPLES = Annotated[bool, typer.Option("--include-examples", help=_EXAMPLES_HELP)]
@@ -106,6 +111,7 @@ def run(
     data: DATA = None,
     target: TARGET = None,
     source_folder: SOURCE_FOLDER = None,
+    start: START = None,
     name: OWN_NAME = None,
     question: QUESTION = None,
     include_examples: EXAMPLES = False,
@@ -124,6 +130,7 @@ def run(
     if show_parameters:
         return list_parameters(study)
     given = {"preset": preset, "data": data, "source": source, "data_root": data_root}
+    given["start"] = ",".join(start) if start else None
     given |= _own_options(target, source_folder, name, question, include_examples, save_models)
     parameters = read_parameters(study, p or [], **given)
     from biosig_nb.runs.execute import execute_run
@@ -236,6 +243,7 @@ def sweep(
     data: GRID_DATA = None,
     target: TARGET = None,
     source_folder: SOURCE_FOLDER = None,
+    start: START = None,
     name: OWN_NAME = None,
     question: QUESTION = None,
     include_examples: EXAMPLES = False,
@@ -256,6 +264,7 @@ def sweep(
     were interrupted go on where they stopped: the same command, until nothing is left.
     """
     given = {"preset": preset, "data": data, "source": source}
+    given["start"] = ",".join(start) if start else None
     given |= _own_options(target, source_folder, name, question, include_examples, save_models)
     planned = _planned_runs(grid, p or [], **given)
     if dry:

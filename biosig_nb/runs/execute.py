@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import nbformat
+from ..studies.starts import starts_record
 from filelock import Timeout
 
 from ..data.cache import cache_folder
@@ -72,7 +73,9 @@ def plan_run(
     if notebook:
         report = check_notebook(read_notebook(notebook), p, Path(notebook).name)
     else:
-        report = check_notebook(report_of(study, data["kind"] == "own"), p, f"report of {study}")
+        report = check_notebook(
+            report_of(study, data["kind"] == "own" or bool(p.get("start"))), p, f"report of {study}"
+        )
     key = run_key(study, p, data, code_fingerprint(report, study))
     return RunPlan(p, data, report, Path(out).absolute() / study / f"{p['preset']}-{key}")
 
@@ -106,6 +109,7 @@ def first_record(
         "preset": plan.p["preset"],
         "data": plan.data,
         "primary": None,
+        "starts": starts_record(plan.p),
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "seconds": None,
         "peak_rss_mb": None,
@@ -150,6 +154,7 @@ def private_words(
     names = {"target": plan.data["name"], "source_folder": "own source"}
     own = {plan.p[k]: word for k, word in names.items() if plan.p.get(k)}
     paths = [plan.p[k] for k in path_parameters(plan.p.study) if k not in names]
+    paths += [path for path in plan.p.get("start") or () if path.endswith(".safetensors")]
     return replacements_of(plan.folder, root, paths, own)
 
 

@@ -11,6 +11,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..studies.starts import check_starts, start_hashes, starting, starts_of
+
 import biosig_nb
 from ..data.catalog import data_root as find_data_root
 from ..data.catalog import database_fingerprint
@@ -22,7 +24,7 @@ from ..studies.conditions import check_refused, databases_of
 from ..studies.folders import find_asset, location_of, module_file
 from ..studies.own_plan import own_name
 from ..studies.own_recordings import check_own
-from ..studies.parameters import LOCATIONS, path_parameters
+from ..studies.parameters import LOCATIONS, START, path_parameters, weight_names
 from ..studies.study_yaml import load_config
 
 if TYPE_CHECKING:
@@ -60,6 +62,7 @@ def data_hashes(
     elif p["data"] == "real":
         root = find_data_root(p["data_root"])
         lines += [f"{slug} {database_fingerprint(slug, root)}" for slug in databases_of(config, p)]
+    lines += start_hashes(p)
     files = {name: p[name] for name in path_parameters(study) if p[name]}
     return lines + [f"{name} {content_hash(name, path)}" for name, path in files.items()]
 
@@ -74,6 +77,8 @@ def data_facts(
     own folder; `ConfigError` for parameters that do not go together.
     """
     config = load_config(study)
+    if p.get(START):
+        check_starts(study, starting(location_of(study).module), starts_of(p))
     own = check_own(config, p).get("target")
     lines = data_hashes(config, study, p)
     databases, simulated = databases_of(config, p), p["data"] == "simulated"
@@ -139,6 +144,8 @@ def run_key(
 ) -> str:  # 12 hex digits
     "The key in the name of a run folder; runs with equal keys must give equal numbers."
     paths = {*LOCATIONS, *path_parameters(study)}
-    chosen = {k: v for k, v in p.items() if k not in paths}
+    chosen = {k: v for k, v in p.items() if k not in paths and k != START}
+    if p.get(START):
+        chosen[START] = weight_names(p)
     content = [study, chosen, data["kind"], data["fingerprint"], code, arithmetic()]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]

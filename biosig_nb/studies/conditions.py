@@ -15,7 +15,7 @@ from .study_yaml import alternatives
 def _one_holds(condition: dict, p: dict) -> bool:
     "Whether every parameter of a condition has one of its values."
     for name, values in condition.items():
-        found = p[name] if isinstance(p[name], list) else [p[name]]
+        found = (p[name] or [""]) if isinstance(p[name], list) else [p[name]]
         if not any(v in values for v in found):
             return False
     return True
@@ -35,14 +35,17 @@ def databases_of(
 ) -> tuple[str, ...]:  # slugs
     """The databases that a run with these parameters needs, read or simulated.
 
-    With an own target those of the source; with an own source none.
+    With an own target those of the source; with an own source, or weights to start from, none for
+    the source.
     """
-    if p.get("source_folder"):
+    if p.get("source_folder") or (p.get("start") and p.get("target")):
         return ()
     declared = config["databases"]
     under = (slug for slug, condition in declared["optional"].items() if holds(condition, p))
     spared = declared.get("target", ()) if p.get("target") else ()
-    return tuple(slug for slug in (*declared["required"], *under) if slug not in spared)
+    found = tuple(slug for slug in (*declared["required"], *under) if slug not in spared)
+    of_target = tuple(slug for slug in found if slug in declared.get("target", ()))
+    return (of_target or found) if p.get("start") else found
 
 # %% ../../nbs/studies/08_conditions.ipynb #10-08-conditions
 def _as_typed(condition: dict | list) -> str:

@@ -8,6 +8,7 @@ __all__ = ['REQUIRED', 'DeclaredStudy', 'check_declaration', 'has_arms', 'short_
 
 # %% ../../nbs/studies/18_declaration.ipynb #03-18-declaration
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 import pandas as pd
@@ -108,11 +109,16 @@ def departures(
     free: Iterable[str] = (),  # pinned parameters that this run may choose
 ) -> list[str]:  # "target_ph 7.3 instead of 7.2"; empty: the run is the declared one
     "The pinned parameters of a declaration that have another value in a run."
-    return [
-        f"{name} {_shown(parameters[name])} instead of {_shown(pinned)}"
-        for name, pinned in plan.get("pinned", {}).items()
-        if name in parameters and name not in free and parameters[name] != pinned
+    pinned = plan.get("pinned", {})
+    found = [
+        f"{name} {_shown(parameters[name])} instead of {_shown(value)}"
+        for name, value in pinned.items()
+        if name in parameters and name not in free and parameters[name] != value
     ]
+    begun = parameters.get("start")  # weights: declared or not
+    if begun and "start" not in pinned:
+        found.append(f"start {_shown([Path(name).stem for name in begun])}")
+    return found
 
 # %% ../../nbs/studies/18_declaration.ipynb #22-18-declaration
 def families(

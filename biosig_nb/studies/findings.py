@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 import pandas as pd
+from .starts import overlap_of, starts_of
 from threadpoolctl import threadpool_limits
 
 from ..evaluate.group_table import GROUPS_FILE, save_groups
@@ -40,9 +41,14 @@ def standing_of(
     if run.data.kind == "own":  # the question and the label are the user's
         commit = DeclaredCommit(by_run=True)
     changed = departures(study.primary, p)
-    target = run.trials[run.main].target.cohort.provenance
-    records = not target.get("names_patients", True)
-    return Standing(tuple(changed), commit, p["preset"] not in MACHINERY_PRESETS, records=records)
+    target = run.trials[run.main].target.cohort
+    return Standing(
+        tuple(changed),
+        commit,
+        p["preset"] not in MACHINERY_PRESETS,
+        records=not target.provenance.get("names_patients", True),
+        overlap=overlap_of(starts_of(p), target),
+    )
 
 # %% ../../nbs/studies/24_findings.ipynb #10-24-findings
 def analyse_run(

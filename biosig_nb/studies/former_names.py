@@ -41,6 +41,8 @@ def present_names(
         new = former.get(name, name)
         if new != name:
             warnings.warn(f"parameter {name} is now called {new}", FutureWarning, stacklevel=3)
+            if specs[new].get("type") == "list" and not isinstance(value, (list, tuple)):
+                value = [str(value)] if value else []  # one file before, a list of names now
         if new in found and found[new] != value:
             raise ConfigError(f"parameter {new} is given twice, once under its former name")
         found[new] = value

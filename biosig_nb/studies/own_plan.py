@@ -126,6 +126,8 @@ def own_config(
         "exclusions": [],
         "pinned": {name: p[name] for name in plan.get("pinned", {}) if name in p},
     }
+    if p.get("start"):
+        plan["pinned"]["start"] = list(p["start"])
     if kind != "yes_no":
         plan["event"] = event if event in names else commonest(folder.labels, names)
     question = own_question(p, folder, units["noun"])

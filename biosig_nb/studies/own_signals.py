@@ -9,6 +9,8 @@ __all__ = ['GIVEN', 'LIMITS', 'signal_cohorts', 'OwnSignals']
 from collections.abc import Iterator
 from pathlib import Path
 
+from .starts import body_alone, starts_of
+
 from ..data.cohort import Cohort
 from ..data.own.folder import read_folder
 from ..data.own.needs import needs_of
@@ -44,7 +46,7 @@ def signal_cohorts(
         return data.marked(own_cohort(folder, **how))
 
     target = simulated("target") if data.own is None else data.own_cohort(**how)
-    if p["weights"]:
+    if p["start"]:
         return Cohorts(None, target)
     other = simulated("source") if data.own_source is None else data.own_source_cohort(**how)
     return Cohorts(other, target)
@@ -63,7 +65,7 @@ class OwnSignals(Study):
         return signal_cohorts(p, data, self.config)
 
     def trials(self, p: dict, c: Cohorts, data: Data) -> Iterator[Trial]:
-        source = Path(p["weights"]) if c.source is None else c.source
+        source = body_alone(starts_of(p)) if c.source is None else c.source
         names = (data.target_name(NAMES[0]), data.source_name(NAMES[1]))
         yield signal_trial(c.target, source, p, names=names)
 

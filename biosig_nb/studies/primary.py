@@ -27,6 +27,7 @@ class Standing:
     with_verdict: bool = True  # False for presets that test the machinery only
     short: tuple[str, ...] = ()  # arms and sources that were still improving at their last cap
     records: bool = False  # nobody names patients: the groups are records
+    overlap: str = ""  # what weights leave open about the target (`studies.starts.overlap_of`)
 
     def notes(self) -> dict[str, str]:  # name -> text; only those that apply
         "What a reader must know beside the verdict."
@@ -34,6 +35,7 @@ class Standing:
             "budget_limited": ", ".join(self.short),
             "exploratory_variant": "; ".join(self.departures),
             "not_verifiably_declared": self.commit.why_not,
+            "overlap": self.overlap,
         }
         return {name: text for name, text in found.items() if text}
 
@@ -110,6 +112,7 @@ def primary_verdict(
         prefix = "" if same_label else f"Exploratory (the declared label is {plan['label']}): "
         sentence = f"{prefix}{v.sentence}"
     headline = None if row is None else _headline(row)
+    sentence = f"{sentence} {standing.overlap}".rstrip()
     if row is not None and headline is None:
         reason = "support too small for an interval"
     return {
