@@ -7,22 +7,15 @@ __all__ = ['image_hash', 'as_picture', 'PictureNetwork', 'Brightness', 'image_fe
 
 # %% ../../nbs/learn/65_features.ipynb #03-65-features
 import hashlib
-import json
-import os
-import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from filelock import FileLock, Timeout
+from .row_files import cached_rows
 
-from ..data.cache import cache_folder, make_room
 from ..data.segments.sweeps import Scans, picture_hash
-from ..errors import ConfigError, DataError
-from ..files import write_whole
+from ..errors import DataError
 from ..guards.pictures import picture_array
 from ..guards.text import check_size, one_line, reading
 
@@ -84,70 +77,6 @@ class Brightness:
         return np.stack([x.mean(1), x.std(1)], 1).astype(np.float32)
 
 # %% ../../nbs/learn/65_features.ipynb #13-65-features
-def _row(d: int, dtype: str) -> np.dtype:
-    "Layout of a row."
-    numbers = {"float16": "<f2", "float32": "<f4"}[dtype]
-    return np.dtype([("hash", "u1", 32), ("x", numbers, d), ("check", "<u4")])
-
-
-def _packed(hashes: list, x: np.ndarray, row: np.dtype) -> bytes:
-    "Rows as they go to disk."
-    out = np.zeros(len(x), row)
-    with np.errstate(over="ignore"):
-        out["x"] = x
-    if not np.isfinite(out["x"]).all():
-        what = f"features up to {np.nanmax(np.abs(x)):.3g} do not fit into {out['x'].dtype.base}"
-        raise DataError(f"{what}; use float32, or check the weights")
-    out["hash"] = np.frombuffer(b"".join(hashes), np.uint8).reshape(-1, 32)
-    for k in range(len(out)):
-        out["check"][k] = zlib.crc32(out[k : k + 1].tobytes()[:-4])
-    return out.tobytes()
-
-# %% ../../nbs/learn/65_features.ipynb #14-65-features
-@dataclass(frozen=True)
-class _RowFile:
-    "A file of rows, and the key that its name is made from."
-
-    path: Path
-    key: dict
-    row: np.dtype
-
-    def read(self) -> tuple[np.ndarray, bool]:
-        "The whole rows of the file, and whether there was anything else in it."
-        try:
-            raw = self.path.read_bytes()
-        except FileNotFoundError:
-            return np.zeros(0, self.row), False
-        size = self.row.itemsize
-        n, view = len(raw) // size, memoryview(raw)
-        rows = np.frombuffer(raw, self.row, n)
-        sums = [zlib.crc32(view[k * size : (k + 1) * size - 4]) for k in range(n)]
-        good = np.array(sums, np.uint32) == rows["check"]
-        return rows[good], not good.all() or len(raw) != n * size
-
-    def used(self) -> np.ndarray:
-        "The whole rows of the file, whose time of last use becomes now."
-        with suppress(OSError):
-            os.utime(self.path)
-        return self.read()[0]
-
-    def add(self, wanted: list, compute: Callable, chunk: int) -> np.ndarray:
-        "Compute and append up to `chunk` missing rows; the caller holds the lock. All whole rows."
-        if not self.path.exists():
-            write_whole(self.path.with_suffix(".json"), json.dumps(self.key, indent=1))
-        rows, damaged = self.read()
-        present = {r.tobytes() for r in rows["hash"]}
-        if damaged:
-            write_whole(self.path, rows.tobytes())
-        if missing := [n for n in wanted if n not in present][:chunk]:
-            new = _packed(missing, compute(missing), self.row)
-            with open(self.path, "ab") as f:
-                f.write(new)
-                f.flush()
-                os.fsync(f.fileno())
-        return self.read()[0]
-
-# %% ../../nbs/learn/65_features.ipynb #16-65-features
 def _hashes(images: Sequence | Scans) -> list[bytes]:
     "Content hash of each picture."
     known = getattr(images, "hashes", None)
@@ -168,35 +97,7 @@ def _computed(
         raise DataError(f"{what}, expected {network.n_features} each")
     return x
 
-
-@contextmanager
-def _locked(path: Path, patience: float) -> Iterator[None]:
-    "The lock of a file of rows; raises `DataError` where another process blocks."
-    lock = FileLock(path.with_suffix(".lock"), timeout=patience)
-    try:
-        lock.acquire()
-    except Timeout as e:
-        what = f"another process has held {path.name} for {patience:g} s"
-        raise DataError(f"{what}; wait for it to end") from e
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _row_file(network: PictureNetwork, folder: Path, prepared: str, dtype: str) -> _RowFile:
-    """The file for a network's features of pictures prepared in one way.
-
-    Raises `ConfigError` for another type of numbers.
-    """
-    if dtype not in ("float16", "float32"):
-        raise ConfigError(f"dtype='{dtype}'; choose from: float16, float32")
-    folder.mkdir(parents=True, exist_ok=True)
-    key = {**network.key, "prepared": prepared, "dtype": dtype, "n_features": network.n_features}
-    name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
-    return _RowFile(folder / f"{name}.rows", key, _row(network.n_features, dtype))
-
-# %% ../../nbs/learn/65_features.ipynb #18-65-features
+# %% ../../nbs/learn/65_features.ipynb #15-65-features
 def image_features(
     images: Sequence | Scans,  # files, pictures in memory [h, w] or [h, w, 3] uint8, or Scans
     network: PictureNetwork,  # a Backbone, or Brightness
@@ -213,27 +114,12 @@ def image_features(
     Raises `DataError` for an unreadable picture or where another process blocks, `ConfigError` for
     another dtype.
     """
-    folder = cache_folder() if folder is None else Path(folder)
-    file = _row_file(network, folder, prepared, dtype)
     names = _hashes(images)
-    if not names:
-        return np.zeros((0, network.n_features), np.float32)
     where = {n: k for k, n in enumerate(names)}
-    found: dict[bytes, np.ndarray] = {}
-    rows, added = file.used(), False
 
     def compute(missing: list) -> np.ndarray:
         return _computed(images, network, prepare, [where[n] for n in missing])
 
-    while True:
-        found |= {r["hash"].tobytes(): r["x"] for r in rows}
-        missing = [n for n in where if n not in found]
-        if progress:
-            progress(len(where) - len(missing), len(where))
-        if not missing:
-            break
-        with _locked(file.path, patience):
-            rows, added = file.add(missing, compute, chunk), True
-    if added:
-        make_room(folder)
-    return np.stack([found[n] for n in names]).astype(np.float32)
+    key = {**network.key, "prepared": prepared}
+    how = (key, network.n_features, folder, dtype, chunk, progress, patience)
+    return cached_rows(names, compute, *how)

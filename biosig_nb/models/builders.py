@@ -16,6 +16,9 @@ from ..errors import ConfigError, nearest
 from .beat_zoo import BEAT_NETS, beat_net
 from .cnn_lstm import CNNLSTM
 from .ecg_nets import NETWORKS
+from .foundation.hubert_ecg import HubertECG
+from .foundation.merl import MerlResNet18
+from .foundation.net1d import ECGFounder
 from .resnet_v2 import ResNet18, ResNet34, ResNet50
 
 # %% ../../nbs/models/48_builders.ipynb #04-48-builders
@@ -27,6 +30,9 @@ BUILDERS: dict[str, Callable[..., nn.Module]] = {
     "resnet1d18": ResNet18,
     "resnet1d34": ResNet34,
     "resnet1d50": ResNet50,
+    "ecgfounder": ECGFounder,
+    "hubert_ecg": HubertECG,
+    "merl_resnet18": MerlResNet18,
 }
 
 # %% ../../nbs/models/48_builders.ipynb #05-48-builders
