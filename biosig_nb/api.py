@@ -34,8 +34,10 @@ from .studies.primary import Standing
 from .studies.reach import reach_of
 from .studies.run_data import Data
 from .studies.save_models import limits_of, save_models
+from .studies.starts import overlap_of, starts_of
 from .studies.study import StudyRun, carry_out
 from .studies.study_yaml import MACHINERY_PRESETS
+from .weights import find_weights, is_path
 
 # %% ../nbs/78_api.ipynb #05-78-api
 @dataclass(eq=False, repr=False)
@@ -168,7 +170,13 @@ def _start(
     "What the arms start from: arrays of a source, or weights as a file."
     if pretrained is None:
         what = "pretrained is missing: give (X, y, patients) of a labelled source"
-        raise ConfigError(f"{what}, a state dict, or a file *.safetensors")
+        raise ConfigError(f"{what}, a name of weights, a state dict, or a file *.safetensors")
+    if isinstance(pretrained, str) and not is_path(pretrained):
+        if make is not None:
+            what = f"pretrained='{pretrained}' brings its network"
+            raise ConfigError(f"{what}; leave network out, or give a state dict of yours")
+        p["start"] = [find_weights(pretrained).name]
+        return None
     if not isinstance(pretrained, (tuple, list)):
         c = target.cohort
         named = make or (lambda n: signal_net(p["network"], len(c.channels), n))
@@ -198,7 +206,9 @@ def _work_folder(work: str | Path | None) -> tuple[Path, Any]:
 # %% ../nbs/78_api.ipynb #08-78-api
 def _analysed(run: StudyRun, p: Parameters) -> Analysis:
     "The declared analysis of a finished comparison, as its page computes it."
-    standing = Standing((), DeclaredCommit(by_run=True), p["preset"] not in MACHINERY_PRESETS)
+    left_open = overlap_of(starts_of(p), run.trials[run.main].target.cohort)
+    by_run, counts = DeclaredCommit(by_run=True), p["preset"] not in MACHINERY_PRESETS
+    standing = Standing((), by_run, counts, overlap=left_open)
     how: dict[str, Any] = dict(n_resamples=p["n_resamples"], seed=p["seed"], standing=standing)
     found = analyse(run.results, run.study, extra=run.study.metrics, **how)
     reach = reach_of(run.trials[run.main], run.study.primary)
@@ -253,7 +263,8 @@ def compare(
     fs: float,  # sampling rate (Hz)
     channels: Sequence[str] | None = None,  # names; None: "channel 1", ...
     network: Any = "resnet1d",  # a name, a torch module, or a class or function of the outputs
-    pretrained: Any = None,  # (X, y, patients), a state dict, a module, or a file of weights
+    # (X, y, patients), a name of weights, a state dict, a module, or a file of weights
+    pretrained: Any = None,
     arms: Sequence[str] = ARMS,  # the last one is compared with the first
     contrast: tuple[str, str] | None = None,  # (arm, baseline); None: last and first of `arms`
     metric: str = "auroc",  # of the declared comparison

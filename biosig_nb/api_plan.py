@@ -98,7 +98,7 @@ def comparison_parameters(
         given["network"] = network
     if isinstance(cv, (int, np.integer)) and not isinstance(cv, bool):
         given["n_folds"] = int(cv)
-    for name in ("target", "source_folder", "weights", "data_root", "run_dir"):
+    for name in ("target", "source_folder", "start", "data_root", "run_dir"):
         if name in more:
             raise ConfigError(f"compare: {name} is for folders; give arrays, and pretrained=...")
     return resolve("own_signals", given)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from .cli_weights import weights_app
 
 from .cli_common import OUT, REPORTS, nearby, say
 from .cli_data import cache_app, data_app
@@ -44,6 +45,7 @@ app.command(epilog=PREDICT_EPILOG)(predict)
 app.add_typer(data_app, name="data")
 app.add_typer(own_app, name="own")
 app.add_typer(runs_app, name="runs")
+app.add_typer(weights_app, name="weights")
 app.add_typer(cache_app, name="cache")
 
 # %% ../nbs/90_cli.ipynb #07-90-cli

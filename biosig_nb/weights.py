@@ -106,7 +106,7 @@ class NamedWeights:
         from biosig_nb.models.builders import build
 
         name, options = _builder(self.name, self.card)
-        return partial(build, name, options=options)
+        return partial(build, name, **options)
 
     @cached_property
     def input(self) -> "Transform":

@@ -21,6 +21,7 @@ from ..errors import ConfigError, DataError
 from ..evaluate.clinical.recalibrate import Platt
 from ..guards.text import some
 from .fit import predict
+from .input_spec import InputSpec
 from .losses import probabilities
 from .networks import load_network
 from .recipe import Recipe
@@ -88,6 +89,7 @@ class InputContract:
 INPUTS: dict[str, Callable[[dict], Callable[[Cohort], Cohort]]] = {  # kind -> reader of a card
     "none": lambda card: lambda cohort: cohort,
     "signal input": FittedInput.from_dict,
+    "input spec": InputSpec.from_dict,
 }
 
 

@@ -9,8 +9,6 @@ __all__ = ['GIVEN', 'LIMITS', 'signal_cohorts', 'OwnSignals']
 from collections.abc import Iterator
 from pathlib import Path
 
-from .starts import body_alone, starts_of
-
 from ..data.cohort import Cohort
 from ..data.own.folder import read_folder
 from ..data.own.needs import needs_of
@@ -18,6 +16,7 @@ from ..data.own.recordings import own_cohort
 from ..data.simulate.own_signals import simulate_own_pair
 from ..learn.trial import Trial
 from .signal_trial import NAMES, signal_trial
+from .starts import body_alone, starts_of
 from .study import Cohorts, Data, Study, StudyRun
 
 # %% ../../nbs/studies/own_signals/study.ipynb #05-study
