@@ -263,8 +263,7 @@ def compare(
     fs: float,  # sampling rate (Hz)
     channels: Sequence[str] | None = None,  # names; None: "channel 1", ...
     network: Any = "resnet1d",  # a name, a torch module, or a class or function of the outputs
-    # (X, y, patients), a name of weights, a state dict, a module, or a file of weights
-    pretrained: Any = None,
+    pretrained: Any = None,  # (X, y, patients), a name of weights, a state dict, or a file
     arms: Sequence[str] = ARMS,  # the last one is compared with the first
     contrast: tuple[str, str] | None = None,  # (arm, baseline); None: last and first of `arms`
     metric: str = "auroc",  # of the declared comparison

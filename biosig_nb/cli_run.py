@@ -90,6 +90,11 @@ biosig-nb run mitbih_ptb --data real --preset quick --data-root ~/recordings
 biosig-nb run mitbih_ptb --target ~/ward7 --preset quick · recordings of your own"""
 
 
+def _words(several: list[str] | None) -> str | None:
+    "An option that was repeated, as text; None: not given."
+    return ",".join(several) if several else None
+
+
 def _own_options(
     target: str | None,
     source_folder: str | None,
@@ -130,9 +135,8 @@ def run(
     if show_parameters:
         return list_parameters(study)
     given = {"preset": preset, "data": data, "source": source, "data_root": data_root}
-    given["start"] = ",".join(start) if start else None
     given |= _own_options(target, source_folder, name, question, include_examples, save_models)
-    parameters = read_parameters(study, p or [], **given)
+    parameters = read_parameters(study, p or [], start=_words(start), **given)
     from biosig_nb.runs.execute import execute_run
     from biosig_nb.runs.kernel import RunFailed
     from biosig_nb.runs.site import build_site
@@ -264,9 +268,8 @@ def sweep(
     were interrupted go on where they stopped: the same command, until nothing is left.
     """
     given = {"preset": preset, "data": data, "source": source}
-    given["start"] = ",".join(start) if start else None
     given |= _own_options(target, source_folder, name, question, include_examples, save_models)
-    planned = _planned_runs(grid, p or [], **given)
+    planned = _planned_runs(grid, p or [], start=_words(start), **given)
     if dry:
         return _list_planned(planned)
     where = (out, engine, workers, scheduler, absolute_path(data_root))

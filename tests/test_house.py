@@ -26,10 +26,13 @@ BELOW = {
     "data": {"signals"},
 }
 BELOW["learn"] = {"data", "signals", "models", "evaluate"}
-BELOW["studies"] = BELOW["learn"] | {"learn"}
+BELOW["weights"] = BELOW["learn"] | {"learn"}
+BELOW["studies"] = BELOW["weights"] | {"weights"}
 BELOW["runs"] = BELOW["studies"] | {"studies"}
+for _name in ("weights_check", "shipped", "shipping"):  # chapters about the files in weights/
+    BELOW[_name] = BELOW["runs"] | {"weights_check", "shipped"}
 BELOW["api"] = BELOW["runs"] | {"runs"}
-BELOW["cli"] = BELOW["runs"] | {"runs"}
+BELOW["cli"] = BELOW["runs"] | {"runs", "weights_check", "shipping"}
 
 # The same within a room that has rooms of its own; "" are the modules that stand in none of them.
 WITHIN = {

@@ -11,8 +11,6 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..studies.starts import check_starts, start_hashes, starting, starts_of
-
 import biosig_nb
 from ..data.catalog import data_root as find_data_root
 from ..data.catalog import database_fingerprint
@@ -25,6 +23,7 @@ from ..studies.folders import find_asset, location_of, module_file
 from ..studies.own_plan import own_name
 from ..studies.own_recordings import check_own
 from ..studies.parameters import LOCATIONS, START, path_parameters, weight_names
+from ..studies.starts import check_starts, start_hashes, starting, starts_of
 from ..studies.study_yaml import load_config
 
 if TYPE_CHECKING:
@@ -89,7 +88,7 @@ def data_facts(
         "fingerprint": hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16],
         "missing": {},
         "simulated_target": simulated and own is None,
-        "simulated_source": simulated and (own is None or bool(databases)),
+        "simulated_source": bool(simulated and not p.get(START) and (own is None or databases)),
     }
 
 # %% ../../nbs/runs/06_identity.ipynb #21-06-identity
