@@ -6269,4 +6269,9 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/biosig-nb', 'doc_host': ''
                                          'biosig_nb.weights_check.problems_of': ( 'weights_check.html#problems_of',
                                                                                   'biosig_nb/weights_check.py'),
                                          'biosig_nb.weights_check.write_check': ( 'weights_check.html#write_check',
-                                                                                  'biosig_nb/weights_check.py')}}}
+                                                                                  'biosig_nb/weights_check.py')},
+            'biosig_nb.weights_page': { 'biosig_nb.weights_page._reads': ('weights_page.html#_reads', 'biosig_nb/weights_page.py'),
+                                        'biosig_nb.weights_page._row': ('weights_page.html#_row', 'biosig_nb/weights_page.py'),
+                                        'biosig_nb.weights_page.page_text': ('weights_page.html#page_text', 'biosig_nb/weights_page.py'),
+                                        'biosig_nb.weights_page.write_page': ( 'weights_page.html#write_page',
+                                                                               'biosig_nb/weights_page.py')}}}

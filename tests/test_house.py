@@ -29,10 +29,11 @@ BELOW["learn"] = {"data", "signals", "models", "evaluate"}
 BELOW["weights"] = BELOW["learn"] | {"learn"}
 BELOW["studies"] = BELOW["weights"] | {"weights"}
 BELOW["runs"] = BELOW["studies"] | {"studies"}
-for _name in ("weights_check", "shipped", "shipping"):  # chapters about the files in weights/
+ABOUT_WEIGHTS = ("weights_check", "weights_page", "shipped", "shipping")  # the files in weights/
+for _name in ABOUT_WEIGHTS:
     BELOW[_name] = BELOW["runs"] | {"weights_check", "shipped"}
 BELOW["api"] = BELOW["runs"] | {"runs"}
-BELOW["cli"] = BELOW["runs"] | {"runs", "weights_check", "shipping"}
+BELOW["cli"] = BELOW["runs"] | {"runs", "weights_check", "weights_page", "shipping"}
 
 # The same within a room that has rooms of its own; "" are the modules that stand in none of them.
 WITHIN = {

@@ -21,6 +21,9 @@ def test_wheel_holds_every_module_and_asset(installed):
         if p.parts[:2] == ("nbs", "studies")
         and (p.suffix in (".yaml", ".txt") or p.name == "report.ipynb")
     }
+    weights = {Path("biosig_nb/assets", p) for p in files if p.parts[0] == "weights"}
+    assert any(p.suffix == ".safetensors" for p in weights)
+    wanted |= weights
     assert (
         sum(p.name == "study.yaml" for p in wanted) >= 5
         and Path("biosig_nb/assets/studies/common.yaml") in wanted
