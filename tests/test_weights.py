@@ -177,7 +177,8 @@ def test_an_own_folder_of_twelve_leads_from_weights_to_a_page(made, tmp_path, mo
     monkeypatch.setenv("BIOSIG_WEIGHTS", str(made))
     ward, rows = tmp_path / "ward", []
     ward.mkdir()
-    for k, header in enumerate(sorted(GEORGIA.glob("*/*.hea"))[:40]):
+    once = [p for p in sorted(GEORGIA.glob("*/*.hea")) if p.stem != "E07510"]  # it is E07509
+    for k, header in enumerate(once[:40]):
         for path in (header, header.with_suffix(".mat")):
             (ward / path.name).write_bytes(path.read_bytes())
         rows.append((header.stem, k % 2, f"person {k}"))
