@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from .body_features import BodyFeatures
 from filelock import FileLock
 
 from ..data.cohort import Cohort
@@ -181,8 +182,10 @@ class JobStore(_JobFiles):
     def __init__(
         self,
         folder: str | Path,  # made when the first job is saved
+        features: str | Path | None = None,  # cache of features; None: in `folder`
     ):
         super().__init__(folder)
+        self.features = BodyFeatures(features or self.folder / "features")
         self._seen: tuple[tuple, Cohort] | None = None
 
     def save(
