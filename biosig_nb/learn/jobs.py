@@ -15,14 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from .body_features import BodyFeatures
 from filelock import FileLock
 
+from ..data.cache import cache_folder
 from ..data.cohort import Cohort
 from ..errors import ConfigError, DataError
 from ..evaluate.predictions import load_predictions, save_predictions
 from ..files import broken_seal, plain, seals, write_json
 from ..guards.text import read_json
+from .body_features import BodyFeatures
 from .networks import save_network
 from .splits import Split
 from .task import Task
@@ -182,10 +183,9 @@ class JobStore(_JobFiles):
     def __init__(
         self,
         folder: str | Path,  # made when the first job is saved
-        features: str | Path | None = None,  # cache of features; None: in `folder`
     ):
         super().__init__(folder)
-        self.features = BodyFeatures(features or self.folder / "features")
+        self.features = BodyFeatures(cache_folder(self.folder))
         self._seen: tuple[tuple, Cohort] | None = None
 
     def save(
