@@ -21,7 +21,14 @@ from .fit import Fit, fit, predict
 from .jobs import Job, JobStore
 from .losses import probabilities
 from .networks import network_spec
-from .rates import choose_rate, is_shuffled, job_recipe, maker, rate_facts, to_fit
+from biosig_nb.learn.rates import (
+    choose_rate,
+    get_ready,
+    is_shuffled,
+    job_recipe,
+    rate_facts,
+    to_fit,
+)
 from .recipe import Recipe
 from .splits import Split
 from .task import answers_of, examples, exclusive
@@ -238,13 +245,15 @@ def fit_network(
     """
     sp, recipe = job.split, job_recipe(job, store)
     seen, shuffled = store.seen(job), is_shuffled(job)
-    train, held = to_fit(job, store, recipe)
-    checkpoints = store.path(job, ".part")
-    done = fit(maker(job, store, train.x[:2]), train, held, recipe, job.start_seed, checkpoints)
+    ready, checkpoints = get_ready(job, store, recipe), store.path(job, ".part")
+    train, held = to_fit(job, store, ready.recipe, ready.seen)
+    trained = fit(ready.make, train, held, ready.recipe, job.start_seed, checkpoints)
+    seconds = trained.seconds + ready.seconds
+    done = replace(trained, net=ready.whole(trained.net), seconds=seconds)
     index = sp.validation if shuffled else np.concatenate([sp.validation, sp.test])
     tables, facts = {}, fit_facts(job, done, recipe) | rate_facts(job, store)
     if job.task.supervised:
-        p = predict_examples(done.net, seen, index, recipe)
+        p = predict_examples(trained.net, ready.seen, index, ready.recipe)
         tables[""] = prediction_table(job, names, p, index)
         facts["constant"] = same_for_all(p)
     if not job.is_source and sp.repeat == 0:

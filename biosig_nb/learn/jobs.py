@@ -17,11 +17,13 @@ from typing import Any
 import pandas as pd
 from filelock import FileLock
 
+from ..data.cache import cache_folder
 from ..data.cohort import Cohort
 from ..errors import ConfigError, DataError
 from ..evaluate.predictions import load_predictions, save_predictions
 from ..files import broken_seal, plain, seals, write_json
 from ..guards.text import read_json
+from .body_features import BodyFeatures
 from .networks import save_network
 from .splits import Split
 from .task import Task
@@ -183,6 +185,7 @@ class JobStore(_JobFiles):
         folder: str | Path,  # made when the first job is saved
     ):
         super().__init__(folder)
+        self.features = BodyFeatures(cache_folder(self.folder))
         self._seen: tuple[tuple, Cohort] | None = None
 
     def save(

@@ -31,8 +31,15 @@ for _name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilit
 def set_train_mode(
     net: nn.Module,  # network, some of whose parameters may be frozen
 ) -> None:
-    "Train mode, except for normalisation layers whose parameters are all frozen."
+    """Train mode, except for a body and for normalisation layers whose parameters are all frozen.
+
+    A frozen body has no dropout either: its features are the same in every epoch.
+    """
     net.train()
+    body = getattr(net, "body", None)
+    frozen = [not p.requires_grad for p in body.parameters()] if body is not None else []
+    if frozen and all(frozen):
+        body.eval()
     for m in net.modules():
         own = list(m.parameters(recurse=False))
         if own and hasattr(m, "running_mean") and not any(p.requires_grad for p in own):

@@ -106,7 +106,8 @@ def load_network(
     shape, outputs = card.get("input_shape"), card.get("outputs")
     if not isinstance(outputs, int) or not isinstance(shape, list):
         raise DataError(f"{path.name}: the card has no input_shape or outputs; copy it again")
-    how = adaptation("linear" if card.get("adaptation") == "linear" else "full")
+    probe = str(card.get("adaptation"))
+    how = adaptation(probe if probe in ("linear", "attentive") else "full")
     net = adapt(how, make, outputs, sample=torch.zeros(2, *shape))
     try:
         net.load_state_dict(state)

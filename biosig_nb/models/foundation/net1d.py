@@ -40,13 +40,14 @@ class SameConv(nn.Module):
         groups: int = 1,  # groups of channels that do not see each other
     ):
         super().__init__()
+        self.kernel, self.stride = kernel, stride
         self.conv = Conv1d(c_in, c_out, kernel, stride, groups=groups)
 
     def forward(
         self,
         x: torch.Tensor,  # [batch, c_in, time]
     ) -> torch.Tensor:  # [batch, c_out, ceil(time / stride)]
-        return self.conv(pad_same(x, self.conv.kernel_size[0], self.conv.stride[0]))
+        return self.conv(pad_same(x, self.kernel, self.stride))
 
 # %% ../../../nbs/models/foundation/10_net1d.ipynb #09-10-net1d
 class Block(nn.Module):
