@@ -10,7 +10,7 @@ __all__ = ['INPUTS', 'FIELDS', 'own_folder', 'shipped_folder', 'weight_folders',
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ import pandas as pd
 from platformdirs import user_data_path
 
 import biosig_nb
+from .data.cache import cache_folder
 from .errors import ConfigError, DataError, nearest
 from .guards.paths import home, is_file
 from .guards.text import quoted
@@ -144,6 +145,32 @@ class NamedWeights:
         return from_weights(self.name, self.body_file)
 
 # %% ../nbs/68_weights.ipynb #13-68-weights
+@dataclass(frozen=True)
+class UserWeights(NamedWeights):
+    "Weights of a user's own package."
+
+    networks: Any = None  # number of outputs -> network with random weights
+
+    @property
+    def is_built(self) -> bool:
+        return True
+
+    @property
+    def maker(self) -> Callable:  # type: ignore[override]  # number of outputs -> network
+        return self.networks
+
+
+@lru_cache(maxsize=8)
+def _of_user(name: str) -> UserWeights:
+    "The start that a function of the user's package makes."
+    from biosig_nb.learn.user_start import user_start
+    from biosig_nb.learn.weights import read_card
+
+    found = user_start(name)
+    file = found.start(cache_folder() / "weights").file
+    return UserWeights(name, file, read_card(file), found.network)
+
+# %% ../nbs/68_weights.ipynb #15-68-weights
 def _all_files() -> dict[str, Path]:
     "Name -> file, the first folder first."
     found: dict[str, Path] = {}
@@ -159,9 +186,9 @@ def is_path(
     "Whether the name of weights is a path to a file."
     return name.endswith(".safetensors")
 
-# %% ../nbs/68_weights.ipynb #14-68-weights
+# %% ../nbs/68_weights.ipynb #16-68-weights
 def find_weights(
-    name: str,  # of weights, or the path of a file *.safetensors
+    name: str,  # of weights, the path of a file *.safetensors, or module:function
 ) -> NamedWeights:
     """Weights by name; of the file, nothing but the card is read.
 
@@ -175,13 +202,15 @@ def find_weights(
         if not is_file(file):
             raise ConfigError(f"weights {quoted(name)}: no such file; give a name or a path")
         return NamedWeights(file.stem, file, read_card(file))
+    if ":" in name:
+        return _of_user(name)
     files = _all_files()
     if name not in files:
         hint = f"; {nearest(name, files)}" if files else "; there are none on this machine"
         raise ConfigError(f"no weights are called {quoted(name)}{hint}")
     return NamedWeights(name, files[name], read_card(files[name]))
 
-# %% ../nbs/68_weights.ipynb #17-68-weights
+# %% ../nbs/68_weights.ipynb #20-68-weights
 def list_weights() -> pd.DataFrame:  # name, network, parameters, mb, licence, folder
     "The weights on this machine; `folder` is `shipped` or `own`. A damaged card is left empty."
     from biosig_nb.learn.weights import read_card
@@ -199,7 +228,7 @@ def list_weights() -> pd.DataFrame:  # name, network, parameters, mb, licence, f
     columns = ["name", "network", "parameters", "mb", "licence", "folder"]
     return pd.DataFrame(rows, columns=columns)
 
-# %% ../nbs/68_weights.ipynb #18-68-weights
+# %% ../nbs/68_weights.ipynb #21-68-weights
 def load(
     name: str,  # of weights, or the path of a file *.safetensors
     n_outputs: int = 1,  # outputs (logits) of the new head
