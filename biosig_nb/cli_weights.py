@@ -127,10 +127,9 @@ def finish(
     name: RECIPE, work: WORK, data_root: DATA_ROOT = "", out: WEIGHTS_OUT = Path("weights")
 ) -> None:
     "Write card, hashes, stored prediction and body from a training that is done."
-    from biosig_nb.weights_page import write_page
-
     from biosig_nb.data.catalog import data_root as find_root
     from biosig_nb.shipping import finish as write
+    from biosig_nb.weights_page import write_page
 
     print(nearby(write(name, find_root(data_root), work, out).file))
     print(nearby(write_page(out)))

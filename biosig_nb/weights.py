@@ -112,8 +112,9 @@ class NamedWeights:
     @cached_property
     def input(self) -> "Transform":
         "From recordings in physical units to network input; raises `DataError` without one."
-        given = self.card.get("input")
-        kind = given.get("kind", "") if isinstance(given, dict) else ""
+        card = self.card.get("input")
+        given: dict = card if isinstance(card, dict) else {}
+        kind = str(given.get("kind", ""))
         if kind not in INPUTS:
             what = f"weights {self.name}: input of the kind {quoted(kind)}"
             raise DataError(f"{what}; expected {', '.join(INPUTS)}: copy the card again")
