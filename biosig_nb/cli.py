@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from .cli_weights import weights_app
 
 from .cli_common import OUT, REPORTS, nearby, say
 from .cli_data import cache_app, data_app
@@ -21,6 +20,7 @@ from .cli_own import own_app
 from .cli_predict import PREDICT_EPILOG, predict
 from .cli_run import RUN_EPILOG, SWEEP_EPILOG, run, sweep
 from .cli_runs import runs_app
+from .cli_weights import weights_app
 from .errors import BiosigError, nearest
 from .guards.text import one_line
 

@@ -20,7 +20,7 @@ from .errors import BiosigError, ConfigError, DataError
 from .files import write_json, write_whole
 from .guards.paths import is_file
 from .guards.text import quoted, read_json
-from .learn.weights import load_body, put_body, read_card, save_body
+from .learn.weights import load_body, read_card
 from .studies.starts import known_hashes
 from .weights import FIELDS, NamedWeights, find_weights, own_folder
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import nbformat
-from ..studies.starts import starts_record
 from filelock import Timeout
 
 from ..data.cache import cache_folder
@@ -45,6 +44,7 @@ from biosig_nb.studies.parameters import (
     shareable_parameters,
 )
 from ..studies.parameters_cell import read_notebook, report_of
+from ..studies.starts import starts_record
 from ..studies.study_yaml import load_config
 
 # %% ../../nbs/runs/20_execute.ipynb #05-20-execute

@@ -6,8 +6,6 @@
 __all__ = ['KINDS', 'CHANNELS', 'read_as', 'target_deliveries', 'start_trial']
 
 # %% ../../nbs/studies/ctg_ne/starts.ipynb #03-starts
-from .starts import without_source
-
 from ..data.cohort import Cohort
 from ..data.own.deliveries import own_deliveries, own_folder
 from ..learn.arms import arms_named
@@ -24,6 +22,7 @@ from biosig_nb.studies.ctg_ne import (
 )
 from .parameters import trial_settings
 from .run_data import Data
+from .starts import without_source
 from .study import Cohorts, Study
 from ..weights import NamedWeights
 

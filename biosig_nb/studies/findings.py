@@ -10,7 +10,6 @@ import tempfile
 from pathlib import Path
 
 import pandas as pd
-from .starts import overlap_of, starts_of
 from threadpoolctl import threadpool_limits
 
 from ..evaluate.group_table import GROUPS_FILE, save_groups
@@ -25,6 +24,7 @@ from .primary import Standing
 from .reach import reach_of
 from .results import write_results
 from .save_models import limits_of, save_models
+from .starts import overlap_of, starts_of
 from .study import StudyRun, run_study
 from .study_yaml import MACHINERY_PRESETS
 from .view import View, view_of

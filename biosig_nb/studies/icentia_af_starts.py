@@ -9,8 +9,6 @@ __all__ = ['KINDS', 'CHANNELS', 'start_trial']
 from dataclasses import replace
 from functools import partial
 
-from .starts import without_source
-
 from ..learn.arms import arms_named
 from ..learn.trial import Trial
 from ..models.resnet_v2 import ResNet18
@@ -18,6 +16,7 @@ from .icentia_af import comparators, controls, short_recordings, target_of
 from .icentia_sources import own_recordings
 from .parameters import trial_settings
 from .run_data import Data
+from .starts import without_source
 from .study import Cohorts, Study
 from ..weights import NamedWeights
 

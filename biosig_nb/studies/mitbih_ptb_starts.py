@@ -9,8 +9,6 @@ __all__ = ['KINDS', 'CHANNELS', 'beat_form', 'start_trial']
 from functools import partial
 from typing import Any
 
-from .starts import without_source
-
 from ..data.databases.ptbdb import ptbdb_beats
 from ..data.own.ecg import own_beats
 from ..learn.arms import arms_named
@@ -27,6 +25,7 @@ from biosig_nb.studies.mitbih_ptb import (
 )
 from .parameters import trial_settings
 from .run_data import Data
+from .starts import without_source
 from .study import Cohorts, Study
 from ..weights import NamedWeights
 

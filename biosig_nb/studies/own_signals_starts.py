@@ -6,10 +6,9 @@
 __all__ = ['KINDS', 'CHANNELS', 'start_trial']
 
 # %% ../../nbs/studies/own_signals/starts.ipynb #02-starts
-from .starts import without_source
-
 from ..learn.trial import Trial
 from .run_data import Data
+from .starts import without_source
 from .study import Cohorts, Study
 from ..weights import NamedWeights
 

@@ -8,8 +8,6 @@ __all__ = ['KINDS', 'CHANNELS', 'target_records', 'start_trial']
 # %% ../../nbs/studies/ptbxl_g12ec/starts.ipynb #02-starts
 from functools import partial
 
-from .starts import without_source
-
 from ..data.cohort import Cohort
 from ..learn.arms import arms_named
 from ..learn.trial import Trial
@@ -18,6 +16,7 @@ from ..signals.ecg12 import LEADS
 from .parameters import trial_settings
 from .ptbxl_g12ec import NAME, comparators, task
 from .run_data import Data
+from .starts import without_source
 from .study import Cohorts, Study
 from biosig_nb.studies.twelve_leads import (
     fold_records,

@@ -13,15 +13,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from biosig_nb.studies.starts import (
-    check_start_unseen,
-    check_starts,
-    on_weights,
-    start_words,
-    starting,
-    starts_of,
-)
-
 from ..data.cache import cache_folder
 from ..data.catalog import data_root, locate
 from ..data.cohort import Cohort
@@ -37,6 +28,14 @@ from .own_recordings import read_own
 from .private import write_names
 from .reach import main_trial, write_reach
 from .run_data import Data, reading_code
+from biosig_nb.studies.starts import (
+    check_start_unseen,
+    check_starts,
+    on_weights,
+    start_words,
+    starting,
+    starts_of,
+)
 from .study_yaml import load_config, primary_of
 from ..weights import NamedWeights
 
