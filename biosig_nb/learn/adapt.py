@@ -14,11 +14,11 @@ from typing import Any
 
 import pandas as pd
 import torch
-from .attentive import attentive_probe
 from torch import nn
 
 from ..errors import ConfigError
 from .arms import Adaptation
+from .attentive import attentive_probe
 from .schedules import STAGES
 from ..models.counting import count_parameters
 

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from .row_files import cached_rows
 
 from ..data.segments.sweeps import Scans, picture_hash
 from ..errors import DataError
 from ..guards.pictures import picture_array
 from ..guards.text import check_size, one_line, reading
+from .row_files import cached_rows
 
 # %% ../../nbs/learn/65_features.ipynb #05-65-features
 def image_hash(

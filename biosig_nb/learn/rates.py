@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from .body_features import HeadNet, body_runs_once
 from torch import nn
 
 from ..data.cohort import Cohort
 from ..errors import ConfigError, DataError
 from .adapt import adapt
 from .arms import FULL, PROBES
+from .body_features import HeadNet, body_runs_once
 from .fit import try_rates
 from .jobs import Job, JobStore
 from .recipe import Examples, Recipe

@@ -63,9 +63,7 @@ def trial(weights):
     recipe = Recipe(
         max_updates=8, batch_size=8, lrs=(1e-2,), check_every=4, patience=1, warmup=1, average=0.5
     )
-    first = Task(
-        "source", source, (holdout(source.groups, source.labels),), recipe, Standardise()
-    )
+    first = Task("source", source, (holdout(source.groups, source.labels),), recipe, Standardise())
     folds = tuple(grouped_kfold(target.groups, target.labels, 2))
     start = from_weights("small", weights)
     how = (FROZEN, LINEAR, ATTENTIVE)

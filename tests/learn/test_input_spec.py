@@ -63,7 +63,7 @@ def test_millivolts_given_as_microvolts_are_noticed(ptbxl):
 
 def test_a_missing_filter_is_noticed(ptbxl):
     spec = InputSpec(100, ptbxl.channels, 10, band=BAND, filtered=True)
-    with pytest.raises(DataError, match="ptb-xl: .* lies outside 0.67-40 Hz; .* filter these first"):
+    with pytest.raises(DataError, match="ptb-xl: .* outside 0.67-40 Hz; .* filter these"):
         spec.fit(ptbxl)
     x = plain_bandpass(np.asarray(ptbxl.signals, np.float64), 100, *BAND)
     filtered = replace(ptbxl, signals=x)
