@@ -68,7 +68,7 @@ class OwnSignals(Study):
         yield signal_trial(c.target, source, p, names=names)
 
     def reading(self, p: dict) -> dict:
-        return {"fs": p["fs"], "seconds": p["seconds"]}
+        return {"kind": "recordings", "fs": p["fs"], "seconds": p["seconds"]}
 
     def given(self, run: StudyRun) -> dict:
         return GIVEN
