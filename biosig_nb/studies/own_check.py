@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data.own.check import Findings, check_folder, fact_lines
+from ..data.own.check import Findings, fact_lines
 from ..data.own.folder import OwnFolder
 from ..data.own.problems import problem_of
 from ..data.own.table import TABLE
@@ -23,7 +23,7 @@ from ..evaluate.inference.power import WhatCanBeSaid, what_can_be_said
 from ..evaluate.style import number
 from ..guards.text import read_json, some
 from .own_plan import commonest, own_units
-from .own_recordings import check_enough, class_groups, needs_for
+from .own_recordings import check_enough, class_groups, folder_findings, needs_for
 from .study_yaml import load_config
 
 # %% ../../nbs/studies/12_own_check.ipynb #05-12-own-check
@@ -169,7 +169,7 @@ def own_findings(
     path: str | Path,  # the user's folder
 ) -> Findings:
     "All problems of a folder for a study, too few patients for its folds included."
-    found = check_folder(path, needs_for(load_config(study)))
+    found = folder_findings(Path(path), needs_for(load_config(study)))
     if found.folder is None or set(found.folder.files) <= set(EXAMPLES):
         return found
     try:

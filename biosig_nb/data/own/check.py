@@ -122,6 +122,15 @@ def _sweeps(folder: OwnFolder) -> tuple[list[Problem], dict]:
     return problems, facts | {"rates": "" if np.isnan(fps) else f"{fps:g} frames/s"}
 
 
+def _renamed_in_vain(folder: OwnFolder, seen: set[str]) -> list[Problem]:
+    "A warning for each name in `rename` that no file has."
+    lost = [old for old, _ in folder.settings.rename if old not in seen]
+    if not lost or not any(seen):
+        return []
+    fault = f"no file has a channel {some(lost, 6)}; found {some(sorted(filter(None, seen)), 12)}"
+    return [Problem(FILE, "field rename", fault, "write it as the files do", severe=False)]
+
+
 def _signals(folder: OwnFolder) -> tuple[list[Problem], dict]:
     "Problems and facts of a folder of recordings."
     problems = column_clashes(folder) if folder.needs.kind == "ctg" else []
@@ -129,7 +138,8 @@ def _signals(folder: OwnFolder) -> tuple[list[Problem], dict]:
     forms: Counter[str] = Counter()
     channels: Counter[str] = Counter()
     seconds: list[float] = []
-    for part in read_all(folder):
+    seen = set[str]()
+    for part in read_all(folder, seen):
         problems += part.problems
         if part.recording is None:
             continue
@@ -138,6 +148,7 @@ def _signals(folder: OwnFolder) -> tuple[list[Problem], dict]:
         forms[rec.form] += 1
         channels[some(rec.channels, 12)] += 1
         seconds.append(rec.signals.shape[1] / rec.fs)
+    problems += _renamed_in_vain(folder, seen)
     if not seconds:
         return problems, {}
     facts: dict[str, Any] = {"rates": _counted(rates, " Hz"), "lengths": _span(seconds, "s")}

@@ -26,7 +26,7 @@ from .sweeps import own_sweeps
 from .table import TABLE, read_cells
 from ..segments.sweeps import sequence_cohort, windows
 from ...errors import DataError, nearest
-from ...guards.text import quoted, real_number
+from ...guards.text import quoted, real_number, some
 
 # %% ../../../nbs/data/own/60_reading.ipynb #05-60-reading
 def _files(path: Path, records: pd.Series) -> tuple[dict[str, Path], list[Problem]]:
@@ -125,6 +125,6 @@ def read_as(
     used = set(found.table["scan" if "scan" in found.table else "record"].astype(str))
     if lost := [r for r in folder.files if str(r) not in used]:
         why = " or ".join(found.flow[found.flow.dropped > 0].why) if found.flow is not None else ""
-        what = f"{len(lost)} of {len(folder.files)} recordings cannot be used: {quoted(lost[0])}"
+        what = f"{len(lost)} of {len(folder.files)} recordings cannot be used: {some(lost, 5)}"
         raise DataError(f"{folder.name}: {what} ({why or 'too short'}); leave them out")
     return found
