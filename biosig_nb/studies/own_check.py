@@ -103,9 +103,12 @@ def _time_line(study: str, folder: OwnFolder, p: Mapping[str, Any], runs: str | 
         return f"time: unknown before the first run ({n:,} trainings)"
     each = seconds_per_update(runs, study)
     if not math.isnan(each):
-        return f"time: about {_duration(each * updates)} at most ({load}; from your finished runs)"
+        low, why = _duration(each * updates), "from your finished runs"
+        return f"time: training about {low} at most ({load}; {why}); comparators and page on top"
     low, high = (_duration(s * updates) for s in SECONDS[folder.needs.kind])
-    return f"time: about {low} to {high} at most ({load}; from networks of this kind on one thread)"
+    why = "from networks of this kind on one thread"
+    about = f"training about {low} to {high} at most"
+    return f"time: {about} ({load}; {why}); comparators and page on top"
 
 
 def _memory_line(found: Findings) -> str:
@@ -142,7 +145,7 @@ def _plan_lines(
     rarest = min(classes, key=classes.__getitem__)
     if folds:
         each = f"about {classes[rarest] / folds:.2g} {noun} with {rarest} in each test part"
-        yield f"folds: {folds}, repeated {repeats} times, by {noun}; {each}"
+        yield f"folds: {folds}, {'once' if repeats == 1 else f'{repeats} times'}, by {noun}; {each}"
     else:
         yield f"splits: {repeats} at random, by {noun}"
     reach = own_reach(folder, config["primary"], p)

@@ -137,10 +137,14 @@ def _checked(path: Path, needs: "Needs", lead: str) -> "OwnFolder":
     "The folder without faults; raises one `DataError` with all of them."
     from biosig_nb.data.own.ecg import lead_of
     from biosig_nb.data.own.recordings import own_recording
+    from biosig_nb.data.own.template import EXAMPLES
 
     found = folder_findings(path, needs)
     found.refuse()
     assert found.folder is not None  # else there was a problem
+    if set(found.folder.files) <= set(EXAMPLES):
+        what = f"{found.name}: holds the examples of `biosig-nb own init` only"
+        raise DataError(f"{what}; put your recordings in their place, a row of records.csv each")
     if lead:  # all recordings have the channels of the first
         first = own_recording(found.folder, found.folder.table.index[0])
         lead_of(first.channels, lead, found.name)

@@ -78,6 +78,11 @@ def _counted(values: Counter, unit: str = "") -> str:
     return some(found, 4)
 
 # %% ../../../nbs/data/own/22_check.ipynb #10-22-check
+def _people(n: int) -> str:
+    "How many patients."
+    return f"{n:,} patient{'s' * (n != 1)}"
+
+
 def fact_lines(
     facts: dict,  # of `check_folder`
 ) -> list[str]:
@@ -85,7 +90,7 @@ def fact_lines(
     if not facts:
         return []
     n, noun = facts["rows"], facts["noun"]
-    people = f"{facts['groups']:,} patients" if facts["names_patients"] else "patients not named"
+    people = _people(facts["groups"]) if facts["names_patients"] else "patients not named"
     lines = [f"{n:,} {noun}{'s' * (n != 1)}, {people}"]
     parts = [facts[k] for k in ("rates", "lengths", "forms", "channels") if facts.get(k)]
     if parts:
@@ -94,7 +99,7 @@ def fact_lines(
     if not facts["names_patients"]:
         shown = [f"{name} {k:,}" for name, (k, _) in counts.items()]
     else:
-        shown = [f"{name} {k:,} ({g:,} patients)" for name, (k, g) in counts.items()]
+        shown = [f"{name} {k:,} ({_people(g)})" for name, (k, g) in counts.items()]
     return [*lines, f"labels: {some(shown, 12)}"]
 
 # %% ../../../nbs/data/own/22_check.ipynb #12-22-check
