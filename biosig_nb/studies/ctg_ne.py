@@ -284,9 +284,6 @@ class CtgNe(Study):
     def lines(self, run: StudyRun) -> list[str]:
         return [TARGETS[run.p["target_set"]], NO_DIAGNOSIS]
 
-    def reading(self, p: dict) -> dict:
-        return {"kind": "deliveries", "minutes": p["minutes"], "fs": p["fs"]}
-
     def given(self, run: StudyRun) -> dict:
         return GIVEN
 

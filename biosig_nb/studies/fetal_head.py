@@ -240,8 +240,5 @@ class FetalHead(Study):
             "limits": stills if target_set(p) == "hc18" else None,
         }
 
-    def reading(self, p: dict) -> dict:
-        return {"kind": "sequences", "length": p["length"], "stride": p["stride"]}
-
     def given(self, run: StudyRun) -> dict:
         return GIVEN

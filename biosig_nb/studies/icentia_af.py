@@ -296,8 +296,5 @@ class IcentiaAf(Study):
             {} if run.data.own else {"limits": NO_PATIENTS.replace("*", "")}
         )
 
-    def reading(self, p: dict) -> dict:
-        return {"kind": "recordings", "fs": 250.0, "seconds": p["length"] / 250, "lead": "I"}
-
     def given(self, run: StudyRun) -> dict:
         return GIVEN

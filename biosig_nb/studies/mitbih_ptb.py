@@ -289,9 +289,6 @@ class MitbihPtb(Study):
         scaled = f"{lead} at 125 Hz, scaled to 0 to 1 in windows of ten seconds"
         return {"preparation": f"{scaled}, beats cut from the R peak on", "imbalance": weight}
 
-    def reading(self, p: dict) -> dict:
-        return {"kind": "beats", "padded": True}
-
     def given(self, run: StudyRun) -> dict:
         named = dict.fromkeys(("features + logistic", "features + boosted"), "named features")
         return named | {

@@ -268,9 +268,6 @@ class PtbxlG12ec(Study):
         limits = None if run.data.own else LIMITS[target_set(run.p)]
         return {"preparation": f"{leads}, {how}", "limits": limits}
 
-    def reading(self, p: dict) -> dict:
-        return {"kind": "recordings", "fs": float(p["fs"]), "cut": True}
-
     def given(self, run: StudyRun) -> dict:
         features = "named measures and wavelet statistics"
         return {"age + sex": "age and sex", "features + logistic": features}

@@ -77,7 +77,8 @@ def _value(reading: dict, name: str) -> float:
 
 def _whole_recordings(folder: OwnFolder, reading: dict, cache: Path | None) -> Cohort:
     "Recordings at one rate and length; of one lead, where the reading names one."
-    found = own_cohort(folder, _value(reading, "fs"), _value(reading, "seconds"))
+    fs, seconds, samples = (_value(reading, name) for name in ("fs", "seconds", "samples"))
+    found = own_cohort(folder, fs, seconds or (samples / fs if fs else 0))
     lead = str(reading.get("lead") or "")
     return one_lead(with_mask(found), lead) if lead else found
 
@@ -100,7 +101,7 @@ def _sequences(folder: OwnFolder, reading: dict, cache: Path | None) -> Cohort:
 
 # %% ../../../nbs/data/own/60_reading.ipynb #11-60-reading
 READINGS: dict[str, Callable[[OwnFolder, dict, Path | None], Cohort]] = {
-    "recordings": _whole_recordings,  # fs (Hz), seconds, lead
+    "recordings": _whole_recordings,  # fs (Hz), seconds or samples, lead
     "beats": _beats,
     "deliveries": _deliveries,  # minutes, fs (Hz)
     "sequences": _sequences,  # length, stride (frames)
