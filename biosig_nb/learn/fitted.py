@@ -7,7 +7,7 @@ __all__ = ['number', 'positive', 'whole', 'numbers', 'positives', 'Fitted', 'Kin
 
 # %% ../../nbs/learn/21_fitted.ipynb #03-21-fitted
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
