@@ -73,7 +73,7 @@ def check_enough(
 ) -> None:
     "Raise `DataError` where a class has too few patients for the folds."
     folds = 0 if source else p.get("n_folds", 0)
-    least, largest = (2 * folds, 8) if folds else (2 if source else FEWEST, LARGEST)
+    least, largest = (2 * folds, 8) if folds else (2, LARGEST + 2) if source else (FEWEST, LARGEST)
     found = class_groups(folder.labels, tuple(folder.label_names), folder.groups)
     few = {name: n for name, n in found.items() if n < least}
     statements = label_kind(folder) == "statements"

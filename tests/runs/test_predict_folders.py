@@ -17,17 +17,17 @@ pytestmark = pytest.mark.slow  # a run of each study
 
 
 def twelve_leads(path, seed, kind="ecg", channels=LEADS):
-    "Twenty ECGs of ten seconds, half of them higher."
+    "28 ECGs of ten seconds, half of them higher."
     path.mkdir()
     rng, x = np.random.default_rng(seed), example_ecg12(fs=100)
     at = [LEADS.index(c) for c in channels]
-    for k in range(20):
+    for k in range(28):
         size = 1 + 0.5 * (k % 2) + 0.2 * rng.random()
         noisy = size * x[at] + 0.003 * rng.standard_normal((len(at), x.shape[1]))
         table = pd.DataFrame(noisy.T.round(4), columns=list(channels))
         table.to_csv(path / f"e{seed}{k:02d}.csv", index=False)
-    names = [f"e{seed}{k:02d}" for k in range(20)]
-    rows = {"record": names, "label": np.arange(20) % 2, "patient": [f"P{n}" for n in names]}
+    names = [f"e{seed}{k:02d}" for k in range(28)]
+    rows = {"record": names, "label": np.arange(28) % 2, "patient": [f"P{n}" for n in names]}
     pd.DataFrame(rows).to_csv(path / "records.csv", index=False)
     (path / "biosig.yaml").write_text(f"kind: {kind}\nfs: 100\nunit: mV\nlabel: high\n")
     return path

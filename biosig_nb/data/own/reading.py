@@ -72,7 +72,7 @@ def read_unlabelled(
 # %% ../../../nbs/data/own/60_reading.ipynb #10-60-reading
 def _value(reading: dict, name: str) -> float:
     "A number of a reading; 0 where it says none."
-    return real_number(reading.get(name) or 0, f"models.json: reading.{name}", 0, 1e7)
+    return real_number(str(reading.get(name) or 0), f"models.json: reading.{name}", 0, 1e7)
 
 
 def _whole_recordings(folder: OwnFolder, reading: dict, cache: Path | None) -> Cohort:
