@@ -51,16 +51,16 @@ def predict(run: RUN, folder: FOLDER, save: SAVE = None, out: OUT = REPORTS) -> 
     """
     models = _models_of(run, out)
     from biosig_nb.files import write_whole
+    from biosig_nb.runs.process import private_files
     from biosig_nb.studies.predict_folder import predict_folder
 
-    table, limits = predict_folder(models, folder)
+    with private_files(True):  # what is cached of the recordings is their owner's alone
+        table, limits = predict_folder(models, folder)
     for line in limits:
         say(f"limit: {line}")
     if save is None:
         columns, rows = _rows(table)
-        return print_table(
-            columns, rows, f"{len(rows)} recordings, {table.attrs['networks']} networks"
-        )
+        return print_table(columns, rows, f"{len(rows)} rows, {table.attrs['networks']} networks")
     head = "".join(f"# {line}\n" for line in limits)
     write_whole(save, head + table.to_csv())
     print(nearby(save))

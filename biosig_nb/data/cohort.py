@@ -160,6 +160,8 @@ def check_labels(
 ) -> None:
     "Raise `DataError` on labels outside their range or of one class only."
     y, names, what = c.labels, c.label_names, c.provenance.get("database", "cohort")
+    if not names:  # recordings that nobody has labelled yet
+        return
     binary = y.ndim == 2 or len(names) == 1
     top = 2 if binary else len(names)
     if not np.isin(y, np.arange(top)).all():

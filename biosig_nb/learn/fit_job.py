@@ -197,7 +197,7 @@ def network_card(
     "What a user of the whole network must know."
     c, sp = job.task.cohort, job.split
     fitted = None if job.transform is None else job.transform.fit(c.take(sp.train))
-    as_dict = getattr(fitted, "as_dict", None)
+    as_dict, of_frames = getattr(fitted, "as_dict", None), getattr(job.task.answers, "label", "")
     length = recipe.crop or int(seen.signals.shape[-1])
     real = None if c.mask is None else np.asarray(c.mask).sum(axis=1)
     return dict(
@@ -216,7 +216,7 @@ def network_card(
         crop=recipe.crop,
         aggregate=recipe.aggregate,
         exclusive=exclusive(c),
-        labels=list(c.label_names),
+        labels=[of_frames] if of_frames else list(c.label_names),
         channels=list(c.channels),
         fs=c.fs,
         samples=int(c.signals.shape[-1]),

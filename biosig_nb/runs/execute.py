@@ -36,6 +36,7 @@ from .provenance import git_commit, hardware, software
 from .render import render_html
 from .shareable import replaced, replacements_of, shareable
 from .store import damage, read_run, run_lock, table_seals
+from ..studies.own_check import own_report
 from ..studies.own_plan import own_title
 from biosig_nb.studies.parameters import (
     Parameters,
@@ -265,6 +266,8 @@ def _execute(plan: RunPlan, force: bool, progress: bool, say: Callable[[str], ob
         if is_complete(plan.folder) and not force:
             say("already there: same parameters, data and code (--force computes it again)")
         else:
+            if is_private(plan) and say is not str:
+                say(own_report(plan.p.study, plan.p, plan.p["target"], plan.folder.parents[1]))
             compute(plan, force, progress, say)
     finally:
         lock.release()

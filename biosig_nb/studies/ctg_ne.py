@@ -26,10 +26,10 @@ from ..errors import ConfigError
 from ..learn.arms import Arm, arms_named, lora, trained_on
 from ..learn.comparators import Comparator, features_comparator, minirocket_comparator
 from ..learn.controls import metadata_control
+from ..learn.gaps import GapsToMask
 from ..learn.recipe import LEARNING_RATES, Recipe
 from ..learn.splits import Split, grouped_kfold, holdout
 from ..learn.task import Task
-from ..learn.transforms import GapsToMask
 from ..learn.trial import Trial
 from ..models.cnn_lstm import CNNLSTM
 from ..signals.ctg_features import FEATURES

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['chosen_backbone', 'box_of', 'frame_features', 'scaled', 'recipe', 'published_recipe', 'positions', 'comparators',
-           'contrast', 'last_block_net', 'further_arms']
+           'contrast', 'further_arms']
 
 # %% ../../nbs/studies/fetal_head/arms.ipynb #03-arms
 from collections.abc import Iterator
@@ -21,14 +21,14 @@ from ..errors import ConfigError
 from ..learn.arms import FROZEN, FULL, LAST_BLOCK, RANDOM, Arm, from_weights, trained_on
 from ..learn.comparators import linear
 from ..learn.features import Brightness
-from ..learn.frame_features import FrameFeatures, loaded_backbone, square_features
+from ..learn.frame_features import FrameFeatures, square_features
 from ..learn.frames import FrameComparator
 from ..learn.recipe import LEARNING_RATES, Recipe
 from ..learn.task import Task
 from ..learn.transforms import Chain, Standardise
 from ..models.backbones import BACKBONES
-from ..models.frame_lstm import FrameNet, frame_head
-from ..models.last_block import tuned_net
+from ..models.frame_lstm import frame_head
+from ..models.last_block import last_block_net
 from .study import Data
 
 # %% ../../nbs/studies/fetal_head/arms.ipynb #05-arms
@@ -157,15 +157,6 @@ def contrast(
         Arm(RANDOM, FROZEN, name="random weights", front=noise),
         Arm(from_weights("ImageNet"), FROZEN, name="ImageNet", front=photos),
     )
-
-
-def last_block_net(
-    n_frames: int,  # frames of a sequence
-    name: str,  # of the backbone
-    size: int,  # width and height of the images (pixels)
-) -> FrameNet:
-    "The recurrent network behind the backbone's last block, which is trained as well."
-    return tuned_net(loaded_backbone(name), n_frames, size=size)
 
 # %% ../../nbs/studies/fetal_head/arms.ipynb #23-arms
 def further_arms(

@@ -61,9 +61,9 @@ def splits_of(
     n: int,  # repeats
 ) -> tuple[Split, ...]:
     "Stratified: 70 % training, 10 % validation, 20 % test; another random split each repeat."
-    found = []
+    found, named = [], cohort.provenance.get("own") and cohort.provenance["names_patients"]
     for k in range(n):
-        how = dict(seed=p["seed"] + 100 * k, unit="record")
+        how = dict(seed=p["seed"] + 100 * k, unit="patient" if named else "record")
         s = holdout(cohort.groups, cohort.labels, test=0.2, validation=0.125, **how)
         found.append(replace(s, repeat=k))
     return tuple(found)

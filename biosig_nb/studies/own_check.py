@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data.own.check import Findings, check_folder, fact_lines
+from ..data.own.check import Findings, fact_lines
 from ..data.own.folder import OwnFolder
 from ..data.own.problems import problem_of
 from ..data.own.table import TABLE
@@ -23,7 +23,7 @@ from ..evaluate.inference.power import WhatCanBeSaid, what_can_be_said
 from ..evaluate.style import number
 from ..guards.text import read_json, some
 from .own_plan import commonest, own_units
-from .own_recordings import check_enough, class_groups, needs_for
+from .own_recordings import check_enough, class_groups, folder_findings, needs_for
 from .study_yaml import load_config
 
 # %% ../../nbs/studies/12_own_check.ipynb #05-12-own-check
@@ -103,9 +103,12 @@ def _time_line(study: str, folder: OwnFolder, p: Mapping[str, Any], runs: str | 
         return f"time: unknown before the first run ({n:,} trainings)"
     each = seconds_per_update(runs, study)
     if not math.isnan(each):
-        return f"time: about {_duration(each * updates)} at most ({load}; from your finished runs)"
+        low, why = _duration(each * updates), "from your finished runs"
+        return f"time: training about {low} at most ({load}; {why}); comparators and page on top"
     low, high = (_duration(s * updates) for s in SECONDS[folder.needs.kind])
-    return f"time: about {low} to {high} at most ({load}; from networks of this kind on one thread)"
+    why = "from networks of this kind on one thread"
+    about = f"training about {low} to {high} at most"
+    return f"time: {about} ({load}; {why}); comparators and page on top"
 
 
 def _memory_line(found: Findings) -> str:
@@ -142,7 +145,7 @@ def _plan_lines(
     rarest = min(classes, key=classes.__getitem__)
     if folds:
         each = f"about {classes[rarest] / folds:.2g} {noun} with {rarest} in each test part"
-        yield f"folds: {folds}, repeated {repeats} times, by {noun}; {each}"
+        yield f"folds: {folds}, {'once' if repeats == 1 else f'{repeats} times'}, by {noun}; {each}"
     else:
         yield f"splits: {repeats} at random, by {noun}"
     reach = own_reach(folder, config["primary"], p)
@@ -169,7 +172,7 @@ def own_findings(
     path: str | Path,  # the user's folder
 ) -> Findings:
     "All problems of a folder for a study, too few patients for its folds included."
-    found = check_folder(path, needs_for(load_config(study)))
+    found = folder_findings(Path(path), needs_for(load_config(study)))
     if found.folder is None or set(found.folder.files) <= set(EXAMPLES):
         return found
     try:

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['EXAMPLES_NOTE', 'show_examples_note', 'meaning_line', 'patients_line', 'opening_lines', 'own_facts', 'draw_examples',
-           'folded', 'source_html', 'show_own_data']
+           'draw_frames', 'folded', 'source_html', 'show_own_data']
 
 # %% ../../nbs/studies/23_own_page.ipynb #03-23-own-page
 import html
@@ -18,10 +18,12 @@ from IPython.display import HTML, display
 from matplotlib.figure import Figure
 
 from ..data.cohort import Cohort
+from ..data.segments.sweeps import Scans, Sequences
 from ..evaluate.show.tables import show_table, table_html
 from ..evaluate.style import show
 from ..guards.pages import marked, plot_text
 from ..learn.task import Task
+from ..signals.frame_images import filmstrip
 from biosig_nb.studies.methods import (
     FEW,
     databases_read,
@@ -82,6 +84,11 @@ def opening_lines(
     return [*lines, *run.study.own_lines(run), *simulated_lines(run)]
 
 # %% ../../nbs/studies/23_own_page.ipynb #12-23-own-page
+def _length(seconds: float) -> str:
+    "A length in seconds, or in minutes where it is many."
+    return f"{seconds:.3g} s" if seconds < 120 else f"{seconds / 60:.3g} min"
+
+
 def own_facts(
     run: StudyRun,  # on a user's own recordings
     cohort: Cohort,  # of the target
@@ -98,7 +105,7 @@ def own_facts(
         "channels": "" if frames else ", ".join(cohort.channels),
         "unit": unit,
         "rate of the examples": "" if frames else f"{fs:g} Hz",
-        "length of an example": f"{n} frames" if frames else f"{n / fs:.3g} s",
+        "length of an example": f"{n} frames" if frames else _length(n / fs),
         "licence": settings.licence,
         "consent": settings.consent,
         "note": settings.note,
@@ -144,6 +151,33 @@ def draw_examples(
     return figure
 
 # %% ../../nbs/studies/23_own_page.ipynb #17-23-own-page
+def _around_change(scans: Scans, n: int) -> list[np.ndarray]:
+    "Positions of `n` frames around the first change of the label, for each scan that has one."
+    found = []
+    for at in pd.Series(np.arange(len(scans))).groupby(scans.table.scan.to_numpy(), sort=False):
+        rows = at[1].to_numpy()
+        changes = np.flatnonzero(np.diff(scans.labels[rows]))
+        if len(changes):
+            first = max(0, min(int(changes[0]) + 1 - n // 2, len(rows) - n))
+            found.append(rows[first : first + n])
+    return found
+
+
+def draw_frames(
+    scans: Scans,  # frames of the target
+    label: str,  # of a frame
+    most: int = 3,  # sweeps
+    n: int = 8,  # frames of each
+) -> Figure:
+    "Frames of a few sweeps around the first change of their label."
+    strips = _around_change(scans, n)[:most] or [np.arange(min(n, len(scans)))]
+    figure, axes = plt.subplots(len(strips), 1, figsize=(9, 1.5 * len(strips)), squeeze=False)
+    for ax, strip in zip(axes[:, 0], strips):
+        filmstrip([scans[int(k)] for k in strip], ax, scans.labels[strip])
+    axes[0, 0].set_title(plot_text(f"border: {label}"), fontsize=8, loc="left")
+    return figure
+
+# %% ../../nbs/studies/23_own_page.ipynb #21-23-own-page
 def folded(
     title: str,  # always seen
     content: str,  # HTML, seen after a click
@@ -170,6 +204,16 @@ def source_html(
     return folded(f"Recordings of the pre-training: {names}", "".join(parts)) if names else ""
 
 
+def _show_examples(run: StudyRun, task: Task) -> None:
+    "Traces or frames, asked for by the user."
+    if isinstance(task.cohort.signals, Sequences):
+        alt = "Frames of a few sweeps around the first change of their label"
+        figure = draw_frames(task.cohort.signals.scans, run.data.own.label_names[0])
+    else:
+        alt, figure = "The beginning of one recording of each class", draw_examples(task.cohort)
+    show(figure, "examples", alt, run.folder)
+
+
 def show_own_data(
     run: StudyRun,  # on a user's own recordings
     main: str,  # name of the trial that the report is about
@@ -182,8 +226,7 @@ def show_own_data(
     show_table(rows, "Your recordings, as biosig.yaml and the files describe them.")
     for t, caption in _task_tables(task, noun):
         show_table(t, caption)
-    if run.p.get("include_examples") and task.answers is None:
-        alt = "The beginning of one recording of each class"
-        show(draw_examples(task.cohort), "examples", alt, run.folder)
+    if run.p.get("include_examples"):
+        _show_examples(run, task)
     if source := source_html(run, main):
         display(HTML(source))

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['own_name', 'check_own_texts', 'label_kind', 'own_metric', 'commonest', 'own_title', 'own_units', 'own_question',
-           'own_config']
+           'own_config', 'own_reading']
 
 # %% ../../nbs/studies/11_own_plan.ipynb #03-11-own-plan
 from collections.abc import Mapping, Sequence
@@ -133,3 +133,14 @@ def own_config(
     question = own_question(p, folder, units["noun"])
     title = own_title(plan["target"])
     return {**config, "title": title, "question": question, "units": units, "primary": plan}
+
+# %% ../../nbs/studies/11_own_plan.ipynb #20-11-own-plan
+def own_reading(
+    config: Mapping[str, Any],  # of `load_config`
+    p: Mapping[str, Any],  # resolved parameters
+) -> dict | None:  # plain values; None: the study does not say it
+    "How a folder becomes examples, with the parameters of a run."
+    said = (config.get("own") or {}).get("reading")
+    if not said:
+        return None
+    return {k: p.get(v, v) if isinstance(v, str) else v for k, v in said.items()}

@@ -68,9 +68,6 @@ class OwnSignals(Study):
         names = (data.target_name(NAMES[0]), data.source_name(NAMES[1]))
         yield signal_trial(c.target, source, p, names=names)
 
-    def reading(self, p: dict) -> dict:
-        return {"fs": p["fs"], "seconds": p["seconds"]}
-
     def given(self, run: StudyRun) -> dict:
         return GIVEN
 

@@ -23,7 +23,7 @@ from ..learn.trial import Trial
 from .conditions import check_refused, databases_of
 from .failures import without_failed
 from .folders import location_of, study_class
-from .own_plan import own_config, own_name
+from .own_plan import own_config, own_name, own_reading
 from .own_recordings import read_own
 from .private import write_names
 from .reach import main_trial, write_reach
@@ -166,9 +166,9 @@ class Study:
     def reading(
         self,
         p: dict,  # resolved parameters
-    ) -> dict | None:  # arguments of `own_cohort`
+    ) -> dict | None:  # of `data.own.reading.read_as`
         "How a folder of new recordings becomes input for saved networks; None: it cannot."
-        return None
+        return own_reading(self.config, p)
 
     def given(
         self,

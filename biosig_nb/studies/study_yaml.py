@@ -42,6 +42,7 @@ FIELDS = {
         "by_frame?": bool,
         "lead?": str,
         "columns": dict,
+        "reading?": dict,
     },
     "refused?": list,
     "units": {"example": str, "group": str, "noun": str},

@@ -100,13 +100,14 @@ def target_splits(
     "The splits of the target, from the cache where it has them."
     by_fold = data.own is None and target_set(p) == "proxy"
     counts = (p["n_folds"], p["n_repeats"], 0.15, p["seed"])
+    unit = "patient" if data.own and cohort.provenance.get("names_patients") else "record"
 
     def build() -> list[Split]:
         if by_fold:
             return fold_splits(cohort, p)
-        return grouped_kfold(cohort.groups, cohort.labels, *counts, unit="record")
+        return grouped_kfold(cohort.groups, cohort.labels, *counts, unit=unit)
 
-    how = {k: p[k] for k in ("n_folds", "n_repeats", "seed")}
+    how = {k: p[k] for k in ("n_folds", "n_repeats", "seed")} | {"unit": unit}
     return data.splits(build, cohort, target=data.target_name(target_set(p)), **how)
 
 # %% ../../nbs/studies/ptbxl_g12ec/recordings.ipynb #26-recordings

@@ -26,9 +26,12 @@ from biosig_nb.data.cached_cohorts import open_cohort, write_cohort
 from biosig_nb.data.cohort import Cohort
 from biosig_nb.data.databases.hc18 import hc18_sweeps
 from biosig_nb.data.databases.ptb_xl_tables import ptbxl_table
+from biosig_nb.data.formats.files import read_recording
 from biosig_nb.data.mat_files import read_matrix
-from biosig_nb.data.own.ctg_files import read_ctg_file
+from biosig_nb.data.own.content import arranged
+from biosig_nb.data.own.deliveries import DELIVERIES as CTG
 from biosig_nb.data.own.deliveries import own_folder
+from biosig_nb.data.own.settings import Settings
 from biosig_nb.data.own.sweeps import read_scans
 from biosig_nb.data.wfdb_files import read_record
 from biosig_nb.errors import BiosigError
@@ -194,8 +197,8 @@ def make_trace(folder, rng):
 
 
 def trace(folder):
-    t = read_ctg_file(folder / "r.csv", "r.csv")
-    return [t.fhr, t.uc]
+    rec = arranged(read_recording(folder / "r.csv", "r.csv"), CTG, Settings(), "r.csv")
+    return list(rec.signals)
 
 
 def rows_by_csv(path):

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from biosig_nb.data.own.ctg_files import read_ctg_file
+from biosig_nb.data.formats.files import read_recording
 from biosig_nb.data.own.deliveries import own_folder
 from biosig_nb.errors import DataError
 from biosig_nb.guards.tables import read_table
@@ -48,9 +48,9 @@ def test_one_recording_in_many_ways_of_writing(way, tmp_path):
     fhr, uc = signals()
     path = tmp_path / "x.csv"
     path.write_bytes(written(fhr, uc, **way).encode())
-    found = read_ctg_file(path, "x.csv")
-    np.testing.assert_array_equal(found.fhr, fhr)
-    np.testing.assert_array_equal(found.uc, uc)
+    found = read_recording(path, "x.csv")
+    assert [c.casefold() for c in found.channels] == ["fhr", "uc"]
+    np.testing.assert_array_equal(found.signals, [fhr, uc])
 
 
 @pytest.mark.parametrize("way", WAYS[:2], ids=str)

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from fresh import biosig
+from predicted import largest_difference
 
 FAMILY = ("Mustermann", "Okonkwo", "Lindqvist", "Haddad")
 PRIVATE = (*FAMILY, "PID-77", "klinik-am-see", "station_7b", "Dr. Sommer", "Zimmer 12")
@@ -52,7 +53,7 @@ def done(tmp_path_factory):
     ward = folder_of(base / "klinik-am-see" / "station_7b")
     settings = [text for k, v in SMALL.items() for text in ("-p", f"{k}={v}")]
     own = ("--target", ward, "--name", "Cohort A", "--question", "Is a block *seen* earlier?")
-    where = ("--data", "simulated", "--out", base / "runs")
+    where = ("--data", "simulated", "--out", base / "runs", "--save-models")
     process = biosig("run", "mitbih_ptb", *own, *where, *settings)
     assert process.returncode == 0, process.stderr
     (folder,) = (f.parent for f in (base / "runs" / "mitbih_ptb").glob("*/run.json"))
@@ -137,11 +138,32 @@ def test_the_same_recordings_elsewhere_are_the_same_run(done):
     moved = folder_of(base / "moved")
     settings = [text for k, v in SMALL.items() for text in ("-p", f"{k}={v}")]
     own = ("--target", moved, "--name", "Cohort A", "--question", "Is a block *seen* earlier?")
-    again = biosig(
-        "run", "mitbih_ptb", *own, "--data", "simulated", "--out", base / "runs", *settings
-    )
+    how = ("--data", "simulated", "--out", base / "runs", "--save-models")
+    again = biosig("run", "mitbih_ptb", *own, *how, *settings)
     assert again.returncode == 0, again.stderr
     assert "already there" in again.stderr
+
+
+def test_the_run_says_first_what_it_will_do(done):
+    process, _, _ = done
+    for text in ("no problem found", "what mitbih_ptb will do", "folds: 2", "power:", "memory:"):
+        assert text in process.stderr, text
+
+
+def test_its_networks_predict_a_folder_as_they_did_in_the_run(done, tmp_path):
+    _, folder, base = done
+    ward = folder_of(tmp_path / "ward")
+    worst, n = largest_difference(folder, ward, tmp_path)
+    assert n > 16, "beats, not recordings"
+    assert worst < 1e-6
+    table = pd.read_csv(ward / "records.csv")
+    table.drop(columns="label").to_csv(ward / "records.csv", index=False)
+    said = biosig("predict", folder, ward, "--out", base / "runs", "--save", tmp_path / "p.csv")
+    assert said.returncode == 0, said.stderr
+    assert "limit: Trained and tested on" in said.stderr
+    lines = (tmp_path / "p.csv").read_text().splitlines()
+    assert lines[0].startswith("# Trained and tested on")
+    assert "record,p_block,spread_block" in lines
 
 
 @pytest.mark.parametrize(

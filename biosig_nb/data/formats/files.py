@@ -96,6 +96,17 @@ def _of_header(folder: Path, names: list[str]) -> list[str]:
     return [n for n in names if n in headers or n.encode() not in start]
 
 # %% ../../../nbs/data/formats/90_files.ipynb #09-90-files
+UNREAD = {".scp": ("SCP-ECG", "export it as DICOM, aECG or EDF with the program of the device")}
+
+
+def _refuse_unread(path: Path, where: str) -> None:
+    "Raise `DataError` for a file of a known format that no reader is for, or its name without it."
+    for ending, (name, cure) in UNREAD.items():
+        files = [path, *(path.with_name(f"{path.name}{e}") for e in (ending, ending.upper()))]
+        if file := next((p for p in files if p.suffix.lower() == ending and is_file(p)), None):
+            raise DataError(f"{where}: {one_line(file.name)} is {name}, which is not read; {cure}")
+
+# %% ../../../nbs/data/formats/90_files.ipynb #10-90-files
 def find_file(
     folder: Path,  # folder of the records
     record: str,  # name of one, with or without its ending; may hold a sub-folder
@@ -106,6 +117,7 @@ def find_file(
     if path.suffix.lower() == ".dat" and is_file(path.with_suffix(".hea")):
         return path.with_suffix(".hea")
     if is_file(path):
+        _refuse_unread(path, where)
         return path
     found = _candidates(path, where)
     if found == [f"{path.name}/"]:
@@ -116,11 +128,12 @@ def find_file(
         raise DataError(
             f"{where}: record {one_line(record)} may be {' or '.join(found)}; write its ending"
         )
+    _refuse_unread(path, where)
     names = _listed(path.parent, where)
     hint = nearest(path.name, names) if names else "the folder holds no file of a known format"
     raise DataError(f"{where}: no file of record {one_line(record)} in {folder.name}/; {hint}")
 
-# %% ../../../nbs/data/formats/90_files.ipynb #14-90-files
+# %% ../../../nbs/data/formats/90_files.ipynb #15-90-files
 def read_xml_recording(
     path: Path,  # an XML file
     record: str,  # its name, for messages
@@ -132,7 +145,7 @@ def read_xml_recording(
     read = aecg_recording if root.tag == "AnnotatedECG" else muse_recording
     return read(root, where, hints)
 
-# %% ../../../nbs/data/formats/90_files.ipynb #17-90-files
+# %% ../../../nbs/data/formats/90_files.ipynb #18-90-files
 Reader = Callable[[Path, str, Hints], Recording]
 
 _READERS: dict[str, Reader] = {
@@ -153,7 +166,7 @@ _READERS: dict[str, Reader] = {
 }
 _VIDEOS = (".mp4", ".avi")
 
-# %% ../../../nbs/data/formats/90_files.ipynb #18-90-files
+# %% ../../../nbs/data/formats/90_files.ipynb #19-90-files
 def _unknown(path: Path, record: str, kind: str) -> DataError:
     "The error of a file that no reader is for."
     known = [ending for f in FORMATS if f.kind == kind for ending in f.endings]
@@ -162,7 +175,7 @@ def _unknown(path: Path, record: str, kind: str) -> DataError:
         f"expected {some(known, 20)}"
     )
 
-# %% ../../../nbs/data/formats/90_files.ipynb #19-90-files
+# %% ../../../nbs/data/formats/90_files.ipynb #20-90-files
 def read_recording(
     path: Path,  # from `find_file`
     record: str,  # its name, for messages
@@ -176,7 +189,7 @@ def read_recording(
         raise _unknown(path, record, "recording")
     return reader(path, one_line(record), hints)
 
-# %% ../../../nbs/data/formats/90_files.ipynb #20-90-files
+# %% ../../../nbs/data/formats/90_files.ipynb #21-90-files
 def read_clip(
     path: Path,  # from `find_file`: a folder of pictures, a video or a DICOM file
     record: str,  # its name, for messages

@@ -78,6 +78,11 @@ def _counted(values: Counter, unit: str = "") -> str:
     return some(found, 4)
 
 # %% ../../../nbs/data/own/22_check.ipynb #10-22-check
+def _people(n: int) -> str:
+    "How many patients."
+    return f"{n:,} patient{'s' * (n != 1)}"
+
+
 def fact_lines(
     facts: dict,  # of `check_folder`
 ) -> list[str]:
@@ -85,7 +90,7 @@ def fact_lines(
     if not facts:
         return []
     n, noun = facts["rows"], facts["noun"]
-    people = f"{facts['groups']:,} patients" if facts["names_patients"] else "patients not named"
+    people = _people(facts["groups"]) if facts["names_patients"] else "patients not named"
     lines = [f"{n:,} {noun}{'s' * (n != 1)}, {people}"]
     parts = [facts[k] for k in ("rates", "lengths", "forms", "channels") if facts.get(k)]
     if parts:
@@ -94,7 +99,7 @@ def fact_lines(
     if not facts["names_patients"]:
         shown = [f"{name} {k:,}" for name, (k, _) in counts.items()]
     else:
-        shown = [f"{name} {k:,} ({g:,} patients)" for name, (k, g) in counts.items()]
+        shown = [f"{name} {k:,} ({_people(g)})" for name, (k, g) in counts.items()]
     return [*lines, f"labels: {some(shown, 12)}"]
 
 # %% ../../../nbs/data/own/22_check.ipynb #12-22-check
@@ -122,6 +127,15 @@ def _sweeps(folder: OwnFolder) -> tuple[list[Problem], dict]:
     return problems, facts | {"rates": "" if np.isnan(fps) else f"{fps:g} frames/s"}
 
 
+def _renamed_in_vain(folder: OwnFolder, seen: set[str]) -> list[Problem]:
+    "A warning for each name in `rename` that no file has."
+    lost = [old for old, _ in folder.settings.rename if old not in seen]
+    if not lost or not any(seen):
+        return []
+    fault = f"no file has a channel {some(lost, 6)}; found {some(sorted(filter(None, seen)), 12)}"
+    return [Problem(FILE, "field rename", fault, "write it as the files do", severe=False)]
+
+
 def _signals(folder: OwnFolder) -> tuple[list[Problem], dict]:
     "Problems and facts of a folder of recordings."
     problems = column_clashes(folder) if folder.needs.kind == "ctg" else []
@@ -129,7 +143,8 @@ def _signals(folder: OwnFolder) -> tuple[list[Problem], dict]:
     forms: Counter[str] = Counter()
     channels: Counter[str] = Counter()
     seconds: list[float] = []
-    for part in read_all(folder):
+    seen = set[str]()
+    for part in read_all(folder, seen):
         problems += part.problems
         if part.recording is None:
             continue
@@ -138,6 +153,7 @@ def _signals(folder: OwnFolder) -> tuple[list[Problem], dict]:
         forms[rec.form] += 1
         channels[some(rec.channels, 12)] += 1
         seconds.append(rec.signals.shape[1] / rec.fs)
+    problems += _renamed_in_vain(folder, seen)
     if not seconds:
         return problems, {}
     facts: dict[str, Any] = {"rates": _counted(rates, " Hz"), "lengths": _span(seconds, "s")}

@@ -119,7 +119,7 @@ def own_deliveries(
         table.set_axis(pd.Index(list(parts), name="record")),
         parts.__getitem__,
         fs=fs,
-        name=label or folder.label_names[0],
+        name=label or next(iter(folder.label_names), ""),
         least=least,
         flow=[("records", len(table), 0, f"in {TABLE}")],
         missing=[],

@@ -31,10 +31,14 @@ from ...signals.filters import fill_gaps, resample
 USUAL_CTG_RATE = 4.0  # Hz; of a cardiotocogram whose rate nobody states
 
 
-def _whole(folder: OwnFolder, record: str, row: dict) -> tuple[Recording, str]:
+def _whole(
+    folder: OwnFolder, record: str, row: dict, seen: set[str] | None = None
+) -> tuple[Recording, str]:
     "The whole recording, and who states its rate; raises `Refused` or another `DataError`."
     file, hints = file_name(folder, record), folder.settings.hints(row)
     rec = read_recording(folder.files[record], record, hints)
+    if seen is not None:  # names as the files spell them
+        seen.update(rec.channels)
     stated = "file" if np.isnan(hints.fs) else "user"
     if np.isnan(rec.fs):
         if folder.needs.kind != "ctg":
@@ -133,6 +137,7 @@ def _assumed(stated: str, file: str) -> list[Problem]:
 # %% ../../../nbs/data/own/09_recordings.ipynb #12-09-recordings
 def read_all(
     folder: OwnFolder,  # of `read_folder`
+    seen: set[str] | None = None,  # gets the names of all channels, as the files spell them
 ) -> Iterator[Part]:
     "The recordings of all rows, one at a time; a file of several rows is read once."
     compared, last, whole, stated = _Compared(folder), None, None, ""
@@ -143,7 +148,7 @@ def read_all(
         try:
             if last != (record, row.get("fs")) or whole is None:
                 last, whole = (record, row.get("fs")), None
-                whole, stated = _whole(folder, record, row)
+                whole, stated = _whole(folder, record, row, seen)
             rec = _cut(whole, row, record)
             problems += _assumed(stated, file) + signal_faults(rec, folder.needs, file)
             if not folder.needs.channels:

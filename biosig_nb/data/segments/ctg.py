@@ -180,7 +180,7 @@ def assemble_recordings(
     read: Callable[[str], tuple[np.ndarray, dict]],
     *,
     fs: float,  # rate of the examples (Hz)
-    name: str,  # of the label
+    name: str,  # of the label; "": the recordings have none
     least: float,  # smallest share of the heart rate that must be recorded
     flow: list,  # rows (step, kept, dropped, why) so far
     missing: Sequence[str],  # records that are not on disk
@@ -205,7 +205,7 @@ def assemble_recordings(
         table=table.assign(record=table.index).set_index(index),
         fs=float(fs),
         channels=CHANNELS,
-        label_names=(name,),
+        label_names=(name,) if name else (),
         provenance=_provenance(database, Path(folder), missing, simulated),
         flow=pd.DataFrame(flow, columns=["step", "kept", "dropped", "why"]),
     ).check(gaps=True)
