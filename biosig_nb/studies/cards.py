@@ -7,7 +7,6 @@ __all__ = ['CARDS', 'PACKAGES', 'declared_facts', 'data_facts', 'trial_facts', '
            'group_facts', 'run_facts', 'show_card', 'provenance_facts', 'show_provenance']
 
 # %% ../../nbs/studies/27_cards.ipynb #03-27-cards
-import re
 import sys
 from importlib.metadata import version
 from pathlib import Path
