@@ -1,5 +1,5 @@
 """Throughput of `data get` against curl on the same files, over links of several speeds:
-`python benchmarks/download.py [DATA_ROOT]` (default BIOSIG_DATA; without it made-up files).
+`python benchmarks/download.py [--quick] [DATA_ROOT]` (default BIOSIG_DATA; else made-up files).
 
 The server is that of tests/data/bad_server.py, in a process of its own on the loopback interface.
 `data get` reads the list and the listings, downloads, compares checksums, forces files to the disk
@@ -7,6 +7,7 @@ and renames them; curl only downloads. Both use four connections, in turn; the b
 A third column is curl followed by `sha256sum -c`, which is the same work but for the forcing.
 """
 
+import argparse
 import os
 import shutil
 import subprocess
@@ -100,18 +101,28 @@ def compare(root, slug, links=LINKS, repeats=REPEATS):
         yield slug, len(names), link, size, size / curl, size / checked, size / ours, curl / ours
 
 
-if __name__ == "__main__":
-    given = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("BIOSIG_DATA", "")
+def main(argv=None):
+    "The table, printed."
+    a = argparse.ArgumentParser(description=__doc__)
+    a.add_argument("data_root", nargs="?", default=os.environ.get("BIOSIG_DATA", ""))
+    a.add_argument("--quick", action="store_true", help="made-up files once, to see that it runs")
+    a = a.parse_args(argv)
+    given = "" if a.quick else a.data_root
+    how = ({"loopback, no limit": 0}, 1) if a.quick else (LINKS, REPEATS)
     with tempfile.TemporaryDirectory() as made:
         root, slugs = Path(given or made), ("mitdb", "ctu-uhb-ctgdb", "ptb-xl")
         present = [s for s in slugs if (root / get_database(s).folder).is_dir()]
         if not present:
-            made_up(made, records=40, size=1_000_000)
+            made_up(made, records=4 if a.quick else 40, size=10_000 if a.quick else 1_000_000)
             root, present = Path(made), ["ctu-uhb-ctgdb"]
         print("database       files  link                  MB   curl  +sums   data get  of curl")
         for slug in present:
-            for name, n, link, size, curl, checked, ours, share in compare(root, slug):
+            for name, n, link, size, curl, checked, ours, share in compare(root, slug, *how):
                 print(
                     f"{name:14} {n:5}  {link:18} {size:5.1f} {curl:6.1f} {checked:6.1f} "
                     f"{ours:6.1f} MB/s {share:6.2f}"
                 )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,10 +1,11 @@
 """Segments a second of the sampler against the raw read limit, a memory map and wfdb; memory over a
 sparse tree of 2,000 recordings.
 
-`python benchmarks/segment_sampler.py [DATA_ROOT]` (default BIOSIG_DATA; simulated recordings where
-Icentia11k is not there).
+`python benchmarks/segment_sampler.py [--quick] [DATA_ROOT]` (default BIOSIG_DATA; simulated
+recordings where Icentia11k is not there).
 """
 
+import argparse
 import os
 import resource
 import subprocess
@@ -100,7 +101,7 @@ def rates(folder, n=4000):
     paths = [str(s.folder / s.name) for s in plan.recordings]
     todo = list(zip(plan.recording.tolist(), plan.start.tolist()))
     files = [os.open(p + ".dat", os.O_RDONLY) for p in paths]
-    row = np.empty(SIZE, "<i2")
+    row, some = np.empty(SIZE, "<i2"), min(200, n)
 
     def raw():
         for k, at in todo:
@@ -111,7 +112,7 @@ def rates(folder, n=4000):
             np.memmap(paths[k] + ".dat", "<i2", "r")[at : at + SIZE].astype(np.float32)
 
     def by_wfdb():
-        for k, at in todo[:200]:
+        for k, at in todo[:some]:
             wfdb.rdrecord(paths[k], sampfrom=at, sampto=at + SIZE)
 
     out = {
@@ -121,31 +122,42 @@ def rates(folder, n=4000):
             lambda: [0 for _ in batches(SegmentSampler(source, SIZE, each, rule=None), BATCH)], n
         ),
         "a memory map for each segment": rate(memory_map, n),
-        "wfdb.rdrecord for each segment": rate(by_wfdb, 200, 1),
+        "wfdb.rdrecord for each segment": rate(by_wfdb, some, 1),
     }
     for f in files:
         os.close(f)
     return out
 
 
-if __name__ == "__main__":
+def main(argv=None):
+    "The table, printed."
+    a = argparse.ArgumentParser(description=__doc__)
+    a.add_argument("data_root", nargs="?", default="", help="default BIOSIG_DATA")
+    a.add_argument("--quick", action="store_true", help="few recordings, to see that it runs")
+    a = a.parse_args(argv)
+    recordings, n_samples = (20, SEGMENT // 20) if a.quick else (2000, SEGMENT)
     with tempfile.TemporaryDirectory() as tmp:
-        real = data_root(sys.argv[1] if len(sys.argv) > 1 else "") / "icentia11k-continuous-ecg/1.0"
+        real = data_root(a.data_root) / "icentia11k-continuous-ecg/1.0"
         folder = (
             real
-            if real.is_dir()
+            if real.is_dir() and not a.quick
             else simulate_holter(
-                Path(tmp) / "small", n_patients=4, n_recordings=3, n_samples=SEGMENT
+                Path(tmp) / "small", n_patients=4, n_recordings=3, n_samples=n_samples
             )
         )
         name = "Icentia11k" if folder == real else "simulated recordings"
         print(f"segments of {SIZE} samples, {name}")
-        n, seconds, grown = fresh_growth(sparse_tree(Path(tmp) / "sparse"))
+        tree = sparse_tree(Path(tmp) / "sparse", recordings, min(50, recordings))
+        n, seconds, grown = (growth if a.quick else fresh_growth)(tree, 20 if a.quick else 1000)
         print(
-            f"one pass over 2,000 recordings: {n:,} segments in {seconds:.1f} s "
+            f"one pass over {recordings:,} recordings: {n:,} segments in {seconds:.1f} s "
             f"({n / seconds:,.0f} segments/s), resident memory grew by {grown:.0f} MB"
         )
-        found = rates(folder)
+        found = rates(folder, 40 if a.quick else 4000)
         limit = next(iter(found.values()))
         for name, fps in found.items():
             print(f"{name:38} {fps:10,.0f} segments/s {100 * fps / limit:7.1f} % of the raw limit")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,7 @@
 """How much of the time of a sweep goes to its runs.
 
     python benchmarks/sweep.py [--runs N] [--workers N] [--seconds S] [--real] [--apart]
+                                [--quick]
 
 A sweep of short runs with Dask workers on this machine. Two numbers are printed. Parallel
 efficiency: the sum of the runs' `seconds` (run.json) over workers x wall time, from the reading of
@@ -87,7 +88,7 @@ def apart(folder, workers):
             process.wait()
 
 
-def arguments():
+def arguments(argv=None):
     "What is given on the command line."
     raw = argparse.RawDescriptionHelpFormatter
     a = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
@@ -96,7 +97,11 @@ def arguments():
     a.add_argument("--real", action="store_true", help="smoke runs of fetal_head")
     started = "a scheduler and workers that were started before"
     a.add_argument("--apart", action="store_true", help=started)
-    return a.parse_args()
+    a.add_argument("--quick", action="store_true", help="two short runs, to see that it works")
+    given = a.parse_args(argv)
+    if given.quick:
+        given.runs, given.workers, given.seconds = 2, 1, 0.0
+    return given
 
 
 def measure(a):
@@ -113,8 +118,9 @@ def measure(a):
             return found, time.time() - began
 
 
-if __name__ == "__main__":
-    a = arguments()
+def main(argv=None):
+    "The table, printed."
+    a = arguments(argv)
     found, wall = measure(a)
     over, spent = [o.wall - o.seconds for o in found], sum(o.seconds for o in found)
     complete = sum(o.status == "complete" for o in found)
@@ -122,3 +128,7 @@ if __name__ == "__main__":
     print(f"{runs}; a run {spent / len(found):.1f} s")
     print(f"parallel efficiency {spent / (a.workers * wall):.3f}")
     print(f"overhead of a run {statistics.median(over):.2f} s (worst {max(over):.2f} s)")
+
+
+if __name__ == "__main__":
+    main()

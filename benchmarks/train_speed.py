@@ -1,5 +1,5 @@
 """How much of the time in which a network learns goes to the network: `python
-benchmarks/train_speed.py [--rounds N] [--updates N] [--batch N]`.
+benchmarks/train_speed.py [--rounds N] [--updates N] [--batch N] [--quick]`.
 
 The limit is a bare loop over one batch that lies in memory (on the GPU if there is one): forward,
 backward, AdamW, the same precision, nothing else. Two ways of training are set against it, as a
@@ -160,7 +160,8 @@ def sampler_shares(precision, a):
         )
 
 
-if __name__ == "__main__":
+def main(argv=None):
+    "The table, printed."
     gpu = DEVICE.type == "cuda"
     p = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -183,7 +184,10 @@ if __name__ == "__main__":
         default=512 if gpu else 32,
         help="examples an update, a multiple of 4 (default %(default)s)",
     )
-    a = p.parse_args()
+    p.add_argument("--quick", action="store_true", help="one small round, to see that it runs")
+    a = p.parse_args(argv)
+    if a.quick:
+        a.rounds, a.updates, a.batch = 1, 2, 4
     if a.rounds < 1 or a.updates < 1 or a.batch < 4 or a.batch % 4:
         p.error("at least one round of one update, and a batch that 4 divides")
     torch.set_num_threads(1)
@@ -213,3 +217,7 @@ if __name__ == "__main__":
             ),
             flush=True,
         )
+
+
+if __name__ == "__main__":
+    main()

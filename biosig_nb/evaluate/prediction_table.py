@@ -26,9 +26,9 @@ FIT_COLUMNS = TEXT + COUNTS + ("part", "source_n", "target_n")
 ROLES = ("arm", "control", "comparator")
 PARTS = ("validation", "test")
 GROUP_UNITS = ("patient", "scan")  # units whose examples are averaged
-UNITS = ("beat", "record", "frame") + GROUP_UNITS
+UNITS = ("example", "beat", "record", "frame") + GROUP_UNITS
 # what a group is called in a sentence
-GROUP_NOUN = {"beat": "patients", "patient": "patients", "frame": "patients", "scan": "scans"}
+GROUP_NOUN = {u: "patients" for u in ("example", "beat", "patient", "frame")} | {"scan": "scans"}
 
 # %% ../../nbs/evaluate/06_prediction_table.ipynb #06-06-prediction-table
 def label_names(
@@ -150,7 +150,7 @@ def make_predictions(
 # %% ../../nbs/evaluate/06_prediction_table.ipynb #18-06-prediction-table
 def aggregate(
     df: pd.DataFrame,  # predictions
-    unit: str = "patient",  # unit of a row; "beat", "record" and "frame" leave the table as it is
+    unit: str = "patient",  # of a row; only "patient" and "scan" change the table
 ) -> pd.DataFrame:  # same columns; one row per group if the unit is a group
     """Predictions per unit: mean probability and any positive label of a group.
 

@@ -209,7 +209,7 @@ class Beats(NamedTuple):
     mask: np.ndarray  # [beat, sample] bool, True = recorded, False = padding
     kept: np.ndarray  # [beat] number of the peak that each was cut at
     dropped: pd.DataFrame  # one row a peak without a beat: peak, why
-    cut: int  # beats that were longer than the row and lost their end
+    shortened: int  # beats that were longer than the row and lost their end
     beyond: int  # beats with samples outside the range of their 10-s window
     low: np.ndarray  # [beat] lowest value of the 10-s window (mV)
     high: np.ndarray  # [beat] highest value of the 10-s window (mV)

@@ -7,7 +7,6 @@ __all__ = ['CARDS', 'PACKAGES', 'declared_facts', 'data_facts', 'trial_facts', '
            'group_facts', 'run_facts', 'show_card', 'provenance_facts', 'show_provenance']
 
 # %% ../../nbs/studies/27_cards.ipynb #03-27-cards
-import re
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -209,7 +208,15 @@ def show_card(
             write_whole(Path(run_dir) / "cards" / f"{name}.md", card_markdown(t, title))
 
 # %% ../../nbs/studies/27_cards.ipynb #32-27-cards
-FORM = re.compile(r"(.+): (\S+) (has no interval and is left out of the macro average): (.+)")
+LEFT_OUT = "has no interval and is left out of the macro average"
+
+
+def _parts(note: str) -> tuple[str, str, str] | None:
+    "What a note on a label is about, the label and the reason; in time linear in its length."
+    before, found, why = note.partition(f" {LEFT_OUT}: ")
+    about, colon, label = before.rpartition(": ")
+    whole = found and why and colon and about and label and not any(map(str.isspace, label))
+    return (about, label, why) if whole else None
 
 
 def gather_notes(
@@ -218,9 +225,9 @@ def gather_notes(
     "Notes that differ only in their label, or in what they are about, as one."
     lines, alike = {}, {}
     for n in notes:
-        m = FORM.fullmatch(n)
-        text = f"{m[2]} ({m[4].replace(' (', ', ').rstrip(')')})" if m else n
-        lines.setdefault((m[1], m[3]) if m else n, []).append(text)
+        m = _parts(n)
+        text = f"{m[1]} ({m[2].replace(' (', ', ').rstrip(')')})" if m else n
+        lines.setdefault((m[0], LEFT_OUT) if m else n, []).append(text)
     for k, found in lines.items():
         about, what = "", k
         if isinstance(k, tuple):

@@ -56,7 +56,7 @@ def _by_class(labels: pd.Series) -> str:
 
 def _remarks(parts: list[Part], length: int) -> list[str]:
     "How many of the remaining beats of `length` samples lost a part of themselves."
-    cut = sum(p.beats.cut for p in parts)
+    cut = sum(p.beats.shortened for p in parts)
     beyond = sum(p.beats.beyond for p in parts)
     texts = (
         (cut, f"are longer than {length} samples and lost their end"),

@@ -32,7 +32,7 @@ def before_after(
     predictions: pd.DataFrame,  # with validation and test rows of every model
     methods: Sequence[str] = tuple(METHODS),  # names in METHODS
     metrics: Sequence[str] = MEASURES,  # of `calibration_table`
-    unit: str = "beat",  # patient, scan: mean recalibrated probability of the group
+    unit: str = "example",  # patient, scan: mean recalibrated probability of the group
     n_resamples: int = 500,  # of the groups
     **kw: Any,  # of `calibration_table`: arms, labels, conf, seed, the support rule
 ) -> pd.DataFrame:  # column method ("as it came", ...), then those of `metric_table`

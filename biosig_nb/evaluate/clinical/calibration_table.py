@@ -81,7 +81,7 @@ def pool_folds(
 def calibration_table(
     predictions: pd.DataFrame,  # of one study
     arms: Sequence[str] | None = None,  # names; default all
-    unit: str = "beat",  # patient, scan: mean probability over the group; else as they are
+    unit: str = "example",  # patient, scan: mean probability over the group; else as they are
     n_resamples: int = 500,  # of the groups
     metrics: Sequence[str] = tuple(CALIBRATION),  # names in CALIBRATION or METRICS
     **kw: Any,  # of `metric_table`: labels, conf, seed, the support rule

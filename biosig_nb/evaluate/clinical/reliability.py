@@ -81,7 +81,7 @@ def reliability_table(
     predictions: pd.DataFrame,  # of one target and protocol
     label: str | None = None,  # default the only one
     arm: str | None = None,  # default the only one
-    unit: str = "beat",  # patient, scan: mean probability over the group; else as they are
+    unit: str = "example",  # patient, scan: mean probability over the group; else as they are
     bins: int = BINS,  # how many
     mass: bool = True,  # equal mass; False: equal width
     n_resamples: int = 1000,  # of the groups
@@ -146,7 +146,7 @@ def reliability_diagram(
     label: str | None = None,  # default the only one
     arm: str | None = None,  # default the only one
     axes: Sequence[Axes] | None = None,  # two axes: diagram and histogram
-    unit: str = "beat",  # as in `reliability_table`
+    unit: str = "example",  # as in `reliability_table`
     n_resamples: int = 500,  # of the groups
     conf: float = 0.95,  # of intervals and band
     seed: int = 0,  # of the resamples

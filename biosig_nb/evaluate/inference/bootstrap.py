@@ -232,7 +232,7 @@ def metric_table(
     predictions: pd.DataFrame,  # of one study; all arms
     metrics: Sequence[str | Metric] = DEFAULT_METRICS,  # names in METRICS, or `Metric`s
     labels: Sequence[str] | None = None,  # labels to report; default all
-    unit: str = "beat",  # beat, record, frame; patient, scan: mean probability over the group
+    unit: str = "example",  # example, beat, record, frame; patient, scan: mean over the group
     n_resamples: int = 2000,  # bootstrap resamples of the groups
     conf: float = 0.95,  # confidence of the intervals
     seed: int = 0,  # of the resamples

@@ -79,7 +79,7 @@ class Setting:
 # %% ../../../nbs/evaluate/inference/16_settings.ipynb #07-16-settings
 def settings(
     df: pd.DataFrame,  # predictions
-    unit: str = "beat",  # beat, record, frame: as they are; patient, scan: mean over the group
+    unit: str = "example",  # example, beat, record, frame: as they are; patient, scan: group mean
     **rules: Any,  # of `support_table`
 ) -> Iterator[tuple[tuple, Setting]]:  # ((target, protocol), Setting)
     """The setting of each target and protocol.

@@ -68,7 +68,7 @@ def roc_band(
     label: str | None = None,  # which label; default the only one
     arms: Sequence[str] | None = None,  # arms to draw; default all
     ax: Axes | None = None,  # axes; default new ones
-    unit: str = "beat",  # beat, record, frame; patient, scan: mean over the group
+    unit: str = "example",  # example, beat, record, frame; patient, scan: mean over the group
     n_resamples: int = 300,  # for the band
     conf: float = 0.95,  # of the band
     seed: int = 0,  # of the resamples
