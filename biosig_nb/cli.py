@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from .cli_clean import OPEN_EPILOG, open_page
-from .cli_doctor import doctor, show_version
 
+from .cli_clean import OPEN_EPILOG, open_page
 from .cli_common import OUT, REPORTS, nearby, say
 from .cli_data import cache_app, data_app
+from .cli_doctor import doctor, show_version
 from .cli_own import own_app
 from .cli_predict import PREDICT_EPILOG, predict
 from .cli_run import RUN_EPILOG, SWEEP_EPILOG, run, sweep

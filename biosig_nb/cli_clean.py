@@ -57,7 +57,6 @@ def runs_clean(out: OUT = REPORTS, yes: YES = False) -> None:
 def runs_rm(run: RUN, out: OUT = REPORTS, yes: YES = False) -> None:
     "Remove one run with its report, tables and working files; then rebuild the index page."
     from biosig_nb.runs.clean import remove_run, size_of, size_text
-
     from biosig_nb.runs.run_tables import find_run
     from biosig_nb.runs.site import build_site
 

@@ -19,7 +19,6 @@ from typing import Any
 
 import lightning as L
 import torch
-from .pulse import beat
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from lightning.pytorch.strategies import DDPStrategy
@@ -27,6 +26,7 @@ from torch import multiprocessing, nn
 
 from ..errors import ConfigError
 from .learner import Learner, set_train_mode
+from .pulse import beat
 from .recipe import Chunks, Examples, IntervalBatches, resolve_precision
 
 # %% ../../nbs/learn/29_trainer.ipynb #05-29-trainer

@@ -13,7 +13,6 @@ from itertools import product
 from pathlib import Path
 
 import pandas as pd
-from .pulse import listening
 from torch import nn
 
 from ..errors import ConfigError
@@ -23,6 +22,7 @@ from .arms import Arm
 from .equal_chance import extend_short, with_rates
 from .fit_job import TrialNames, fit_job, model_of
 from .jobs import Job, JobStore
+from .pulse import listening
 from biosig_nb.learn.results import (
     Progress,
     TrialResult,

@@ -128,7 +128,10 @@ class Clock:
 
     def left_text(self) -> str:  # empty: not known yet
         "The estimated time in words."
+        done, total, _ = self.read()
         seconds = self.left()
+        if total and done >= total:
+            return "writing the report"
         return "" if seconds is None else f"about {duration_text(seconds)} left"
 
     def line(self) -> str:
@@ -136,6 +139,8 @@ class Clock:
         done, total, now = self.read()
         if not total:
             return "reading the recordings"
+        if done >= total:
+            return f"{done}/{total} jobs, writing the report"
         training = read_training(self.work)
         current = f"training {training[0]}/{training[1]} updates" if training else ""
         parts = (f"{done}/{total} jobs", self.left_text(), now, current)

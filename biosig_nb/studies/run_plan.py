@@ -9,7 +9,6 @@ __all__ = ['SPEEDS', 'BASE_MB', 'Piece', 'pieces', 'read_speeds', 'seconds_of', 
 import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 

@@ -13,8 +13,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from .run_plan import learn_speeds, write_plan
-
 from ..data.cache import cache_folder
 from ..data.catalog import data_root, locate
 from ..data.cohort import Cohort
@@ -31,6 +29,7 @@ from .own_recordings import read_own
 from .private import write_names
 from .reach import main_trial, write_reach
 from .run_data import Data, reading_code
+from .run_plan import learn_speeds, write_plan
 from .study_yaml import load_config, primary_of
 
 # %% ../../nbs/studies/15_study.ipynb #05-15-study
