@@ -9,7 +9,7 @@ export PYDEVD_DISABLE_FILE_VALIDATION := 1
 .PHONY: help install report test test-all test-slow lab notebooks parameters readme bench
 
 help:
-	@echo "make report      run every study on simulated data and build reports/index.html"
+	@echo "make report      run the demo of every study on simulated data and build reports/index.html"
 	@echo "make test        the check: notebooks clean and exported, lint, types, every notebook, tests/"
 	@echo "make test-all    the same and then what takes minutes (marked slow)"
 	@echo "make lab         JupyterLab on nbs/"
@@ -27,7 +27,7 @@ $(STAMP):
 	@touch $@
 
 report: install
-	@$(BIN)/biosig-nb sweep every_study --preset smoke --workers $(WORKERS) --out $(OUT)
+	@$(BIN)/biosig-nb sweep every_study --preset demo --workers $(WORKERS) --out $(OUT)
 
 test: install
 	@PATH="$(CURDIR)/$(BIN):$$PATH" .ci/check.sh

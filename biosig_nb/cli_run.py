@@ -6,7 +6,6 @@
 __all__ = ['RUN_EPILOG', 'SWEEP_EPILOG', 'run', 'sweep']
 
 # %% ../nbs/84_cli_run.ipynb #03-84-cli-run
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +20,7 @@ from biosig_nb.cli_common import (
     list_parameters,
     nearby,
     print_table,
+    read_config,
     read_parameters,
     say,
     show_value,
@@ -72,6 +72,9 @@ MODELS = Annotated[bool, typer.Option("--save-models", help=_MODELS_HELP)]
 RUN_OUT = Annotated[Path, typer.Option(metavar="DIR", help=_OUT_HELP)]
 ROOT = Annotated[str | None, typer.Option(metavar="DIR", help=_ROOT_HELP)]
 FORCE = Annotated[bool, typer.Option("--force", help="Compute again what is already there.")]
+_CONFIG_HELP = "YAML file with parameters, NAME: VALUE; the command line comes before it."
+CONFIG = Annotated[Path | None, typer.Option(metavar="FILE", help=_CONFIG_HELP)]
+DRY_RUN = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and stop.")]
 LIST_PARAMETERS = Annotated[
     bool, typer.Option("--list-parameters", help="List the study's parameters and stop.")
 ]
@@ -109,6 +112,15 @@ def _own_options(
     return texts | {option: "true" if on else None for option, on in flags.items()}
 
 
+def _say_dry(study: str, parameters: dict, out: Path) -> None:
+    "Print what a run would do."
+    from biosig_nb.runs.dry_run import dry_run, dry_run_text
+
+    found = dry_run(study, parameters, out)
+    print(f"{study}: {dry_run_text(found)}")
+    print(nearby(found.folder))
+
+
 def run(
     study: STUDY,
     p: SET = None,
@@ -125,6 +137,8 @@ def run(
     out: RUN_OUT = REPORTS,
     data_root: ROOT = None,
     force: FORCE = False,
+    config: CONFIG = None,
+    dry: DRY_RUN = False,
     show_parameters: LIST_PARAMETERS = False,
 ) -> None:
     """Run one study and write its report; then rebuild the index page over all runs.
@@ -136,12 +150,16 @@ def run(
         return list_parameters(study)
     given = {"preset": preset, "data": data, "source": source, "data_root": data_root}
     given |= _own_options(target, source_folder, name, question, include_examples, save_models)
-    parameters = read_parameters(study, p or [], start=_words(start), **given)
+    parameters = read_config(study, config) | read_parameters(
+        study, p or [], start=_words(start), **given
+    )
+    if dry:
+        return _say_dry(study, parameters, out)
     from biosig_nb.runs.execute import execute_run
     from biosig_nb.runs.kernel import RunFailed
     from biosig_nb.runs.site import build_site
 
-    how: dict[str, Any] = {"out": out, "force": force, "progress": sys.stderr.isatty(), "say": say}
+    how: dict[str, Any] = {"out": out, "force": force, "progress": True, "say": say}
     try:
         folder = execute_run(study, parameters, **how)
     except RunFailed:
@@ -274,4 +292,4 @@ def sweep(
         return _list_planned(planned)
     where = (out, engine, workers, scheduler, absolute_path(data_root))
     how: dict[str, Any] = {"retries": retries, "timeout": timeout}
-    _compute_all(planned, where, how | {"progress": sys.stderr.isatty(), "say": say})
+    _compute_all(planned, where, how | {"progress": True, "say": say})

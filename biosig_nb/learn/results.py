@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -166,8 +167,10 @@ class Progress:
         protocol: str,  # of the trial
         # called with the jobs done, all jobs and the last one's title; None: a line on a terminal
         say: Callable[[int, int, str], None] | None = None,
+        trial: str = "",  # name of the trial
     ):
-        self.work, self.protocol, self.say = work, protocol, say
+        self.work, self.protocol, self.say, self.trial = work, protocol, say, trial
+        self.now = ""  # title of the last job
         self.failed: dict[str, Exception] = {}  # title of a job -> its error
         self.left_out: dict[tuple[str, str], str] = {}  # task and comparator -> why
         self.done = self.total = 0
@@ -177,14 +180,27 @@ class Progress:
         now: str,  # title of the job that has just ended
     ) -> None:
         "Note that one more job has ended."
-        self.done += 1
-        note = {"protocol": self.protocol, "done": self.done, "total": self.total, "now": now}
-        write_json(self.work / "progress.json", note)
+        self.done, self.now = self.done + 1, now
+        self._note()
         if self.say is not None:
             self.say(self.done, self.total, now)
         elif sys.stdout.isatty():
             end = "" if self.done < self.total else "\n"
             print(f"\r{self.done}/{self.total} {now:<70.70}", end=end, flush=True)
+
+    def step(
+        self,
+        updates: int,  # made in the current training
+        cap: int,  # updates at most
+    ) -> None:
+        "Note how far the current training is."
+        self._note(training=[updates, cap])
+
+    def _note(self, **more: Any) -> None:
+        "Write how far the trial is."
+        note = {"protocol": self.protocol, "trial": self.trial, "done": self.done}
+        note |= {"total": self.total, "now": self.now}
+        write_json(self.work / "progress.json", note | more)
 
     def fail(
         self,

@@ -15,6 +15,7 @@ import warnings
 import zipfile
 from contextvars import ContextVar
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import torch
@@ -25,6 +26,7 @@ from torch import multiprocessing, nn
 
 from ..errors import ConfigError
 from .learner import Learner, set_train_mode
+from .pulse import beat
 from .recipe import Chunks, Examples, IntervalBatches, resolve_precision
 
 # %% ../../nbs/learn/29_trainer.ipynb #05-29-trainer
@@ -77,6 +79,13 @@ def _resumable(folder: str | Path | None) -> Path | None:
     return None
 
 # %% ../../nbs/learn/29_trainer.ipynb #08-29-trainer
+class _Pulse(Callback):
+    "Says after each update how far the training is."
+
+    def on_train_batch_end(self, trainer: L.Trainer, learner: L.LightningModule, *_: Any) -> None:
+        beat(trainer.global_step, trainer.max_steps)
+
+
 # False: no bar for each training, where somebody else shows how far all of them are
 BARS: ContextVar[bool] = ContextVar("BARS", default=True)
 
@@ -100,7 +109,7 @@ def run_trainer(
             max_epochs=-1,
             precision=resolve_precision(learner.recipe.precision),
             logger=False,
-            callbacks=[stop, *_checkpoints(folder)],
+            callbacks=[stop, _Pulse(), *_checkpoints(folder)],
             enable_progress_bar=sys.stdout.isatty(),
             enable_model_summary=False,
             enable_checkpointing=bool(folder),

@@ -22,6 +22,7 @@ from .arms import Arm
 from .equal_chance import extend_short, with_rates
 from .fit_job import TrialNames, fit_job, model_of
 from .jobs import Job, JobStore
+from .pulse import listening
 from biosig_nb.learn.results import (
     Progress,
     TrialResult,
@@ -277,11 +278,13 @@ def run_trial(
     """
     for task in (*trial.sources, trial.target) if trial.double_cap else ():
         task.recipe.check_patience(f"trial '{trial.name}', task '{task.name}'")
-    store, progress = JobStore(Path(work) / "jobs"), Progress(Path(work), trial.protocol, say)
+    store = JobStore(Path(work) / "jobs")
+    progress = Progress(Path(work), trial.protocol, say, trial.name)
     check_partitions_apart(trial.target.cohort, trial.target.splits)
     for source in trial.sources:
         if source.supervised:
             check_signals_apart(source.cohort, trial.target.cohort)
-    sources, target, short = finish(trial, store, progress)
+    with listening(progress.step):
+        sources, target, short = finish(trial, store, progress)
     failed = {f"{who} ({task})": why for (task, who), why in progress.left_out.items()}
     return replace(collect(trial, sources, target, store, short), failed=failed)

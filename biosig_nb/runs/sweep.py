@@ -7,6 +7,7 @@ __all__ = ['time_left_text', 'Tally', 'chosen_engine', 'sweep']
 
 # %% ../../nbs/runs/45_sweep.ipynb #03-45-sweep
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from pathlib import Path
 from ..errors import ConfigError
 from .execute import is_complete, plan_run
 from .grid import Planned
-from .progress import read_progress, repeated
+from .progress import read_progress, repeated, said
 from .store import headline_text, is_held, read_run
 from .workers import ENGINES, Outcome, check_address, outcomes
 from ..studies.parameters import absolute_path
@@ -98,6 +99,10 @@ def _bar(tally: Tally, folders: list[Path], show: bool, every: float = 1.0) -> I
     "A bar on standard error, with the runs that are computed now."
     if not show:
         yield
+        return
+    if not sys.stderr.isatty():  # a line a minute
+        with repeated(lambda: said(lambda: _description(tally, folders)), 60.0):
+            yield
         return
     from rich import progress
     from rich.console import Console

@@ -242,12 +242,16 @@ def on_ptbxl(
 class MitbihPtb(Study):
     "Infarction in single heartbeats: pre-trained on MIT-BIH, evaluated on PTB and on PTB-XL."
 
-    simulated_by = ("seed", "sim_records", "sim_minutes", "sim_patients", "shared", "ptbxl")
+    simulated_by = (
+        *("seed", "sim_records", "sim_minutes", "sim_patients", "shared", "effect"),
+        "ptbxl",
+    )
 
     def simulate(self, p: dict, root: Path) -> None:
         seed, patients = p["seed"], p["sim_patients"]
         simulate_mitdb(root, seed=seed, n_records=p["sim_records"], minutes=p["sim_minutes"])
-        simulate_ptbdb(root, seed=seed, n_patients=patients, shared=p["shared"])
+        planted = {"shared": p["shared"], "effect": p["effect"]}
+        simulate_ptbdb(root, seed=seed, n_patients=patients, **planted)
         if p["ptbxl"]:
             simulate_ptbxl(root, seed, 4 * patients)
 

@@ -42,7 +42,7 @@ def preset_value(
 ) -> Any:  # its value
     "The default, else the value under the preset; without `demo`, that of `smoke`."
     if "default" in spec:
-        return spec["default"]
+        return spec.get(preset, spec["default"])
     return spec.get(preset, spec["smoke"]) if preset == "demo" else spec[preset]
 
 # %% ../../nbs/studies/10_parameters.ipynb #08-10-parameters

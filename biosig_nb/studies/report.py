@@ -23,6 +23,7 @@ from .budget import budget_lines
 from .cards import run_facts, show_card, show_provenance
 from .failures import failure_lines, has_failed
 from .findings import Findings
+from .known_answer import NULL_WORLD, show_known_answers
 from .page_order import NO_CONTROLS, SECTIONS, section
 from .parameters import Parameters
 from .primary import declaration_text
@@ -82,6 +83,9 @@ class Opening(Page):
     ) -> None:
         "The verdict, the gains, and the question with what a reader must know of this run."
         run, primary = self.run, self.analysis.primary
+        if NULL_WORLD in run.trials:
+            found = self.analysis.predictions
+            show_known_answers(found, self.plan, self.p["seed"], self.planted)
         covers = coverage_text(self.reach, len(set(self.target.groups)), self.view.noun)
         show_verdict(primary["sentence"], f"{declaration_text(primary)} {covers}")
         if self.reach:

@@ -23,11 +23,13 @@ from ..learn.trial import Trial
 from .conditions import check_refused, databases_of
 from .failures import without_failed
 from .folders import location_of, study_class
+from .known_answer import with_null_world
 from .own_plan import own_config, own_name, own_reading
 from .own_recordings import read_own
 from .private import write_names
 from .reach import main_trial, write_reach
 from .run_data import Data, reading_code
+from .run_plan import learn_speeds, write_plan
 from biosig_nb.studies.starts import (
     check_start_unseen,
     check_starts,
@@ -242,6 +244,8 @@ def describe(
     if len(named) < len(trials):
         names = ", ".join(t.name for t in trials)
         raise ConfigError(f"{study.name}: two trials have the same name: {names}")
+    if p.get("preset") == "demo" and data.kind == "simulated":
+        named = with_null_world(named, study.primary, p["seed"])
     return cohorts, named
 
 # %% ../../nbs/studies/15_study.ipynb #18-15-study
@@ -279,7 +283,9 @@ def carry_out(
         write_names(data.names, work / "own_names.csv")
     noun = study.units.get("noun", "groups")
     write_reach(trials, study.primary, work, noun)  # before anything is trained
+    write_plan(trials, study.name, data.cache, work)
     results = {k: t.run(work, say) for k, t in trials.items()}
+    learn_speeds(data.cache, study.name, trials, results)
     trials = {k: without_failed(t, results[k]) for k, t in trials.items()}
     return StudyRun(study, p, data, cohorts, trials, results, Path(folder))
 
