@@ -118,7 +118,7 @@ def clinical_table(
 # %% ../../../nbs/evaluate/clinical/45_clinical_use.ipynb #18-45-clinical-use
 def clinical_text(
     table: pd.DataFrame,  # of `clinical_table`, of one target, protocol and model
-) -> pd.DataFrame:  # a row an arm and version, a column a measure, ".91 [.84, .97]"
+) -> pd.DataFrame:  # a row an arm and version, a column a measure, "0.91 (0.84 to 0.97)"
     "The table as a reader wants it, recalibrated predictions first."
     parts = table.metric.str.rsplit("_", n=1)
     text = [estimate_text(r.estimate, r.lo, r.hi) for r in table.itertuples()]
