@@ -10,9 +10,8 @@ import html
 from collections.abc import Iterator
 from typing import Any
 
-from ..studies.comparator_text import comparator_text
-
 from ..evaluate.numbers import number
+from ..studies.comparator_text import comparator_text
 
 # %% ../../nbs/runs/13_first_screen.ipynb #05-13-first-screen
 TITLES = {  # verdict -> (title, tone)
@@ -90,7 +89,7 @@ def _objection_text(primary: dict) -> str:
         return ""
     found, controls = objections(primary), primary.get("controls") or {}
     if found:
-        return f'<p id="against"><b>Speaks against it:</b> {html.escape(" ".join(found))}</p>'
+        return f'<p id="against"><b>Caution:</b> {html.escape(" ".join(found))}</p>'
     if not controls:  # a run of an earlier version
         return ""
     n = controls["of"]

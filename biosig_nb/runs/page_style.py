@@ -44,6 +44,7 @@ def _variables(
 
 # %% ../../nbs/runs/11_page_style.ipynb #08-11-page-style
 BASE = r"""
+* { box-sizing: border-box; }
 body { margin: 0; color: var(--ink); background: var(--paper); overflow-wrap: break-word;
   font: 1rem/1.5 system-ui, "DejaVu Sans", sans-serif; }
 h1 { margin: .2rem 0 .4rem; font-size: 1.5rem; line-height: 1.25; }

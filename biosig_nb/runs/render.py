@@ -15,14 +15,14 @@ from typing import Any, NamedTuple
 
 import jinja2
 import nbformat
-from .first_screen import first_screen
-from .page_blocks import Block, page_blocks
-from .page_links import citation_html, link_lists
-from .page_style import RUN, style_sheet
 
 from ..errors import DataError
 from ..files import write_whole
 from ..guards.pages import security_policy, writable
+from .first_screen import first_screen
+from .page_blocks import Block, page_blocks
+from .page_links import citation_html, link_lists
+from .page_style import RUN, style_sheet
 from ..studies.parameters_cell import read_notebook
 
 # %% ../../nbs/runs/15_render.ipynb #05-15-render
@@ -90,6 +90,7 @@ def sections_of(
         b, name = blocks[k], _slug(blocks[k].plain, [s.name for s in found])
         content = "".join(_part(x) for x in blocks[k + 1 : end] if x.kind != "title")
         short = EXPLORATORY.sub("", b.plain)
+        short = short[:1].upper() + short[1:]
         found.append(Section(name, b.html, short, content, b.plain in OPEN))
     return list(blocks[:first]), found
 

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
-from .page_links import index_path
+from .standing import standing_rows
 
 from ..evaluate.style import use_style
 from ..files import write_whole
+from .page_links import index_path
 from .page_parts import curve_parts, gain_part, index_row, provenance_row
 from .page_script import SCRIPT
 from .page_template import render_page
@@ -45,10 +46,10 @@ def build_site(
         gain, sweeps = gain_part(runs, page.parent), curve_parts(runs)
     html = render_page(
         rows,
+        studies=standing_rows(runs, page.parent),
         gain=gain,
         choices=_choices(rows),
         sweeps=sweeps,
-        data=[{k: v for k, v in sweep.items() if k != "pictures"} for sweep in sweeps],
         provenance=[provenance_row(r) for r in runs],
         script=SCRIPT,
         example=next(iter(find_studies()), "STUDY"),

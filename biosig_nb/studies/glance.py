@@ -10,14 +10,14 @@ import html
 from collections.abc import Iterable
 
 import pandas as pd
-from .comparator_text import comparator_text
-from .readings import folds_in_words
 from IPython.display import HTML, display
 
 from ..evaluate.metric_registry import metric_title
 from ..evaluate.show.tables import show_table
 from ..evaluate.style import arm_title, estimate_text
 from . import appraisal, sections
+from .comparator_text import comparator_text
+from .readings import folds_in_words
 from .view import View
 
 # %% ../../nbs/studies/26_glance.ipynb #04-26-glance
@@ -36,7 +36,8 @@ def show_arms(
     "The declared metric of each arm and comparator, and the gain of each arm."
     wanted = [v.contrast_label] if v.contrast_label else ["macro", "all", v.label]
     m = v.metrics[(v.metrics.metric == v.metric) & v.metrics.label.isin(wanted)]
-    m = m[m.arm.isin(list(arms)) | (m.role == "comparator")].drop_duplicates("arm")
+    m = m[(m.arm.isin(list(arms)) & (m.role == "arm")) | (m.role == "comparator")]
+    m = m.drop_duplicates("arm")
     c = v.comparisons
     c = c[c.baseline.isin(v.arms[:1])].drop_duplicates("arm") if len(c) else c
     gains = {r.arm: estimate_text(r.difference, r.lo, r.hi, plus=True) for r in c.itertuples()}

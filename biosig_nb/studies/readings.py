@@ -23,7 +23,7 @@ def gain_reading(
     parts = [
         (above, "above 0"),
         (below, "below 0"),
-        (within, "around 0, which shows no difference"),
+        (within, "containing 0 (no difference shown)"),
     ]
     said = "; ".join(f"{k} {where}" for k, where in parts if k)
     return f"Of {n} {'interval' if n == 1 else 'intervals'}: {said}."

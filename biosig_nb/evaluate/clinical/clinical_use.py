@@ -172,7 +172,7 @@ def net_benefit_sentence(
     if pd.isna(row.lo):
         return f"{start}; too little support to say more."
     ends = f" ({100 * row.conf:.3g} % CI {number(row.lo)} to {number(row.hi)})"
-    many = f", or {1000 * row.difference:+.0f} true positives per 1,000 {noun}"
+    many = f", or {number(1000 * row.difference, 0, plus=True)} true positives per 1,000 {noun}"
     many += " at equal false positives"
     claim = "no difference is shown"
     if row.lo > 0 or row.hi < 0:

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from ..numbers import DASH
 
 from ...errors import DataError
 from ..metric_registry import metric_title
+from ..numbers import DASH
 from ..style import arm_title, estimate_text, number
 
 # %% ../../../nbs/evaluate/show/10_tables.ipynb #04-10-tables
@@ -95,8 +95,7 @@ def table_html(
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     below = "".join(f'<br><span class="note">{html.escape(n)}</span>' for n in _notes(df, note))
     text = f'<figcaption style="{GREY}">{html.escape(caption)}{below}</figcaption>'
-    name = html.escape(caption.partition(". ")[0][:120] or "Table")
-    box = f'<div class="box" style="overflow-x:auto" tabindex="0" role="group" aria-label="{name}">'
+    box = '<div class="box" style="overflow-x:auto" tabindex="0" role="group" aria-label="Table">'
     return f'<figure class="table" style="margin:0 0 1.2em">{box}{table}</div>{text}</figure>'
 
 # %% ../../../nbs/evaluate/show/10_tables.ipynb #13-10-tables
