@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
-from .numbers import estimate_text as estimate_text  # found here, too
-from .numbers import number as number
-from .numbers import p_text as p_text
 from matplotlib.axes import Axes
 
 from ..errors import ConfigError, nearest
+from .numbers import estimate_text as estimate_text  # found here, too
+from .numbers import number as number
+from .numbers import p_text as p_text
 from ..files import write_whole
 from ..guards.text import printable
 

@@ -8,7 +8,6 @@ __all__ = ['TITLES', 'verdict_box', 'objections', 'first_screen']
 # %% ../../nbs/runs/13_first_screen.ipynb #03-13-first-screen
 import html
 from collections.abc import Iterator
-from typing import Any
 
 from ..evaluate.numbers import number
 from ..studies.comparator_text import comparator_text

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jinja2
-import nbformat
 
 from ..errors import DataError
 from ..files import write_whole

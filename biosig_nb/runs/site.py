@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
-from .standing import standing_rows
 
 from ..evaluate.style import use_style
 from ..files import write_whole
@@ -19,6 +18,7 @@ from .page_parts import curve_parts, gain_part, index_row, provenance_row
 from .page_script import SCRIPT
 from .page_template import render_page
 from .run_tables import runs_in
+from .standing import standing_rows
 from ..studies.folders import find_studies
 
 # %% ../../nbs/runs/36_site.ipynb #05-36-site

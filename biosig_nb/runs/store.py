@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import pandas as pd
-from ..evaluate.numbers import estimate_text
 from filelock import FileLock, Timeout
 
 from ..errors import DataError
 from ..evaluate.inference.bootstrap import METRIC_COLUMNS
 from ..evaluate.inference.compare import COMPARISON_COLUMNS
+from ..evaluate.numbers import estimate_text
 from ..evaluate.predictions import load_predictions
 from ..files import broken_seal, seals
 from ..guards.paths import is_file

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from .best_comparator import comparator_record
 from threadpoolctl import threadpool_limits
 
 from ..evaluate.group_table import GROUPS_FILE, save_groups
@@ -19,6 +18,7 @@ from ..evaluate.style import name_arms, use_style
 from ..files import write_json
 from ..guards.text import read_json
 from .analysis import Analysis, analyse
+from .best_comparator import comparator_record
 from .declaration import departures
 from .declared_commit import DeclaredCommit, declared_commit
 from .folders import find_studies
