@@ -9,6 +9,7 @@ __all__ = ['PALETTE', 'ARM_COLOURS', 'OTHERS', 'USUAL', 'SHORT', 'MISSING', 'use
 # %% ../../nbs/evaluate/05_style.ipynb #03-05-style
 import base64
 import hashlib
+import html
 import io
 import re
 from collections.abc import Iterable, Sequence
@@ -140,7 +141,10 @@ def picture_file(
 ) -> tuple[str, bytes]:  # "svg" or "png", content of the file
     "A picture as SVG with its alt text inside, or as PNG where the SVG would be large."
     with plt.rc_context({"svg.fonttype": "path", "svg.hashsalt": "biosig_nb"}):
-        raw = _saved(fig, "svg", metadata={"Title": alt, "Date": None, "Creator": None})
+        raw = _saved(fig, "svg", metadata={"Date": None, "Creator": None})
+    raw = re.sub(rb"<!DOCTYPE.*?>|<metadata>.*?</metadata>", b"", raw, flags=re.S)
+    title = f"<title>{html.escape(alt)}</title>".encode()
+    raw = re.sub(rb"(<svg[^>]*>)", lambda m: m[1] + title, raw, count=1)
     if len(raw) > MOST_SVG:
         return "png", _saved(fig, "png", dpi=dpi, metadata={"Description": alt, "Software": None})
     return "svg", re.sub(rb' d="[^"]+"', _rounded, raw)

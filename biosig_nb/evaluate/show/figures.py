@@ -73,7 +73,7 @@ def forest(
 ) -> Axes:
     "Forest plot: estimate and interval a row, numbers on the right, zero line for differences."
     paired = "difference" in table.columns
-    ax = new_axes(ax, (3.2, 0.9 + 0.34 * len(table)))
+    ax = new_axes(ax, (4.0, 0.9 + 0.34 * len(table)))
     differ = [c for c in ("target", "protocol", "model", "label", "unit") if table[c].nunique() > 1]
 
     def name(r: pd.Series) -> str:
