@@ -146,8 +146,9 @@ def write_page(
         write_whole(out / "declaration.json", declaration.read_bytes())
         write_whole(out / "notebook.ipynb", _notebook(_sections(run, here)))
         title = f"{own_title(run.data.name)} ({p['preset']}, own)"
-        page = render_html(out / "notebook.ipynb", out / "index.html", title, data)
         result = read_json(out / "result.json")
+        shown = record | {"primary": result["primary"]}
+        page = render_html(out / "notebook.ipynb", out / "index.html", title, data, shown)
         (out / "result.json").unlink()
         found = {k: result["data"][k] for k in ("missing", "simulated_target", "simulated_source")}
         record |= {"status": "complete", "primary": result["primary"], "data": data | found}

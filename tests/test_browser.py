@@ -1,8 +1,11 @@
 """A rendered run and the index page, opened from disk in headless Chromium, wide and narrow."""
 
+import importlib.util
 import os
+import re
 import shutil
 import socket
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -149,7 +152,8 @@ def test_page_of_many_runs_is_whole(width, chromium, many):
     page, trouble = visit(chromium, many, width)
     check_whole(page, trouble)
     pictures = page.locator("figure img")
-    assert pictures.count() == 3  # gains of all studies; level and paired gain of the sweep
+    # the gains of a metric each; level and paired gain of the sweep, and its other metric
+    assert pictures.count() == 5
     for i in range(2):
         assert pictures.nth(i).bounding_box()["height"] > 100
     page.close()
@@ -195,16 +199,82 @@ def test_table_filters(chromium, many):
     page.close()
 
 
-def test_any_metric_is_drawn(chromium, many):
+def test_any_metric_is_shown(chromium, many):
     page, trouble = visit(chromium, many, 1280)
-    assert page.locator("#drawn svg polyline").count() == 4
-    assert page.locator("#drawn svg polygon").count() == 4
-    text = page.locator("#drawn-says")
-    before = text.inner_text()
-    page.locator("#draw-metric").select_option("auprc")
-    assert text.inner_text() != before
-    assert "0.6" in text.inner_text()
+    folded = page.locator("details:has-text('other metrics') img").first
+    assert not folded.is_visible()
+    page.locator("summary:has-text('other metrics')").click()
+    assert folded.is_visible()
+    assert "AUPRC" in folded.get_attribute("alt")
+    assert "0.6" in folded.get_attribute("alt")
     assert not trouble
+    page.close()
+
+
+def test_a_link_chooses_the_runs_of_a_study(chromium, many):
+    page, trouble = visit(chromium, many, 1280)
+    page.goto(f"{many.as_uri()}#study={SWEPT}")
+    assert set(studies(page)) == {SWEPT}
+    assert not trouble
+    page.close()
+
+
+def test_a_thousand_runs_are_paged(chromium, many, tmp_path):
+    "Fifty rows are shown; the filter looks at all of them."
+    html = many.read_text()
+    row = next(r for r in re.findall(r"<tr data-study=.*?</tr>", html, re.S) if "quick-failed" in r)
+    copies = "".join(row.replace("quick-failed", f"quick-copy{k}") for k in range(1000))
+    (tmp_path / "index.html").write_text(html.replace(row, copies, 1))
+    page, trouble = visit(chromium, tmp_path / "index.html", 1280)
+    assert len(studies(page)) == 50
+    page.locator("#more").click()
+    assert len(studies(page)) == 100
+    page.locator("#find").fill("copy987")
+    assert len(studies(page)) == 1
+    assert not page.locator("#more").is_visible()
+    assert not trouble
+    page.close()
+
+
+def axe_script():
+    "axe-core, as a package of the extras `dev` brings it along; a skip without it."
+    found = importlib.util.find_spec("axe_playwright_python")
+    if not found:
+        required = os.environ.get("BIOSIG_BROWSER") == "require"
+        absent = pytest.fail if required else pytest.skip
+        absent("axe-playwright-python is not installed (extras: dev)")
+    return (Path(found.origin).parent / "axe.min.js").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("which", PAGES)
+def test_axe_finds_nothing(which, scheme, chromium, smoke_site):
+    "Contrast, names, roles and structure, with every section open."
+    script = axe_script()
+    page, _ = visit(chromium, PAGES[which](smoke_site), 1280)
+    page.emulate_media(color_scheme=scheme)
+    page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    page.evaluate(script)
+    found = page.evaluate("axe.run().then(r => r.violations)")
+    assert not [(v["id"], v["nodes"][0]["html"][:200]) for v in found]
+    page.close()
+
+
+STOPS = """name => {
+  const target = document.querySelector(name);
+  const stops = document.querySelectorAll('a[href], button, input, select, summary, [tabindex]');
+  const before = stop => stop.compareDocumentPosition(target) & Node.DOCUMENT_POSITION_FOLLOWING;
+  return [...stops].filter(before).length;
+}"""
+CONTENT = {"run": "#verdict", "index": "#studies tbody"}
+
+
+@pytest.mark.parametrize("which", PAGES)
+def test_few_stops_before_the_content(which, chromium, smoke_site):
+    page, _ = visit(chromium, PAGES[which](smoke_site), 1280)
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    assert page.evaluate(STOPS, CONTENT[which]) < 20
     page.close()
 
 
@@ -286,7 +356,7 @@ def test_only_its_own_script_runs_on_the_index_page(which, chromium, many, tmp_p
     never_taken(page, "biosig_nb: runs")
     # the page's own script did run
     assert page.locator("html.scripted").count() == 1
-    assert page.locator("#runs thead button").count() == 7
+    assert page.locator("#runs thead button").count() == 8
     page.close()
 
 

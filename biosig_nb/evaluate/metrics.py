@@ -17,7 +17,7 @@ from ..guards.arrays import checked_pair
 
 # %% ../../nbs/evaluate/20_metrics.ipynb #04-20-metrics
 def metric_value(
-    metric: str | Metric,  # name, or a `Metric` such as sensitivity_at(.95)
+    metric: str | Metric,  # name, or a `Metric` such as sensitivity_at(0.95)
     Y: ArrayLike,  # truth [n] of 0/1, or [n, label]
     P: ArrayLike,  # probabilities, same shape
     w: ArrayLike | None = None,  # weights [n], or [resample, n]

@@ -218,7 +218,8 @@ def perform(
     result = read_json(result_file)
     data = {**plan.data, **{k: v for k, v in result["data"].items() if k in REPORT_FACTS}}
     title = f"{title_of(plan)} ({plan.p['preset']}, {data['kind']})"
-    render_html(folder / "notebook.ipynb", folder / "index.html", title, data)
+    record = read_json(folder / "run.json") | {"primary": result["primary"]}
+    render_html(folder / "notebook.ipynb", folder / "index.html", title, data, record)
     for path in (result_file, folder / "work" / "notebook.ipynb"):
         path.unlink()
     files = table_seals(folder)

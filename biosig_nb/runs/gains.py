@@ -118,7 +118,7 @@ def _gain_row(ax: Axes, y: int, row: Any, simulated: bool) -> None:
     ax.plot(row.difference, y, "s", color=colour, mfc=colour if row.primary else "white", ms=6)
     text = estimate_text(row.difference, row.lo, row.hi)
     right: dict[str, Any] = dict(transform=ax.get_yaxis_transform(), va="center", fontsize=9)
-    ax.text(1.02, y, text, family="monospace", **right)
+    ax.text(1.02, y, text, **right)
 
 
 def plot_gains(

@@ -8,18 +8,15 @@ __all__ = ['index_row', 'provenance_row', 'as_image', 'gain_part', 'curve_parts'
 # %% ../../nbs/runs/33_page_parts.ipynb #03-33-page-parts
 import base64
 import io
-import os
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import matplotlib.pyplot as plt
 import pandas as pd
 
 from ..errors import DataError
 from ..evaluate.metric_registry import metric_title
-from ..evaluate.style import arm_title, estimate_text, p_text
-from ..files import plain
+from ..evaluate.style import arm_title, estimate_text, number, p_text
 from ..guards.text import read_json
 from biosig_nb.runs.curves import (
     GAIN,
@@ -32,6 +29,8 @@ from biosig_nb.runs.curves import (
     varied,
 )
 from .gains import gains, plot_gains
+from .page_links import relative_link
+from .standing import comparator_cell
 from .store import Run, headline_text
 from ..studies.folders import find_studies
 from ..studies.parameters import LOCATIONS
@@ -45,12 +44,6 @@ STATUS = {
     "interrupted": "interrupted (the same command goes on where it stopped)",
     "unreadable": "cannot be read",
 }
-
-
-def _link(path: Path, start: Path) -> str:
-    "A relative link to a file, from the folder of the page."
-    relative = Path(os.path.relpath(path, start)).as_posix()
-    return quote(relative, errors="surrogateescape")  # names that are not UTF-8, too
 
 
 def _duration(seconds: float | None) -> str:
@@ -78,13 +71,14 @@ def index_row(
     """
     record, primary = run.record, run.record.get("primary") or {}
     complete = run.status == "complete"
+    comparator, difference = comparator_cell(primary)
     names = [*["index.html"] * complete, "notebook.ipynb", "run.json"]
     files = [run.folder / name for name in names]
     target = next((path for path in files if path.is_file()), run.folder)
     return {
         "study": run.study,
         "name": run.folder.name,
-        "link": _link(target, start),
+        "link": relative_link(target, start),
         "preset": record.get("preset", ""),
         "simulated": run.kind == "simulated",
         "data": run.kind,
@@ -92,6 +86,9 @@ def index_row(
         "seed": run.parameters.get("seed", ""),
         "analysis": primary.get("analysis", ""),
         "headline": headline_text(run),
+        "comparator": comparator,
+        "comparator_difference": difference,
+        "comparator_sort": (primary.get("comparator") or {}).get("difference", ""),
         "verdict": primary.get("verdict") or ("none given" if complete else ""),
         "status": run.status,
         "status_text": STATUS[run.status],
@@ -159,8 +156,8 @@ def _runs_text(g: Any) -> str:
 def gain_part(
     runs: list[Run],  # newest first
     start: Path,  # folder of the index page
-) -> dict[str, Any] | None:  # image, alt, rows; None without a comparison
-    "The forest plot of all studies, with its numbers."
+) -> dict[str, Any] | None:  # pictures, rows; None without a comparison
+    "A forest plot for each metric, with the numbers of all."
     table = gains(runs)
     if not len(table):
         return None
@@ -176,13 +173,17 @@ def gain_part(
             "runs": _runs_text(g) if g.primary else "",
             "p": p_text(g.p_studies) if g.primary and g.p_studies == g.p_studies else "",
             "primary": g.primary,
-            "link": _link(g.run / "index.html", start),
+            "link": relative_link(g.run / "index.html", start),
         }
         for g in table.itertuples()
     ]
-    texts = [f"{r['study']} ({r['kind']}) {r['arm']} {r['text']}" for r in rows]
-    alt = f"Forest plot of what each pre-trained arm adds: {'; '.join(texts)}"
-    return {"image": as_image(plot_gains(table).figure), "alt": alt, "rows": rows}
+    pictures = []
+    for metric, t in table.groupby("metric", sort=False):
+        texts = [f"{r['study']} ({r['kind']}) {r['arm']} {r['text']}" for r in rows]
+        texts = [text for text, m in zip(texts, table.metric) if m == metric]
+        alt = f"Forest plot of what each arm adds in {metric_title(metric)}: {'; '.join(texts)}"
+        pictures.append({"image": as_image(plot_gains(t).figure), "alt": alt})
+    return {"pictures": pictures, "rows": rows}
 
 # %% ../../nbs/runs/33_page_parts.ipynb #21-33-page-parts
 BANDS = {
@@ -196,7 +197,7 @@ def _curve_picture(t: pd.DataFrame, parameter: str, metric: str, baseline: str) 
     title = f"{curve_title(metric, baseline)} against {parameter}"
     arms = []
     for arm, d in t.groupby("arm", sort=False):
-        numbers = ", ".join(f"{v}: {e:.3f}" for v, e in zip(d.value, d.estimate))
+        numbers = ", ".join(f"{v}: {number(e)}" for v, e in zip(d.value, d.estimate))
         arms.append(f"{arm_title(arm)} {numbers}")
     n, band = t.groupby("arm").n.sum().max(), "; or ".join(BANDS[b] for b in sorted(set(t.band)))
     return {
@@ -223,21 +224,19 @@ def _curve_part(title: str, runs: list[Run]) -> dict[str, Any] | None:
     shown = [m for m in metrics if m.removeprefix(GAIN) == declared] or metrics[:1]
     pooled = pooled_intervals(runs, rows, shown)
     curves = {(m, k): curve(rows, k, m, pooled) for m in metrics for k in drawn}
-    points = [t.assign(metric=m, parameter=k) for (m, k), t in curves.items()]
-    return {
-        "title": title,
-        "metrics": [[m, curve_title(m, baseline)] for m in metrics],
-        "parameters": drawn,
-        "arms": {a: arm_title(a) for a in dict.fromkeys(rows.arm)},
-        "points": plain(pd.concat(points).to_dict("records")),
-        "pictures": [_curve_picture(curves[m, k], k, m, baseline) for k in drawn for m in shown],
+    pictures = {
+        m: [_curve_picture(curves[m, k], k, m, baseline) for k in drawn if len(curves[m, k])]
+        for m in metrics
     }
+    first = [p for k in range(len(drawn)) for m in shown for p in pictures[m][k : k + 1]]
+    others = [p for m in metrics if m not in shown for p in pictures[m]]
+    return {"title": title, "parameters": drawn, "pictures": first, "others": others}
 
 # %% ../../nbs/runs/33_page_parts.ipynb #22-33-page-parts
 def curve_parts(
     runs: list[Run],  # of a folder
-) -> list[dict[str, Any]]:  # title, metrics, parameters, arms, points, pictures
-    "The sweeps of a folder, as pictures of the declared metric and as numbers."
+) -> list[dict[str, Any]]:  # title, parameters, pictures, others
+    "The sweeps of a folder, as pictures of the declared metric and of the others."
     known = find_studies()
     parts = []
     for (study, preset, kind), group in sweeps(runs).items():

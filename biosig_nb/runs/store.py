@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 from ..errors import DataError
 from ..evaluate.inference.bootstrap import METRIC_COLUMNS
 from ..evaluate.inference.compare import COMPARISON_COLUMNS
+from ..evaluate.numbers import estimate_text
 from ..evaluate.predictions import load_predictions
 from ..files import broken_seal, seals
 from ..guards.paths import is_file
@@ -142,17 +143,16 @@ class Run:
 # %% ../../nbs/runs/10_store.ipynb #14-10-store
 def headline_text(
     run: Run,  # a run
-) -> str:  # "+.021 [-.030, +.074]", or the reason for its absence
+) -> str:  # "+0.021 (−0.030 to +0.074)", or the reason for its absence
     "The primary result of a run as a number with its interval."
     primary, headline = run.record.get("primary") or {}, run.headline
     if headline is None:
         return primary.get("reason") or ("" if run.status == "complete" else "no result")
     try:
-        numbers = [f"{headline[k]:+.3f}" for k in ("difference", "lo", "hi")]
+        numbers = [float(headline[k]) for k in ("difference", "lo", "hi")]
     except (KeyError, TypeError, ValueError):
         return "cannot be read"
-    middle, low, high = (n.replace("0.", ".", 1) for n in numbers)
-    return f"{middle} [{low}, {high}]"
+    return estimate_text(*numbers, plus=True)
 
 
 def value_text(

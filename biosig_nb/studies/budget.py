@@ -11,9 +11,19 @@ import pandas as pd
 from ..evaluate.show.tables import show_table
 from ..evaluate.style import arm_title
 from ..guards.pages import marked
-from ..learn.results import budget_table, rate_table
+from ..learn.results import TrialResult, budget_table, rate_table
 
 # %% ../../nbs/studies/16_budget.ipynb #06-16-budget
+def _again(result: TrialResult) -> str:
+    "Whether those who were short were trained again, as the table of budgets has it."
+    t = budget_table(result.jobs)
+    of = [t[(t.arm == s) | (t.task == s)].rerun.astype(bool).any() for s in result.short]
+    if not any(of):
+        return "and nobody was trained again"
+    names = ", ".join(arm_title(s) for s, rerun in zip(result.short, of) if rerun)
+    return "also with twice the cap" + ("" if all(of) else f" ({names})")
+
+# %% ../../nbs/studies/16_budget.ipynb #07-16-budget
 def budget_lines(
     trials: dict,  # name -> Trial
     results: dict,  # name -> TrialResult
@@ -24,7 +34,7 @@ def budget_lines(
         if name not in results or not results[name].short:
             continue
         who = ", ".join(arm_title(s) for s in results[name].short)
-        again = "also with twice the cap" if t.double_cap else "and nobody was trained again"
+        again = _again(results[name]) if t.double_cap else "and nobody was trained again"
         text = (
             "**Budget-limited ({name}):** {who}: still improving at the cap on updates, {again}. "
         )
@@ -32,7 +42,7 @@ def budget_lines(
         lines.append(marked(text, name=name, who=who, again=again))
     return lines
 
-# %% ../../nbs/studies/16_budget.ipynb #10-16-budget
+# %% ../../nbs/studies/16_budget.ipynb #11-16-budget
 BUDGET_COLUMNS = (  # of the table of budgets
     "trial",
     "task",
@@ -79,7 +89,7 @@ def show_budget(
     names |= {"still_short": "still short"}
     show_table(t[list(BUDGET_COLUMNS)].rename(columns=names), caption, digits=2)
 
-# %% ../../nbs/studies/16_budget.ipynb #14-16-budget
+# %% ../../nbs/studies/16_budget.ipynb #15-16-budget
 def show_rates(
     results: dict,  # name of a trial -> TrialResult
 ) -> None:

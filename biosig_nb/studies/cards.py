@@ -25,7 +25,7 @@ from ..evaluate.show.card import card_html, card_markdown, fill, summary
 from ..evaluate.show.card_items import DATA_CARD, MODEL_CARD, TRIPOD_AI
 from ..evaluate.show.tables import show_table
 from ..evaluate.style import arm_title, estimate_text, number
-from ..files import write_whole
+from ..files import write_json, write_whole
 from ..guards.pages import joined, marked
 from ..learn.splits import describe_splits
 from ..learn.trial import Trial
@@ -199,13 +199,17 @@ def show_card(
     facts: dict,  # of `run_facts`
     run_dir: str | Path | None = None,  # run folder, where the cards are saved as Markdown
 ) -> None:
-    "The checklist and the cards, folded away; and each as a file in the run folder."
+    "The checklist and the cards, folded away; in the run folder as Markdown and as card.json."
+    found = {}
     for name, (title, items) in CARDS.items():
         t = fill(items, facts)
+        found[name] = t.to_dict("records")
         head = f"<summary>{title}: {summary(t)}</summary>"
         display(HTML(f"<details>{head}{card_html(t, title + '.')}</details>"))
         if run_dir:
             write_whole(Path(run_dir) / "cards" / f"{name}.md", card_markdown(t, title))
+    if run_dir:
+        write_json(Path(run_dir) / "card.json", found)
 
 # %% ../../nbs/studies/27_cards.ipynb #32-27-cards
 LEFT_OUT = "has no interval and is left out of the macro average"

@@ -8,20 +8,24 @@ __all__ = ['standing_of', 'analyse_run', 'Findings']
 # %% ../../nbs/studies/24_findings.ipynb #03-24-findings
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from ..evaluate.group_table import GROUPS_FILE, save_groups
 from ..evaluate.style import name_arms, use_style
+from ..files import write_json
+from ..guards.text import read_json
 from .analysis import Analysis, analyse
+from .best_comparator import comparator_record
 from .declaration import departures
 from .declared_commit import DeclaredCommit, declared_commit
 from .folders import find_studies
 from .methods import data_record, groups_of, splits_record
 from .parameters import Parameters, limit_threads
 from .primary import Standing
-from .reach import reach_of
+from .reach import groups_with, reach_of
 from .results import write_results
 from .save_models import limits_of, save_models
 from .starts import overlap_of, starts_of
@@ -90,6 +94,7 @@ class Findings:
         self.target = self.trial.target.cohort
         self.analysis = analyse_run(self.run, p)
         self.view = self.view_of(self.main)
+        self.analysis.primary.update(self.first_facts())
         self.more_metrics, self.more_predictions = [], {}
         self.write()
         if p.get("save_models"):
@@ -107,6 +112,25 @@ class Findings:
         facts |= {"recordings": who, "reading": self.study.reading(self.p)}
         found = (self.trial, self.analysis.predictions, self.plan, self.run.folder / "work")
         save_models(*found, self.folder / "models", facts)
+
+    def first_facts(self) -> dict:
+        "What the first screen and the index page say beside the verdict."
+        cohort, v = self.target, self.view
+        sample = {"groups": len(set(cohort.groups)), "noun": v.noun}
+        if v.label in cohort.label_names:
+            sample |= {"positive": groups_with(cohort, v.label)[0], "label": v.label}
+        declared, given = self.plan.get("comparator") or "", self.study.given(self.run)
+        best = comparator_record(v, declared, given)
+        return {"question": self.study.question, "sample": sample, "comparator": best}
+
+    def note(
+        self,
+        **facts: Any,  # of the primary result, such as the outcome of the controls
+    ) -> None:
+        "Add what was found out later to the primary result in the run folder."
+        self.analysis.primary.update(facts)
+        path = self.folder / "result.json"
+        write_json(path, read_json(path) | {"primary": self.analysis.primary})
 
     def view_of(
         self,

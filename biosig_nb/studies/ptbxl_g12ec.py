@@ -197,7 +197,8 @@ def published(
 
 # %% ../../nbs/studies/ptbxl_g12ec/study.ipynb #42-study
 PUBLISHED = (
-    "The published macro AUROC was .843 from scratch and .919 after pre-training; the baseline had "
+    "The published macro AUROC was 0.843 from scratch and 0.919 after pre-training; the baseline "
+    "had "
     "an axis-order bug. How large is the gain when all arms read their recordings correctly?"
 )
 PROXY = (

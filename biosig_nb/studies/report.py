@@ -18,13 +18,13 @@ from ..evaluate.show.tables import show_verdict
 from ..evaluate.style import show
 from ..guards.pages import joined
 from ..learn.frozen_head import frozen_head
-from . import appraisal, methods, own_page, permuted_labels, sections
+from . import appraisal, glance, methods, own_page, permuted_labels, sections
 from .budget import budget_lines
 from .cards import run_facts, show_card, show_provenance
 from .failures import failure_lines, has_failed
 from .findings import Findings
 from .known_answer import NULL_WORLD, show_known_answers
-from .page_order import NO_CONTROLS, SECTIONS, section
+from .page_order import EXPLORATORY, NO_CONTROLS, SECTIONS, section
 from .parameters import Parameters
 from .primary import declaration_text
 from .reach import coverage_text, reach_of
@@ -83,20 +83,22 @@ class Opening(Page):
     ) -> None:
         "The verdict, the gains, and the question with what a reader must know of this run."
         run, primary = self.run, self.analysis.primary
+        show_verdict(primary["sentence"])
+        glance.show_comparator(primary["comparator"])
+        glance.show_glance(self.view, arms or self.arms)
         if NULL_WORLD in run.trials:
             found = self.analysis.predictions
             show_known_answers(found, self.plan, self.p["seed"], self.planted)
-        covers = coverage_text(self.reach, len(set(self.target.groups)), self.view.noun)
-        show_verdict(primary["sentence"], f"{declaration_text(primary)} {covers}")
-        if self.reach:
-            show_note("What this design can say: {text}", text=self.reach.sentence)
-        sections.show_gain(self.view, arms or self.arms)
         if run.data.own:
             lines = own_page.opening_lines(run, self.main, self.view.noun)
         else:
             lines = methods.opening_lines(run, self.p, primary, self.planted)
         lines += [*failure_lines(run.results), *budget_lines(run.trials, run.results)]
         show_heading("The question", joined(lines))
+        covers = coverage_text(self.reach, len(set(self.target.groups)), self.view.noun)
+        show_note("{text}", text=f"{declaration_text(primary)} {covers}")
+        if self.reach:
+            show_note("What this design can say: {text}", text=self.reach.sentence)
 
     @section
     def data(self) -> None:
@@ -117,12 +119,6 @@ class Opening(Page):
         methods.show_design(run.trials, run.results, self.main, self.view.noun, budget)
 
 # %% ../../nbs/studies/28_report.ipynb #17-28-report
-EXPLORATORY = (
-    "Only the comparison at the top of this page was declared before the run. "
-    "Everything below is exploratory."
-)
-
-# %% ../../nbs/studies/28_report.ipynb #18-28-report
 class Results(Opening):
     "The sections with the results of each arm."
 
@@ -132,7 +128,7 @@ class Results(Opening):
         metrics: Iterable[str] | None = None,  # a column each; None: the usual ones
         by: Iterable[str] | None = None,  # units, a table each; None: the declared one
         trials: Iterable[str] | None = None,  # names; None: the main one
-        arms: Iterable[str] | None = None,  # of ROC curves; None: the contrast, a comparator
+        arms: Iterable[str] | None = None,  # of further ROC curves; None: those of the summary
         pictures: bool = True,  # False: the study shows its own
     ) -> None:
         "The results of each arm: tables, and the picture that fits the labels."
@@ -147,7 +143,7 @@ class Results(Opening):
             sections.show_numbers(self.view, m, by or [self.view.unit], metrics, title)
         if self.view.whole:
             sections.show_classes(self.view)
-        if pictures:
+        if pictures and arms is not None:  # else they are those of the summary
             sections.show_curves(self.view, arms)
         sections.show_ranks(self.view, self.ranks, self.plan["metric"])
         n_resamples = min(1000, self.p.get("n_resamples", 1000))
@@ -169,7 +165,7 @@ class Results(Opening):
         sections.show_numbers(v, m, by or [v.unit], metrics, "", caption, controls)
         return True
 
-# %% ../../nbs/studies/28_report.ipynb #25-28-report
+# %% ../../nbs/studies/28_report.ipynb #24-28-report
 class Appraisal(Results):
     "The sections on the worth of the results."
 
@@ -192,7 +188,9 @@ class Appraisal(Results):
             permuted = permuted_labels.settled(permute, self.view)
         given = {**self.study.given(self.run), **(given or {})}
         red = self.study.failed_controls(self.run)
-        self.control_rows = appraisal.show_controls(self.view, permuted, given, red)
+        t = self.control_rows = appraisal.show_controls(self.view, permuted, given, red)
+        t = t[t.role == "control"]
+        self.note(controls={"of": len(t), "not_passed": list(t.control[t.alarm])})
         if permute and self.p["preset"] not in MACHINERY_PRESETS:
             self._frozen_head()
 
@@ -239,7 +237,7 @@ class Appraisal(Results):
         if note:
             show_note(note)
 
-# %% ../../nbs/studies/28_report.ipynb #29-28-report
+# %% ../../nbs/studies/28_report.ipynb #28-28-report
 class Background(Appraisal):
     "The sections on protocols, training, cards and provenance."
 
@@ -252,6 +250,8 @@ class Background(Appraisal):
     ) -> None:
         "The difference that the published way of splitting makes; not on own recordings."
         if self.run.data.own:
+            return
+        if self.analysis.metrics.protocol.nunique() < 2:  # there is no gap to show
             return
         show_heading("Exploratory: the gap between the two protocols")
         names = names or dict.fromkeys((self.plan["metric"], "accuracy"))
@@ -283,7 +283,7 @@ class Background(Appraisal):
         show_heading("Provenance")
         show_provenance(self.run, self.analysis)
 
-# %% ../../nbs/studies/28_report.ipynb #33-28-report
+# %% ../../nbs/studies/28_report.ipynb #32-28-report
 class Report(Background):
     "A run and its page: each method shows a section; `rest` shows those that are left."
 

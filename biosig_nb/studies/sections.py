@@ -19,13 +19,14 @@ from ..evaluate.predictions import label_names
 from ..evaluate.show.figures import forest, per_class
 from ..evaluate.show.prediction_figures import confusion, roc_band
 from ..evaluate.show.tables import not_reproduced, results_table, show_table
-from ..evaluate.style import PALETTE, arm_title, estimate_text, new_axes, show
+from ..evaluate.style import PALETTE, arm_title, estimate_text, new_axes, number, show
 from ..evaluate.transfer.efficiency_report import efficiency_sentence
 from ..evaluate.transfer.label_efficiency import label_efficiency
 from ..evaluate.transfer.learning_curves import learning_curve, plot_learning_curve
 from ..guards.pages import joined, marked
 from ..learn.trial import Trial
 from .analysis import Analysis, gap_table
+from .readings import folds_in_words, gain_reading
 from .study import Study
 from .view import View
 
@@ -69,14 +70,14 @@ def show_gain(
         rows = rows[rows.arm.isin(list(arms))]
     if not len(rows):
         return
-    found = "; ".join(f"{r.arm} {r.difference:+.3f}" for r in rows.itertuples())
+    found = "; ".join(f"{r.arm} {number(r.difference, plus=True)}" for r in rows.itertuples())
     metric, baseline = metric_title(rows.metric.iloc[0]), arm_title(v.arms[0])
     alt = f"Forest plot: gain in {metric} of each arm over {baseline}, by {v.word}: {found}"
     show(forest(rows).figure, "gain", alt, v.run_dir)
     protocol = v.predictions.protocol.iloc[0]
-    note = "Gain in {metric} over {baseline}, paired by {unit}, {protocol} protocol. "
-    note += "An interval that contains 0 shows no difference."
-    show_note(note, metric=metric, baseline=baseline, unit=v.word, protocol=protocol)
+    note = "Gain in {metric} over {baseline}, paired by {unit}, {protocol} protocol. {reading}"
+    how = dict(metric=metric, baseline=baseline, unit=v.word, protocol=protocol)
+    show_note(note, reading=gain_reading(rows), **how)
 
 # %% ../../nbs/studies/25_sections.ipynb #15-25-sections
 MOST_CLASSES = 12  # a table or a plot, class by class, holds at most this many labels
@@ -100,10 +101,10 @@ def numbers_caption(
         "macro": f"Average over the {k} labels with enough support",
         "all": "All classes together",
     }[v.whole]
-    text = f"{what} by {word}: computed within each test fold and averaged; "
-    text += f"95 % intervals resample {v.noun}."
+    ends = f"95 % intervals resample {v.noun}" if metrics.lo.notna().any() else "no intervals"
+    text = f"{what} by {word}: {folds_in_words(v)}; {ends}."
     chance = "AUPRC must be compared with AUPRC by chance in folds of this size; "
-    chance += "decisions are taken at a probability of .5."
+    chance += "decisions are taken at a probability of 0.5."
     return text if v.whole else f"{text} {chance}"
 
 # %% ../../nbs/studies/25_sections.ipynb #17-25-sections
@@ -157,17 +158,17 @@ def show_classes(
 # %% ../../nbs/studies/25_sections.ipynb #28-25-sections
 def show_roc(
     v: View,  # of `view_of`, of one label
-    arms: Iterable[str] | None = None,  # names; None: the two arms and the first comparator
+    arms: Iterable[str] | None = None,  # names; None: the two arms and the best comparator
 ) -> None:
     "ROC curves with bands."
-    others = v.predictions.arm[~v.predictions.role.isin(["arm", "control"])].unique()
-    drawn = list(arms or (*v.arms, *others[:1]))
+    drawn = list(arms or filter(None, (*v.arms, v.strongest)))
     ax = roc_band(v.predictions, v.label, drawn, unit=v.unit, seed=v.seed)
     alt = f"ROC curves of {v.label} by {v.word} with bootstrap bands"
     show(ax.figure, "roc", alt, v.run_dir)
-    note = "ROC curves by {unit}, averaged over folds, with 95 % bands. "
-    note += "A band is that of a single arm; overlapping bands do not exclude a paired difference."
-    show_note(note, unit=v.word)
+    known = v.metrics[(v.metrics.metric == "auroc") & v.metrics.arm.isin(drawn)].lo.notna().any()
+    note = "ROC curves by {unit}, {folds}"
+    note += ", with 95 % bands. Each band is that of one arm alone." if known else "; no bands."
+    show_note(note, unit=v.word, folds=folds_in_words(v))
 
 # %% ../../nbs/studies/25_sections.ipynb #30-25-sections
 def show_confusion(
@@ -178,7 +179,7 @@ def show_confusion(
     ax = confusion(df[(df.role == "arm") & (df.arm == arm)], arm)
     alt = f"Confusion matrix of {arm_title(arm)}: rows true class, columns predicted class"
     show(ax.figure, "confusion", alt, v.run_dir)
-    show_note("Rows add up to 100 %. A cell off the diagonal is a confusion of two classes.")
+    show_note("Examples, and percent of the true class. Off the diagonal: confusions.")
 
 
 def show_per_class(
@@ -193,7 +194,7 @@ def show_per_class(
 # %% ../../nbs/studies/25_sections.ipynb #32-25-sections
 def show_curves(
     v: View,  # of `view_of`
-    arms: Iterable[str] | None = None,  # of ROC curves; None: the two arms, the first comparator
+    arms: Iterable[str] | None = None,  # of ROC curves; None: the two arms, the best comparator
 ) -> None:
     "The picture of the numbers: ROC curves, a confusion matrix, or each class with its interval."
     if not v.whole:
@@ -277,7 +278,6 @@ def show_gap(
     t = gap_table(m, study, tuple(names))
     t = t[t.gap.notna()]
     if not len(t):
-        show_note("This run holds one protocol only; run it with `protocol=both` to see the gap.")
         return
     if t.target.nunique() == 1:
         t = t.drop(columns="target")

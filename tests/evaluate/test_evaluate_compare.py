@@ -95,8 +95,8 @@ def test_sentences_of_a_verdict():
     row |= dict(metric="auroc", label="macro", unit="patient", conf=0.95, n_groups=120)
     row |= dict(difference=0.031, lo=0.012, hi=0.052, p=0.0008, p_adjusted=0.003)
     benefit = (
-        "For these trained networks, full fine-tuning beats training from scratch by .031 AUROC "
-        "(95 % CI .012 to .052, p = .003 after Holm over 4 arms; 120 patients)"
+        "For these trained networks, full fine-tuning beats training from scratch by 0.031 AUROC "
+        "(95 % CI 0.012 to 0.052, p = 0.003 after Holm over 4 arms; 120 patients)"
     )
     assert verdict(row, 0.02, n_arms=4).sentence.startswith(benefit)
     unclear = (

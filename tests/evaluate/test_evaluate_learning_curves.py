@@ -211,7 +211,7 @@ def test_worth_four_where_it_can_be_seen():
     assert np.allclose(worse.ratio, [1, 0.5, 0.25, 0.25, 0.25])
     assert worse.bound.tolist() == [-1, -1, 0, 0, 0]
     assert (worse.below[:2] > 0.98).all()
-    assert worse.worth.tolist()[1] == "<= .50 [<= .50, <= .50]"
+    assert worse.worth.tolist()[1] == "<= 0.50 (<= 0.50 to <= 0.50)"
 
 
 def test_lower_is_better_metric():

@@ -165,7 +165,8 @@ def test_every_section_has_a_heading(shown):
     R, page = shown
     headings = [line[3:] for line in page.splitlines() if line.startswith("## ")]
     assert R.shown == set(SECTIONS)
-    assert len(headings) == len(SECTIONS)
+    assert len(headings) == len(SECTIONS) - 1  # one protocol: there is no gap to show
+    assert not [h for h in headings if "gap" in h]
     assert page.startswith("# Toes: does a left one help on a right one?")
     assert headings[0] == "The question"
     assert headings[-1] == "Provenance"
@@ -184,7 +185,8 @@ def test_every_section_has_a_heading(shown):
         "length and width",
         "permuted labels",
         "LoRA, rank 1",
-        "This run holds one protocol only",
+        'id="comparator"',
+        "computed within each of 3 test folds and averaged",
         "Ten toes a person at most.",
         "fingerprint 0000000000000002",
     ],
@@ -205,16 +207,26 @@ def test_tables_are_written_as_the_run_store_reads_them(shown, finished):
     }
     assert written["primary"]["hash"] == Study("toes", CONFIG).primary["hash"]
     assert written["primary"]["headline"]["n_groups"] == 48
+    assert written["primary"]["sample"] == {
+        "groups": 48,
+        "noun": "persons",
+        "positive": 24,
+        "label": "gout",
+    }
+    assert written["primary"]["comparator"]["name"] == "named features"
+    controls = written["primary"]["controls"]
+    assert controls["of"] == 2  # age, permuted labels
+    assert set(controls["not_passed"]) <= {"age", "permuted labels"}
     assert set(load_predictions(folder / "predictions.parquet").target) == {"right"}
     assert set(load_predictions(folder / "predictions_left.parquet").target) == {"left"}
     assert set(json.loads((folder / "splits.json").read_text())["any name"]) == {"left", "right"}
     assert {p.name for p in (folder / "figures").iterdir()} >= {
-        "gain.png",
-        "roc.png",
-        "controls.png",
-        "calibration.png",
-        "decision_curve.png",
-        "history.png",
+        "gain.svg",
+        "roc.svg",
+        "controls.svg",
+        "calibration.svg",
+        "decision_curve.svg",
+        "history.svg",
     }
 
 

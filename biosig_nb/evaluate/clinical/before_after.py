@@ -58,7 +58,7 @@ def before_after(
 def before_after_text(
     table: pd.DataFrame,  # of `before_after`
     label: str | None = None,  # default the macro average, of a single label that
-) -> pd.DataFrame:  # a row an arm and method, a column a measure, "1.02 [.91, 1.13]"
+) -> pd.DataFrame:  # a row an arm and method, a column a measure, "1.02 (0.91 to 1.13)"
     "The table as a reader wants it; a `ConfigError` for an unknown label."
     labels = list(dict.fromkeys(table.label))
     label = pick(label or ("macro" if "macro" in labels else labels[0]), labels, "label")

@@ -109,7 +109,7 @@ def calibration_table(
 # %% ../../../nbs/evaluate/clinical/12_calibration_table.ipynb #19-12-calibration-table
 def calibration_text(
     table: pd.DataFrame,  # of `calibration_table`
-) -> pd.DataFrame:  # a row an arm and label, a column a measure, "1.02 [.91, 1.13]"
+) -> pd.DataFrame:  # a row an arm and label, a column a measure, "1.02 (0.91 to 1.13)"
     "The table as a reader wants it."
     text = [estimate_text(r.estimate, r.lo, r.hi) for r in table.itertuples()]
     keys = [c for c in ("target", "protocol", "model") if table[c].nunique() > 1] + ["arm", "label"]

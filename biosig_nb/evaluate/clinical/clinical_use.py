@@ -118,7 +118,7 @@ def clinical_table(
 # %% ../../../nbs/evaluate/clinical/45_clinical_use.ipynb #18-45-clinical-use
 def clinical_text(
     table: pd.DataFrame,  # of `clinical_table`, of one target, protocol and model
-) -> pd.DataFrame:  # a row an arm and version, a column a measure, ".91 [.84, .97]"
+) -> pd.DataFrame:  # a row an arm and version, a column a measure, "0.91 (0.84 to 0.97)"
     "The table as a reader wants it, recalibrated predictions first."
     parts = table.metric.str.rsplit("_", n=1)
     text = [estimate_text(r.estimate, r.lo, r.hi) for r in table.itertuples()]
@@ -172,7 +172,7 @@ def net_benefit_sentence(
     if pd.isna(row.lo):
         return f"{start}; too little support to say more."
     ends = f" ({100 * row.conf:.3g} % CI {number(row.lo)} to {number(row.hi)})"
-    many = f", or {1000 * row.difference:+.0f} true positives per 1,000 {noun}"
+    many = f", or {number(1000 * row.difference, 0, plus=True)} true positives per 1,000 {noun}"
     many += " at equal false positives"
     claim = "no difference is shown"
     if row.lo > 0 or row.hi < 0:

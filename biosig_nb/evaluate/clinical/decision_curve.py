@@ -170,7 +170,7 @@ def plot_decision_curve(
 
     Treating all is dashed, treating nobody the line at zero.
     """
-    kind, ax, colours = _one_kind(table), new_axes(ax, (5.6, 3.6)), arm_colours(table.arm)
+    kind, ax, colours = _one_kind(table), new_axes(ax, (4.6, 4.0)), arm_colours(table.arm)
     arms = list(table.groupby(["model", "arm"], sort=False))
     for (model, arm), t in arms:
         several = len({m for (m, a), _ in arms if a == arm}) > 1
@@ -192,7 +192,7 @@ def plot_decision_curve(
     )
     ax.set_xlim(base.threshold.min(), base.threshold.max())
     ax.set_ylim(floor, 1.05 * max(top, 0.02))
-    ax.legend()
+    ax.legend(loc="upper left", bbox_to_anchor=(0, -0.2), ncols=2)
     return ax
 
 # %% ../../../nbs/evaluate/clinical/40_decision_curve.ipynb #25-40-decision-curve

@@ -82,4 +82,5 @@ def net_benefit_metric(
         return np.stack(columns, axis=1)
 
     title = f"net benefit at {at}"
-    return Metric(f"net_benefit_at_{at}", title, True, rows, probabilities=True)
+    name = f"net_benefit_at_{at.removeprefix('0')}"  # as in all metrics.csv
+    return Metric(name, title, True, rows, probabilities=True)

@@ -137,8 +137,8 @@ def _draw_histogram(ax: Axes, d: _Pooled) -> None:
         label=["without", "with"],
     )
     ax.set(xlabel=f"predicted probability of {plot_text(d.label)}", ylabel="examples")
-    ax.legend(loc="upper right", fontsize=8, ncols=2)
-    ax.set_ylim(0, 1.35 * ax.get_ylim()[1])
+    ax.legend(loc="upper right", ncols=2)
+    ax.set_ylim(0, 1.6 * ax.get_ylim()[1])
 
 # %% ../../../nbs/evaluate/clinical/15_reliability.ipynb #15-15-reliability
 def reliability_diagram(
@@ -157,7 +157,7 @@ def reliability_diagram(
     how: dict[str, Any] = dict(n_resamples=n_resamples, conf=conf)
     t = reliability_table(predictions, d.label, arm, unit, seed=seed, **how, **kw)
     if axes is None:
-        axes = plt.subplots(2, 1, figsize=(4.6, 5.6), sharex=True, height_ratios=(4, 1))[1]
+        axes = plt.subplots(2, 1, figsize=(4.2, 5.6), sharex=True, height_ratios=(4, 1))[1]
     (ax, below), blue = axes, PALETTE[0]
     ax.plot([0, 1], [0, 1], "--", color="0.4", lw=1, label="perfect calibration")
     grid, rate, lo, hi = _smooth(d, d.resampled(n_resamples, seed), conf)
@@ -166,11 +166,9 @@ def reliability_diagram(
     ax.vlines(t.predicted, t.lo, t.hi, color="0.15", lw=1.2)
     ax.plot(t.predicted, t.observed, "o", ms=4.5, color="0.15", label="bins")
     numbers = _numbers(predictions, arm, d.label, unit, seed=seed, **how)
-    corner: dict[str, Any] = dict(transform=ax.transAxes, ha="right", va="bottom", fontsize=8.5)
-    ax.text(0.97, 0.03, numbers, **corner)
     ax.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), ylabel="observed rate")
-    ax.legend(loc="upper left")
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.02), ncols=3)
     groups = f"{len(d.groups):,} {GROUP_NOUN.get(unit, 'groups')}"
-    ax.set_title(f"{len(d.y):,} predictions, {groups}", fontsize=10)
+    ax.set_title(f"{len(d.y):,} predictions, {groups}\n{numbers}", fontsize=9)
     _draw_histogram(below, d)
     return axes

@@ -61,7 +61,7 @@ def interval_width(
 ) -> Any:  # from end to end, a float or an array; half of it is the "plus or minus"
     "Expected width of an AUROC's interval by Hanley & McNeil's standard error."
     if not 0 < conf < 1:
-        raise ConfigError(f"conf={conf}: expected a confidence between 0 and 1, such as .95")
+        raise ConfigError(f"conf={conf}: expected a confidence between 0 and 1, such as 0.95")
     se = hanley_mcneil_se(auroc, n_pos, n_neg)
     return 2 * norm.ppf(0.5 + conf / 2) * se * math.sqrt(design_effect(group_size, icc))
 

@@ -153,7 +153,7 @@ class WhatCanBeSaid:
         text += f"{span('power', 2)} for fixed networks"
         if not math.isnan(low.redo_power):
             text += f", at best {span('redo_power', 2)} if the study were done again"
-        text += f"; a power of .80 needs a gain of {span('detectable', 3)}"
+        text += f"; a power of 0.80 needs a gain of {span('detectable', 3)}"
         never = [w for w in ("benefit", "trivial", "equivalent") if w not in high.words]
         return f"{text}." + (f" Out of reach: {', '.join(never)}." if never else "")
 

@@ -69,7 +69,7 @@ _DATA = as_items(
         "how the size was arrived at, for development and evaluation",
         "{sample_size}",
         "+ {groups} {unit} were available: {cases} with the label, {controls} without.",
-        "+ Expected half-width of the interval of an AUROC of .80: {half_width}.",
+        "+ Expected half-width of the interval of an AUROC of 0.80: {half_width}.",
     ),
     ("Methods: missing data", "11", "how missing data were handled", "{missing}"),
 )

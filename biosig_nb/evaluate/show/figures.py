@@ -22,17 +22,17 @@ from ...guards.pages import plot_text
 
 # %% ../../../nbs/evaluate/show/20_figures.ipynb #05-20-figures
 def _span(e: float, lo: float, hi: float) -> str:
-    "Estimate and interval as text: '.031 [.012, .052]', or the estimate alone."
+    "Estimate and interval as text: '0.031 (0.012 to 0.052)', or the estimate alone."
     if math.isnan(e):
         return "not estimable"
-    return estimate_text(e, lo, hi) + (" (no interval)" if math.isnan(lo) else "")
+    return estimate_text(e, lo, hi)
 
 
 def _draw_row(ax: Axes, i: int, e: float, lo: float, hi: float, colour: str) -> None:
     "A marker with its interval, and both as text on the right."
     right: dict[str, Any] = dict(transform=ax.get_yaxis_transform(), va="center", fontsize=9)
-    ax.text(1.02, i, _span(e, lo, hi), family="monospace", **right)
-    if math.isnan(lo):
+    ax.text(1.02, i, _span(e, lo, hi), **right)
+    if not lo < hi:
         ax.plot(e, i, "o", color=MISSING, ms=6.5, mfc="white")
         return
     ax.plot([lo, hi], [i, i], color=colour, lw=2.2, solid_capstyle="butt")
@@ -46,7 +46,7 @@ def _forest_label(table: pd.DataFrame, paired: bool) -> str:
     if not paired:
         return f"{metric}, {conf}"
     base = plot_text(", ".join(dict.fromkeys(arm_title(b) for b in table.baseline)))
-    better = f"left of 0: {base} better · right of 0: the arm better"
+    better = f"← {base} better · the arm better →"
     return f"difference in {metric} from {base}, {conf}\n{better}"
 
 
@@ -73,7 +73,7 @@ def forest(
 ) -> Axes:
     "Forest plot: estimate and interval a row, numbers on the right, zero line for differences."
     paired = "difference" in table.columns
-    ax = new_axes(ax, (6.8, 0.8 + 0.36 * len(table)))
+    ax = new_axes(ax, (4.0, 0.9 + 0.34 * len(table)))
     differ = [c for c in ("target", "protocol", "model", "label", "unit") if table[c].nunique() > 1]
 
     def name(r: pd.Series) -> str:

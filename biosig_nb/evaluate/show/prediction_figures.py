@@ -78,7 +78,7 @@ def roc_band(
     found = list(settings(predictions, unit))
     if len(found) > 1:
         raise ConfigError(f"ROC curves: {len(found)} targets or protocols in one table; choose one")
-    s, ax, j = found[0][1], new_axes(ax, (4.4, 4.2)), label_names(predictions).index(label)
+    s, ax, j = found[0][1], new_axes(ax, (4.2, 4.6)), label_names(predictions).index(label)
     counts, _ = setting_counts(s, n_resamples, seed)
     colours, band = arm_colours(s.df.arm), conf if s.support.qualified[label] else None
     for (_, arm, _), df in s.arms():
@@ -89,7 +89,7 @@ def roc_band(
     ax.set(xlim=(-0.01, 1), ylim=(0, 1.01), aspect="equal", title=plot_text(label))
     ax.set_xlabel("false positive rate (1 - specificity)")
     ax.set_ylabel("true positive rate (sensitivity)")
-    ax.legend(loc="lower right")
+    ax.legend(loc="upper left", bbox_to_anchor=(0, -0.16))
     return ax
 
 # %% ../../../nbs/evaluate/show/22_prediction_figures.ipynb #12-22-prediction-figures

@@ -15,14 +15,15 @@ import pandas as pd
 
 from ...errors import DataError
 from ..metric_registry import metric_title
-from ..style import arm_title, estimate_text
+from ..numbers import DASH
+from ..style import arm_title, estimate_text, number
 
 # %% ../../../nbs/evaluate/show/10_tables.ipynb #04-10-tables
 def results_table(
     metrics: pd.DataFrame,  # rows of `metric_table` of one target, protocol and unit
     names: Sequence[str],  # metrics, one column each
     by: str = "arm",  # what a row is: "arm", or "label" for one arm's classes
-) -> pd.DataFrame:  # rows by `by`, a column a metric, cells "estimate [interval]"
+) -> pd.DataFrame:  # rows by `by`, a column a metric, cells "estimate (lo to hi)"
     "Metrics in columns; a `DataError` where a cell would hold two numbers."
     m = metrics[metrics.metric.isin(names)]
     if m.duplicated([by, "metric"]).any():
@@ -48,15 +49,29 @@ def _cell(v: Any, digits: int) -> str:
     if isinstance(v, (int, np.integer)):
         return f"{v:,}"
     if isinstance(v, (float, np.floating)):
-        return f"{v:,.{digits}f}"
+        return number(v, digits)
     return html.escape(str(v))
 
 
 def _data_cell(v: Any, align: str, digits: int) -> str:
     "A `<td>`; an interval is not broken in two."
-    whole = isinstance(v, str) and len(v) <= 28 and "[" in v
+    whole = isinstance(v, str) and len(v) <= 34 and v.endswith(")") and " to " in v
     style = f"text-align:{align}" + (";white-space:nowrap" if whole else "")
     return f'<td style="{style}">{_cell(v, digits)}</td>'
+
+
+RED, GREY = "color:var(--alarm,#b00020);font-weight:bold", "color:var(--quiet,#555)"
+WITHOUT = (
+    f"({DASH}): no interval, because the support is too small or every resample gives the same "
+    "number."
+)
+
+
+def _notes(df: pd.DataFrame, note: str) -> list[str]:
+    "The lines below a caption: the note given, and what a dash means where there is one."
+    text = df.select_dtypes(exclude="number").to_numpy().ravel()
+    dashed = any(isinstance(v, str) and f"({DASH})" in v for v in text)
+    return [*filter(None, [note]), *[WITHOUT] * dashed]
 
 # %% ../../../nbs/evaluate/show/10_tables.ipynb #11-10-tables
 def table_html(
@@ -70,17 +85,18 @@ def table_html(
     numeric = {c: pd.api.types.is_numeric_dtype(df[c]) for c in df.columns}
     align = {c: "right" if numeric[c] else "left" for c in df.columns}
     names = {c: html.escape(str(c)) for c in df.columns}
-    head = "".join(f'<th style="text-align:{align[c]}">{names[c]}</th>' for c in df.columns)
-    red, rows = ' style="color:#b00020;font-weight:bold"', []
+    style = {c: f'scope="col" style="text-align:{align[c]}"' for c in df.columns}
+    head = "".join(f"<th {style[c]}>{names[c]}</th>" for c in df.columns)
+    red, rows = f' style="{RED}"', []
     marks = [False] * len(df) if alarm is None else alarm
     for bad, r in zip(marks, df.astype(object).to_dict("records")):
         cells = "".join(_data_cell(r[c], align[c], digits) for c in df.columns)
         rows.append(f"<tr{red if bad else ''}>{cells}</tr>")
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
-    below = f'<br><span class="note">{html.escape(note)}</span>' if note else ""
-    text = f'<figcaption style="color:#555">{html.escape(caption)}{below}</figcaption>'
-    style = "overflow-x:auto;margin:0 0 1.2em 0"
-    return f'<figure class="table" style="{style}">{table}{text}</figure>'
+    below = "".join(f'<br><span class="note">{html.escape(n)}</span>' for n in _notes(df, note))
+    text = f'<figcaption style="{GREY}">{html.escape(caption)}{below}</figcaption>'
+    box = '<div class="box" style="overflow-x:auto" tabindex="0" role="group" aria-label="Table">'
+    return f'<figure class="table" style="margin:0 0 1.2em">{box}{table}</div>{text}</figure>'
 
 # %% ../../../nbs/evaluate/show/10_tables.ipynb #13-10-tables
 def show_table(
@@ -114,5 +130,5 @@ def show_verdict(
     style = "font-size:1.25em;border-left:.3em solid #0072B2;padding:.4em .8em;margin:0"
     page = f'<p id="verdict" style="{style}">{html.escape(sentence)}</p>'
     if details:
-        page += f'<p style="color:#555">{html.escape(details)}</p>'
+        page += f'<p style="{GREY}">{html.escape(details)}</p>'
     display(HTML(page))

@@ -44,7 +44,7 @@ def history(
     missing = [c for c in ("arm", "update", "part", value) if c not in table.columns]
     if missing:
         raise DataError(f"learning history: column {missing[0]} is missing")
-    ax, colours = new_axes(ax, (6.4, 3.4)), arm_colours(table.arm)
+    ax, colours = new_axes(ax, (5.6, 3.4)), arm_colours(table.arm)
     for arm, rows in table.groupby("arm", sort=False):
         for part, dash in _DASHES.items():
             lines = rows[rows.part == part].dropna(subset=[value])

@@ -24,7 +24,7 @@ from ...guards.pages import plot_text
 
 # %% ../../../nbs/evaluate/transfer/25_efficiency_report.ipynb #07-25-efficiency-report
 def _bounded(ratio: float, bound: int) -> str:
-    "'4.0', 'at least 4.0' or 'at most .50'."
+    "'4.0', 'at least 4.0' or 'at most 0.50'."
     words = {-1: "at most ", 0: "", 1: "at least "}[int(bound)]
     return words + ratio_text(ratio, bound).split(" ")[-1]
 

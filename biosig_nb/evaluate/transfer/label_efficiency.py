@@ -72,7 +72,7 @@ def _end(ratio: np.ndarray, bound: np.ndarray, q: float, outer: Callable) -> tup
 def ratio_text(
     ratio: float,  # labels of the baseline per label of the arm
     bound: int = 0,  # -1: at most, 1: at least
-) -> str:  # "4.0", ">= 4.0", "<= .50", "unknown"
+) -> str:  # "4.0", ">= 4.0", "<= 0.50", "unknown"
     "A ratio that may be censored; a bound is rounded so that it stays true."
     if math.isnan(ratio):
         return "unknown"
