@@ -23,9 +23,9 @@ from ..evaluate.clinical.recalibrate import Platt
 from ..guards.text import quoted, some
 from . import beat_transforms, gaps, transforms
 from .fit import predict
-from .input_spec import InputSpec
 from .fitted import FittedChain, Kind
 from .frame_features import FRAME_FEATURES
+from .input_spec import InputSpec
 from .losses import probabilities
 from .networks import load_network
 from .recipe import Recipe
