@@ -112,6 +112,21 @@ def _own_options(
     return texts | {option: "true" if on else None for option, on in flags.items()}
 
 
+def _compute(study: str, parameters: dict, out: Path, force: bool) -> None:
+    "Do one run and build the index page, whether the run fails or not."
+    from biosig_nb.runs.execute import execute_run
+    from biosig_nb.runs.kernel import RunFailed
+    from biosig_nb.runs.site import build_site
+
+    try:
+        folder = execute_run(study, parameters, out=out, force=force, progress=True, say=say)
+    except RunFailed:
+        build_site(out)  # the list of runs shows it, and why
+        raise
+    print(nearby(folder / "index.html"))
+    print(nearby(build_site(out)))
+
+
 def _say_dry(study: str, parameters: dict, out: Path) -> None:
     "Print what a run would do."
     from biosig_nb.runs.dry_run import dry_run, dry_run_text
@@ -155,18 +170,7 @@ def run(
     )
     if dry:
         return _say_dry(study, parameters, out)
-    from biosig_nb.runs.execute import execute_run
-    from biosig_nb.runs.kernel import RunFailed
-    from biosig_nb.runs.site import build_site
-
-    how: dict[str, Any] = {"out": out, "force": force, "progress": True, "say": say}
-    try:
-        folder = execute_run(study, parameters, **how)
-    except RunFailed:
-        build_site(out)  # the list of runs shows it, and why
-        raise
-    print(nearby(folder / "index.html"))
-    print(nearby(build_site(out)))
+    _compute(study, parameters, out, force)
 
 # %% ../nbs/84_cli_run.ipynb #10-84-cli-run
 _GRID_HELP = (

@@ -22,9 +22,10 @@ from .data.databases.mitdb import mitdb_beats
 from .data.databases.ptb_xl import ptbxl_records
 from .errors import ConfigError, nearest
 from .learn.beat_transforms import WindowRange
+from .learn.gaps import GapsToMask
 from .learn.recipe import Recipe
 from .learn.splits import Split, holdout
-from .learn.transforms import GapsToMask, Standardise, Transform
+from .learn.transforms import Standardise, Transform
 from .studies.mitbih_ptb import source_split
 
 # %% ../nbs/70_shipped.ipynb #05-70-shipped
@@ -81,8 +82,8 @@ def beat_split(
 ) -> Split:  # DS1, a fifth of its patients for validation; DS2
     "The published division by patient, with fewer normal beats where something is learned."
     whole = source_split(cohort, "recommended", 0)
-    few = {k: fewer_normal(cohort, getattr(whole, k)) for k in ("train", "validation")}
-    return replace(whole, **few)
+    train, validation = (fewer_normal(cohort, k) for k in (whole.train, whole.validation))
+    return replace(whole, train=train, validation=validation)
 
 # %% ../nbs/70_shipped.ipynb #10-70-shipped
 def _deliveries(folder: Path, kind: str) -> Cohort:
@@ -104,8 +105,8 @@ def _statements(folder: Path, leads: tuple[str, ...] | None = None) -> Cohort:
 def _by_fold(cohort: Cohort) -> Split:
     "Folds 1 to 8 to train on, 9 to choose on, 10 to test on."
     fold = cohort.table["fold"].to_numpy()
-    parts = (np.flatnonzero(at) for at in (fold < 9, fold == 9, fold == 10))
-    return Split(cohort.groups, *parts, unit="patient")
+    train, validation, test = (np.flatnonzero(at) for at in (fold < 9, fold == 9, fold == 10))
+    return Split(cohort.groups, train, validation, test, unit="patient")
 
 # %% ../nbs/70_shipped.ipynb #12-70-shipped
 ODC, CC = "ODC-By 1.0", "CC BY 4.0"
@@ -134,7 +135,7 @@ BEATS = Shipped(
 RESNET = replace(
     BEATS,
     builder="resnet1d18",
-    recipe=replace(BEATS.recipe, max_updates=320, batch_size=64, lrs=(1e-3,), check_every=80),
+    recipe=replace(BEATS.recipe, max_updates=1600, batch_size=64, lrs=(1e-3,), check_every=100),
     note="A short training on one thread; longer ones may be better.",
 )
 DELIVERIES = Shipped(

@@ -112,15 +112,15 @@ def train(
     cohort = how.read(Path(root) / how.place)
     split, work = how.split(cohort), Path(work)
     seen = prepared(how.transform, cohort, split)
-    parts = [examples(seen, getattr(split, k), how.recipe) for k in ("train", "validation")]
+    fitted, held = (examples(seen, k, how.recipe) for k in (split.train, split.validation))
     base = find_weights(how.base).file if how.base else None
-    n, sample = len(cohort.label_names), parts[0].x[:2]
+    n, sample = len(cohort.label_names), fitted.x[:2]
 
     def make() -> nn.Module:
         return fresh_network(how, n, sample, base)
 
     work.mkdir(parents=True, exist_ok=True)
-    done = fit(make, *parts, how.recipe, 0, work / "part")
+    done = fit(make, fitted, held, how.recipe, 0, work / "part")
     state = {k: v.contiguous().clone() for k, v in done.net.state_dict().items()}
     save_file(state, work / "network.safetensors")
     names = ("validation", "test")

@@ -65,7 +65,7 @@ def _beats(card: dict) -> "Transform":
 
 def _gaps(card: dict) -> "Transform":
     "Heart rate and contractions with masks."
-    from biosig_nb.learn.transforms import GapsToMask
+    from biosig_nb.learn.gaps import GapsToMask
 
     return GapsToMask()
 
@@ -169,6 +169,7 @@ def _of_user(name: str) -> UserWeights:
 
     found = user_start(name)
     file = found.start(cache_folder() / "weights").file
+    assert file is not None
     return UserWeights(name, file, read_card(file), found.network)
 
 # %% ../nbs/68_weights.ipynb #15-68-weights

@@ -8,6 +8,7 @@ __all__ = ['HEAD', 'TAIL', 'page_text', 'write_page']
 # %% ../nbs/73_weights_page.ipynb #03-73-weights-page
 from pathlib import Path
 
+from .evaluate.metric_registry import metric_title
 from .files import write_whole
 from .guards.text import read_json
 
@@ -57,9 +58,12 @@ def _reads(card: dict) -> str:
 
 def _row(name: str, card: dict, size: int) -> str:
     "A row of the table."
-    first, data = card["results"][0], card["data"]
-    numbers = f"{first['estimate']:.2f} ({first['lo']:.2f} to {first['hi']:.2f})"
-    result = f"{first['metric']} of {first['label']} {numbers}, {first['n_groups']} groups"
+    data, results = card["data"], card["results"]
+    wanted = "macro_f1" if len(card["labels"]) > 2 else ""
+    shown = next((r for r in results if r["metric"] == wanted), results[0])
+    numbers = f"{shown['estimate']:.2f} ({shown['lo']:.2f} to {shown['hi']:.2f})"
+    of = "" if shown["label"] == "all" else f" of {shown['label']}"
+    result = f"{metric_title(shown['metric'])}{of} {numbers}, {shown['n_groups']} groups"
     trained = f"{data['database']} {data['version']}, {data['train_groups']} groups"
     cells = (f"`{name}`", card["builder"]["name"], trained, _reads(card), result)
     return f"| {' | '.join(cells)} | {card['licence']} | {size / 1e6:.2f} |\n"

@@ -212,9 +212,9 @@ def _filtered(s: "InputSpec", x: np.ndarray) -> np.ndarray:
     if s.notch:
         x = notch(x, s.fs, s.notch)
     if s.band and s.fir:
-        x = fir_bandpass(x, s.fs, *s.band, s.fir)
+        x = fir_bandpass(x, s.fs, s.band[0], s.band[1], s.fir)
     elif s.band:
-        x = plain_bandpass(x, s.fs, *s.band, s.band_order)
+        x = plain_bandpass(x, s.fs, s.band[0], s.band[1], s.band_order)
     return subtract_baseline(x, s.fs, s.baseline) if s.baseline else x
 
 

@@ -37,9 +37,9 @@ def set_train_mode(
     """
     net.train()
     body = getattr(net, "body", None)
-    frozen = [not p.requires_grad for p in body.parameters()] if body is not None else []
-    if frozen and all(frozen):
-        body.eval()
+    if body is not None:
+        frozen = [not p.requires_grad for p in body.parameters()]
+        body.train(not frozen or not all(frozen))
     for m in net.modules():
         own = list(m.parameters(recurse=False))
         if own and hasattr(m, "running_mean") and not any(p.requires_grad for p in own):

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -134,7 +135,8 @@ def cached_rows(
     folder = cache_folder() if folder is None else Path(folder)
     file, wanted = _row_file(folder, key, width, dtype), list(dict.fromkeys(names))
     found: dict[bytes, np.ndarray] = {}
-    rows, added = file.used() if names else [], False
+    rows: Any = file.used() if names else []
+    added = False
     while wanted:
         found |= {r["hash"].tobytes(): r["x"] for r in rows}
         missing = [n for n in wanted if n not in found]

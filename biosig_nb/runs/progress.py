@@ -106,7 +106,8 @@ class Clock:
         self,
         work: Path,  # work folder of the run
     ):
-        self.work, self.began, self.first, self.done = work, time.monotonic(), None, 0
+        self.work, self.began, self.done = work, time.monotonic(), 0
+        self.first: int | None = None
 
     def read(self) -> tuple[int, int | None, str]:  # as of `read_progress`; never goes back
         "How far the run is now."

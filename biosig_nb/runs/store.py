@@ -149,10 +149,10 @@ def headline_text(
     if headline is None:
         return primary.get("reason") or ("" if run.status == "complete" else "no result")
     try:
-        numbers = [float(headline[k]) for k in ("difference", "lo", "hi")]
+        gain, lo, hi = (float(headline[k]) for k in ("difference", "lo", "hi"))
     except (KeyError, TypeError, ValueError):
         return "cannot be read"
-    return estimate_text(*numbers, plus=True)
+    return estimate_text(gain, lo, hi, plus=True)
 
 
 def value_text(

@@ -154,7 +154,9 @@ def show_known_answers(
     seed: int,  # of the resamples
     planted: bool = True,  # as of `known_answers`
 ) -> None:
-    "Show known and found answers at the top of a page, and whether they agree."
+    "Show known and found answers, and whether they agree; nothing where one world was run."
+    if NULL_WORLD not in set(predictions.target):
+        return
     table = known_answers(predictions, plan, seed, planted)
     arm, baseline = plan["contrast"]["arm"], plan["contrast"]["baseline"]
     caption = f"Two simulated worlds with a known answer: {arm} minus {baseline}. p: these "

@@ -242,16 +242,12 @@ def on_ptbxl(
 class MitbihPtb(Study):
     "Infarction in single heartbeats: pre-trained on MIT-BIH, evaluated on PTB and on PTB-XL."
 
-    simulated_by = (
-        *("seed", "sim_records", "sim_minutes", "sim_patients", "shared", "effect"),
-        "ptbxl",
-    )
+    simulated_by = tuple("seed sim_records sim_minutes sim_patients shared effect ptbxl".split())
 
     def simulate(self, p: dict, root: Path) -> None:
         seed, patients = p["seed"], p["sim_patients"]
         simulate_mitdb(root, seed=seed, n_records=p["sim_records"], minutes=p["sim_minutes"])
-        planted = {"shared": p["shared"], "effect": p["effect"]}
-        simulate_ptbdb(root, seed=seed, n_patients=patients, **planted)
+        simulate_ptbdb(root, seed, patients, shared=p["shared"], effect=p["effect"])
         if p["ptbxl"]:
             simulate_ptbxl(root, seed, 4 * patients)
 
@@ -265,10 +261,10 @@ class MitbihPtb(Study):
             target = data.mine(own_beats(data.own))
         else:
             target = data.marked(ptbdb_beats(data.folder("ptbdb"), positive=p["target_label"]))
-        second = None
+        more: dict[str, Any] = {"sources": sources, "second": None}
         if "ptb-xl" in data.declared:
-            second = data.cohort(ptbxl_beats, "ptb-xl", patients=p["ptbxl_patients"])
-        return Cohorts(next(iter(sources.values())), target, sources=sources, second=second)
+            more["second"] = data.cohort(ptbxl_beats, "ptb-xl", patients=p["ptbxl_patients"])
+        return Cohorts(next(iter(sources.values())), target, **more)
 
     def trials(self, p: dict, c: Cohorts, data: Data) -> Iterator[Trial]:
         found = [on_ptb(p, c, data, protocol) for protocol in wanted_protocols(p)]

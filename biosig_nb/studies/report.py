@@ -23,7 +23,7 @@ from .budget import budget_lines
 from .cards import run_facts, show_card, show_provenance
 from .failures import failure_lines, has_failed
 from .findings import Findings
-from .known_answer import NULL_WORLD, show_known_answers
+from .known_answer import show_known_answers
 from .page_order import EXPLORATORY, NO_CONTROLS, SECTIONS, section
 from .parameters import Parameters
 from .primary import declaration_text
@@ -86,9 +86,8 @@ class Opening(Page):
         show_verdict(primary["sentence"])
         glance.show_comparator(primary["comparator"])
         glance.show_glance(self.view, arms or self.arms)
-        if NULL_WORLD in run.trials:
-            found = self.analysis.predictions
-            show_known_answers(found, self.plan, self.p["seed"], self.planted)
+        seed, found = self.p["seed"], self.analysis.predictions
+        show_known_answers(found, self.plan, seed, self.planted)
         if run.data.own:
             lines = own_page.opening_lines(run, self.main, self.view.noun)
         else:

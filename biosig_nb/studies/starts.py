@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['WITHOUT_SOURCE', 'OVERLAP', 'starts_of', 'start_hashes', 'starts_record', 'starting', 'check_starts', 'body_alone',
-           'without_source', 'start_words', 'on_weights', 'check_start_unseen', 'overlap_of']
+           'without_source', 'start_words', 'on_weights', 'check_start_unseen', 'overlap_of', 'trials_on_weights']
 
 # %% ../../nbs/studies/12_starts.ipynb #03-12-starts
 import hashlib
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from ..data.cohort import Cohort
 from ..errors import ConfigError
 from ..guards.text import some
+from .folders import location_of
 from ..weights import NamedWeights, find_weights
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ def start_words(
 # %% ../../nbs/studies/12_starts.ipynb #14-12-starts
 def _recipe(how: Any, w: NamedWeights) -> Any:
     "The recipe of the study with the windows that the weights read."
-    given = w.input if w.is_built else None
+    given: Any = w.input if w.is_built else None
     if given is None or not hasattr(given, "longer"):
         return how
     windows = given.longer == "windows"
@@ -251,3 +252,24 @@ def overlap_of(
         if certain or database in _databases(w, "maybe"):
             odd.append(w.name)
     return f"{OVERLAP} ({', '.join(odd)})." if odd else ""
+
+# %% ../../nbs/studies/12_starts.ipynb #22-12-starts
+def trials_on_weights(
+    study: Any,  # Study that is run
+    p: dict,  # resolved parameters
+    data: Any,  # Data of the run
+    starts: tuple[NamedWeights, ...],  # of `starts_of`
+) -> tuple[Any, list["Trial"]]:  # Cohorts, and one trial a file of weights
+    """Cohorts and trials of a run from weights; no source is read.
+
+    Raises `ConfigError` for weights that the target cannot feed, `LeakageError` for a target that
+    they were trained on.
+    """
+    module = starting(location_of(study.name).module)
+    check_starts(study.name, module, starts)
+    cohorts, trial = module.start_trial(study, p, data, starts)  # type: ignore[union-attr]
+    for w in starts:
+        check_start_unseen(w, trial.target.cohort)
+    words, rank = start_words(p), p.get("rank", 4)
+    trials = [on_weights(trial, w, words, rank, w is starts[0]) for w in starts]
+    return cohorts, trials

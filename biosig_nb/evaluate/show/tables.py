@@ -49,7 +49,7 @@ def _cell(v: Any, digits: int) -> str:
     if isinstance(v, (int, np.integer)):
         return f"{v:,}"
     if isinstance(v, (float, np.floating)):
-        return number(v, digits)
+        return number(float(v), digits)
     return html.escape(str(v))
 
 

@@ -8,6 +8,7 @@ __all__ = ['MOST_BYTES', 'CURE', 'read_tensors', 'sorted_names', 'expected_shape
 # %% ../../../nbs/models/foundation/50_importer.ipynb #03-50-importer
 import hashlib
 import io
+import warnings
 from pathlib import Path
 
 import torch
@@ -39,7 +40,9 @@ def read_tensors(
         except (SafetensorError, *BROKEN) as e:
             raise DataError(f"{name}: a damaged safetensors file ({one_line(e)}); {CURE}") from None
     try:
-        found = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the pickle's protocol
+            found = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as e:  # torch raises errors of many kinds
         why = one_line(e, 160)
         what = f"{name}: neither safetensors nor a file of plain tensors; nothing in it was run"
@@ -61,7 +64,8 @@ def sorted_names(
     p: Published,  # what the file should be
 ) -> tuple[dict[str, str], dict[str, list[str]]]:  # name -> our name, reason -> names left out
     "What is loaded under which name, and what is left out and why."
-    loaded, left = {}, {"head": [], "pre-training": [], "never run": []}
+    loaded: dict[str, str] = {}
+    left: dict[str, list[str]] = {"head": [], "pre-training": [], "never run": []}
     for name in names:
         if name.startswith(p.head):
             left["head"].append(name)
