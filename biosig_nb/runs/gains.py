@@ -129,14 +129,13 @@ def plot_gains(
     blocks = table.groupby(["study", "kind"], sort=False)
     height = 0.9 + 0.27 * (len(table) + blocks.ngroups)
     ax = ax or plt.subplots(figsize=(7.6, height))[1]
-    y, ticks, names = 0, [], []
-    left: dict[str, Any] = dict(
-        transform=ax.get_yaxis_transform(), va="center", fontsize=9, ha="left"
-    )
+    y, ticks, names, titles = 0, [], [], []
     for (study, kind), block in blocks:
         first = block.iloc[0]
         title = f"{study}, {kind}, {first.preset}; {metric_title(first.metric)} by {first.unit}"
-        ax.text(0, y, plot_text(title), fontweight="bold", **left)
+        titles.append(len(ticks))
+        ticks.append(y)
+        names.append(plot_text(title))
         for row in block.itertuples():
             y += 1
             _gain_row(ax, y, row, kind == "simulated")
@@ -145,6 +144,8 @@ def plot_gains(
         y += 1
     ax.axvline(0, color=".25", lw=1, zorder=0)
     ax.set(yticks=ticks, yticklabels=names, ylim=(y - 0.4, -0.6))
+    for k in titles:
+        ax.get_yticklabels()[k].set_fontweight("bold")
     ax.set_xlabel("difference, 95 % interval; right of 0: the arm is better")
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
