@@ -6574,6 +6574,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/biosig-nb', 'doc_host': ''
                                                                                    'biosig_nb/studies/view.py'),
                                         'biosig_nb.studies.view.View.what': ('studies/view.html#view.what', 'biosig_nb/studies/view.py'),
                                         'biosig_nb.studies.view.rows_of': ('studies/view.html#rows_of', 'biosig_nb/studies/view.py'),
+                                        'biosig_nb.studies.view.says_the_same': ( 'studies/view.html#says_the_same',
+                                                                                  'biosig_nb/studies/view.py'),
                                         'biosig_nb.studies.view.view_of': ('studies/view.html#view_of', 'biosig_nb/studies/view.py')},
             'biosig_nb.weights': { 'biosig_nb.weights.NamedWeights': ('weights.html#namedweights', 'biosig_nb/weights.py'),
                                    'biosig_nb.weights.NamedWeights.body_file': ( 'weights.html#namedweights.body_file',
