@@ -1,8 +1,9 @@
 """Is the planted gain of each demo found, and its null world refused, over several seeds?
 
-    python benchmarks/demo_worlds.py [STUDY ...] [--seeds 0 1 2 3 4]
+    python benchmarks/demo_worlds.py [STUDY ...] [--seeds 0 1 2 3 4] [--quick]
 
-Only the declared contrast is trained, in both worlds; every seed that is tried is printed.
+Only the declared contrast is trained, in both worlds; every seed that is tried is printed. With
+--quick: `own_signals`, one seed.
 """
 
 import argparse
@@ -34,11 +35,14 @@ def both_worlds(name: str, seed: int, work: Path) -> pd.DataFrame:
     return known_answers(pd.concat(found, ignore_index=True), plan, seed)
 
 
-def main() -> None:
+def main(argv=None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("studies", nargs="*", default=list(find_studies(ours=True)))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
-    given = parser.parse_args()
+    parser.add_argument("--quick", action="store_true")
+    given = parser.parse_args(argv)
+    if given.quick:
+        given.studies, given.seeds = ["own_signals"], [0]
     limit_threads(1)
     for name in given.studies:
         for seed in given.seeds:

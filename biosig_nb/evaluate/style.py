@@ -119,7 +119,7 @@ def arm_colours(
     return {a: found[a] for a in names}
 
 # %% ../../nbs/evaluate/05_style.ipynb #18-05-style
-MOST_SVG = 400_000  # bytes; a larger picture is stored as pixels
+MOST_SVG = 120_000  # bytes; a larger picture is stored as pixels
 
 
 def _saved(fig: Any, kind: str, **how: Any) -> bytes:

@@ -126,7 +126,7 @@ TEMPLATE = """<!DOCTYPE html>
 <body>
 <a class="skip" href="#front">Skip to the result</a>
 {%- if banner %}
-<div id="simulated-banner" role="note"><strong>Simulated data.</strong> {{ banner }}</div>
+<header id="simulated-banner"><strong>Simulated data.</strong> {{ banner }}</header>
 {%- endif %}
 <div class="page">
 <main>

@@ -7,7 +7,7 @@ import shutil
 import pytest
 from checkout import ROOT
 
-SLOW = ("sweep", "train_speed")  # they start workers, or train
+SLOW = ("demo_worlds", "sweep", "train_speed")  # they train, or start workers
 SCRIPTS = [
     pytest.param(p.stem, marks=[pytest.mark.slow] if p.stem in SLOW else [])
     for p in sorted((ROOT / "benchmarks").glob("*.py"))

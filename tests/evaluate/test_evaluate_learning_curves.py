@@ -205,7 +205,7 @@ def test_worth_four_where_it_can_be_seen():
     assert np.allclose(t.ratio, [4, 4, 4, 2, 1])
     assert t.bound.tolist() == [0, 0, 0, 1, 1]
     assert t.worth.str.startswith(">=").tolist() == [False] * 3 + [True] * 2
-    assert t.worth.tolist()[3] == ">= 2.0 [>= 2.0, >= 2.0]"
+    assert t.worth.tolist()[3] == ">= 2.0 (>= 2.0 to >= 2.0)"
     assert (t.above[3:] > 0.98).all()
     worse = label_efficiency(exact(worth=1 / 4), n_resamples=200, draws=False)
     assert np.allclose(worse.ratio, [1, 0.5, 0.25, 0.25, 0.25])

@@ -144,7 +144,7 @@ def test_alarms_are_red_in_the_page(table):
     alarm = list(shown.alarm[shown.role == "control"])
     html = table_html(readable_controls(shown), "caption", alarm=alarm)
     assert sum(alarm) >= 2
-    assert html.count('<tr style="color:#b00020') == sum(alarm)
+    assert html.count('<tr style="color:var(--alarm,#b00020)') == sum(alarm)
 
 
 def test_permuted_labels_are_chance_and_a_leak_is_not(trial):

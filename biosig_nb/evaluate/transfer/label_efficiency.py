@@ -124,12 +124,12 @@ _NO_INTERVAL = dict(
 
 
 def _worth(row: dict) -> str:
-    "'4.0 [2.1, >= 8.0]'."
+    "'4.0 (2.1 to >= 8.0)'."
     text = ratio_text(row["ratio"], row["bound"])
     if math.isnan(row["lo"]):
         return text
     ends = ratio_text(row["lo"], row["lo_bound"]), ratio_text(row["hi"], row["hi_bound"])
-    return f"{text} [{', '.join(ends)}]"
+    return f"{text} ({' to '.join(ends)})"
 
 # %% ../../../nbs/evaluate/transfer/20_label_efficiency.ipynb #20-20-label-efficiency
 def _exchange(
