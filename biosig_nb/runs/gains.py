@@ -129,7 +129,10 @@ def plot_gains(
     blocks = table.groupby(["study", "kind"], sort=False)
     height = 0.9 + 0.27 * (len(table) + blocks.ngroups)
     ax = ax or plt.subplots(figsize=(7.6, height))[1]
-    y, ticks, names, titles = 0, [], [], []
+    y = 0
+    ticks: list[int] = []
+    names: list[str] = []
+    titles: list[int] = []
     for (study, kind), block in blocks:
         first = block.iloc[0]
         title = f"{study}, {kind}, {first.preset}; {metric_title(first.metric)} by {first.unit}"
