@@ -104,6 +104,7 @@ def main(argv=None):
     tracemalloc.start()
     bootstrap_interval(Y, P, groups, n_resamples=draws)
     peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
     print(
         f"{n:,} examples of 1,000 groups, 5 labels, {draws:,} resamples: {seconds:.1f} s, "
         f"peak memory {peak / 1e6:.0f} MB beyond the data"

@@ -220,13 +220,15 @@ def test_tables_are_written_as_the_run_store_reads_them(shown, finished):
     assert set(load_predictions(folder / "predictions.parquet").target) == {"right"}
     assert set(load_predictions(folder / "predictions_left.parquet").target) == {"left"}
     assert set(json.loads((folder / "splits.json").read_text())["any name"]) == {"left", "right"}
-    assert {p.name for p in (folder / "figures").iterdir()} >= {
-        "gain.svg",
-        "roc.svg",
-        "controls.svg",
-        "calibration.svg",
-        "decision_curve.svg",
-        "history.svg",
+    figures = list((folder / "figures").iterdir())
+    assert {p.suffix for p in figures} <= {".svg", ".png"}
+    assert {p.stem for p in figures} >= {
+        "gain",
+        "roc",
+        "controls",
+        "calibration",
+        "decision_curve",
+        "history",
     }
 
 
