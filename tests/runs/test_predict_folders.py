@@ -51,7 +51,7 @@ def deliveries(path, seed):
 
 
 def sweeps(path, seed):
-    raw = simulate_phantom(path.with_name(f"raw{seed}"), seed=seed, n_scans=10)
+    raw = simulate_phantom(path.with_name(f"raw{seed}"), seed=seed, n_scans=14)
     table = pd.read_csv(raw / "labels.csv").rename(columns={"scan": "record"})
     path.mkdir()
     for name in table.record.unique():
