@@ -226,7 +226,7 @@ def test_interrupt_leaves_no_process(quiet, tmp_path):
 def test_full_disk(quiet, tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", disk]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=40k", "tmpfs", disk]
     if subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("no small disk can be mounted here")
     try:
