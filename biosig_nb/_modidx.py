@@ -6587,6 +6587,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/biosig-nb', 'doc_host': ''
                                                                                 'biosig_nb/weights.py'),
                                    'biosig_nb.weights.NamedWeights.maker': ('weights.html#namedweights.maker', 'biosig_nb/weights.py'),
                                    'biosig_nb.weights.NamedWeights.network': ('weights.html#namedweights.network', 'biosig_nb/weights.py'),
+                                   'biosig_nb.weights.NamedWeights.part': ('weights.html#namedweights.part', 'biosig_nb/weights.py'),
                                    'biosig_nb.weights.NamedWeights.start': ('weights.html#namedweights.start', 'biosig_nb/weights.py'),
                                    'biosig_nb.weights.UserWeights': ('weights.html#userweights', 'biosig_nb/weights.py'),
                                    'biosig_nb.weights.UserWeights.is_built': ('weights.html#userweights.is_built', 'biosig_nb/weights.py'),

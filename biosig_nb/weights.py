@@ -96,6 +96,14 @@ class NamedWeights:
     file: Path  # *.safetensors, with the card beside it
     card: dict  # see FIELDS and `learn.weights.ADDED`
 
+    def part(
+        self,
+        name: str,  # "input", "pretrained_on"
+    ) -> dict:  # empty where the card has none
+        "A part of the card."
+        found = self.card.get(name)
+        return found if isinstance(found, dict) else {}
+
     @property
     def is_built(self) -> bool:
         "Whether the card says which network the weights belong to."
@@ -112,8 +120,7 @@ class NamedWeights:
     @cached_property
     def input(self) -> "Transform":
         "From recordings in physical units to network input; raises `DataError` without one."
-        card = self.card.get("input")
-        given: dict = card if isinstance(card, dict) else {}
+        given = self.part("input")
         kind = str(given.get("kind", ""))
         if kind not in INPUTS:
             what = f"weights {self.name}: input of the kind {quoted(kind)}"

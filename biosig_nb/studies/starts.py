@@ -66,8 +66,7 @@ def starts_record(
 # %% ../../nbs/studies/12_starts.ipynb #06-12-starts
 def _databases(w: NamedWeights, *keys: str) -> list[str]:
     "The databases that weights were, or may have been, trained on."
-    given = w.card.get("pretrained_on")
-    given = given if isinstance(given, dict) else {}
+    given = w.part("pretrained_on")
     lists = (given.get(k) for k in keys or ("databases", "maybe"))
     return [str(name) for found in lists if isinstance(found, list) for name in found]
 
@@ -82,16 +81,14 @@ def starting(
 # %% ../../nbs/studies/12_starts.ipynb #09-12-starts
 def _reading(w: NamedWeights) -> dict:
     "Settings of a card's input with which the target is read."
-    given = w.card.get("input")
-    given = given if isinstance(given, dict) else {}
+    given = w.part("input")
     names = ("kind", "fs", "length", "minutes") if given.get("kind") != "input spec" else ("kind",)
     return {k: given[k] for k in names if k in given}
 
 
 def _unfit(w: NamedWeights, kinds: tuple[str, ...], channels: tuple[str, ...]) -> str:
     "Why a target cannot feed weights; empty where it can."
-    given = w.card.get("input")
-    given = given if isinstance(given, dict) else {}
+    given = w.part("input")
     kind = given.get("kind", "")
     if not w.is_built:
         return "" if "" in kinds else "its card names no network and no input"
@@ -220,8 +217,7 @@ def check_start_unseen(
 # %% ../../nbs/studies/12_starts.ipynb #18-12-starts
 def _channels(w: NamedWeights) -> tuple[str, ...]:
     "The channels that weights read, by name; empty: all."
-    given = w.card.get("input")
-    names = given.get("channels") if isinstance(given, dict) else None
+    names = w.part("input").get("channels")
     return tuple(map(str, names)) if isinstance(names, list) else ()
 
 
@@ -230,8 +226,8 @@ def known_hashes(w: NamedWeights) -> frozenset[bytes]:
     from biosig_nb.guards.paths import within
     from biosig_nb.learn.trained_hashes import read_hashes
 
-    given = w.card.get("pretrained_on")
-    name = str(given.get("hashes") or "") if isinstance(given, dict) else ""
+    given = w.part("pretrained_on")
+    name = str(given.get("hashes") or "")
     if not name:
         return frozenset()
     path = within(w.file.parent, name, f"the folder of {w.name}")
